@@ -1,0 +1,78 @@
+"""Work in blocks over the machine's cores, and BLAS kept from adding threads of its own to that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import threadpoolctl
+
+__all__ = ["n_threads", "run_blocks", "single_threaded_blas"]
+
+
+def n_threads() -> int:
+    """Cores that this process may use, or ``OMP_NUM_THREADS`` where that is smaller."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(limit))) if limit.isdecimal() else cores
+
+
+def run_blocks(work: Callable[[int, int], None], n: int, block: int) -> None:
+    """Call ``work(start, stop)`` for consecutive blocks of ``range(n)``, on all cores where there are several.
+
+    The first exception of any block is raised. The pool lives for one call: nothing is left behind that a
+    process forked later would wait for.
+    """
+    bounds = [(start, min(n, start + block)) for start in range(0, n, block)]
+    workers = min(n_threads(), len(bounds))
+    if workers <= 1:
+        for start, stop in bounds:
+            work(start, stop)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="gpusmote") as pool:
+        for future in [pool.submit(work, start, stop) for start, stop in bounds]:
+            future.result()
+
+
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_limit: threadpoolctl.threadpool_limits | None = None
+_blas_controller: threadpoolctl.ThreadpoolController | None = None
+
+
+@contextlib.contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """One BLAS thread for each of our own, within the block.
+
+    The limit is the process's, not the thread's: the first of several concurrent users sets it and the last one
+    takes it back, or one would restore what another had set.
+    """
+    global _blas_users, _blas_limit, _blas_controller
+    with _blas_lock:
+        _blas_users += 1
+        if _blas_users == 1:
+            if _blas_controller is None:  # finding the libraries takes milliseconds, limiting them microseconds
+                _blas_controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
+            _blas_limit = _blas_controller.limit(limits=1)
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0 and _blas_limit is not None:
+                _blas_limit.restore_original_limits()
+                _blas_limit = None
+
+
+def _reset_after_fork() -> None:
+    """A child starts with no users: the threads that were inside do not exist in it."""
+    global _blas_lock, _blas_users, _blas_limit
+    _blas_lock = threading.Lock()
+    _blas_users, _blas_limit = 0, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,0 +1,103 @@
+"""The error tree.
+
+Every error that gpusmote raises on purpose descends from :class:`GpusmoteError` and from the built-in
+class that scikit-learn's users expect, so that ``except ValueError`` goes on working::
+
+    GpusmoteError
+    ├── InputError (ValueError)             X or y cannot be used
+    │   ├── NonFiniteError                  NaN or infinity
+    │   ├── InputTypeError (TypeError)      columns that are not numbers, containers that are not known
+    │   └── TooFewRowsError                 a class is too small for the k that was asked for
+    ├── ParameterError (ValueError, TypeError)
+    │   └── StrategyError                   sampling_strategy does not fit the classes
+    ├── NoSeedsError (ValueError)           a sampler's rule finds no row to start from
+    ├── PlanError (ValueError)              a plan is asked for what it does not hold, or meets another X
+    ├── DeviceError (RuntimeError)          a device or what it needs is missing, or failed
+    └── MemoryLimitError (MemoryError, RuntimeError)   the result does not fit; nothing was allocated
+
+Each message says what is wrong, where, and (as ``hint``) what to do about it.
+"""
+
+from __future__ import annotations
+
+from sklearn.utils._param_validation import InvalidParameterError
+
+__all__ = [
+    "DeviceError",
+    "GpusmoteError",
+    "GpusmoteWarning",
+    "InputError",
+    "InputTypeError",
+    "MemoryLimitError",
+    "NoSeedsError",
+    "NonFiniteError",
+    "ParameterError",
+    "PlanError",
+    "StrategyError",
+    "TooFewRowsError",
+]
+
+
+class GpusmoteError(Exception):
+    """Root of the tree.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and where.
+    hint : str, default=""
+        What to do about it. ``str(error)`` is the message, then the hint; a command line can print
+        :attr:`hint` on a line of its own.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class InputError(GpusmoteError, ValueError):
+    """X or y cannot be used as they are."""
+
+
+class NonFiniteError(InputError):
+    """X holds NaN or infinity."""
+
+
+class InputTypeError(InputError, TypeError):
+    """A container or a column type that gpusmote cannot read as numbers."""
+
+
+class TooFewRowsError(InputError):
+    """A class has too few rows for the number of neighbours that was asked for."""
+
+
+class ParameterError(GpusmoteError, InvalidParameterError):
+    """A parameter's value is not one of those allowed."""
+
+
+class StrategyError(ParameterError):
+    """``sampling_strategy`` does not fit the classes of y."""
+
+
+class NoSeedsError(GpusmoteError, ValueError):
+    """A sampler's rule leaves no row of a class to start from."""
+
+
+class PlanError(GpusmoteError, ValueError):
+    """A plan is asked for rows that it does not hold, or is loaded beside another X."""
+
+
+class DeviceError(GpusmoteError, RuntimeError):
+    """A device, or a package that it needs, is missing or failed."""
+
+
+class MemoryLimitError(GpusmoteError, MemoryError, RuntimeError):
+    """The work does not fit in memory; raised from an estimate, before anything is allocated."""
+
+
+class GpusmoteWarning(UserWarning):
+    """Something was done in another way than asked for, and the warning says how."""
