@@ -1,3 +1,18 @@
 """SMOTE and its variants on CUDA GPUs, and the same rows on the CPU."""
 
+from __future__ import annotations
+
+from gpusmote.config import config_context, get_config, set_config
+from gpusmote.plan import Plan
+from gpusmote.samplers import SMOTE, BorderlineSMOTE
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "SMOTE",
+    "BorderlineSMOTE",
+    "Plan",
+    "config_context",
+    "get_config",
+    "set_config",
+]

@@ -112,4 +112,7 @@ def parse_device(device: str) -> tuple[str, int | None]:
         return kind, None
     if kind == "cuda" and ordinal.isdecimal():
         return kind, int(ordinal)
-    raise ParameterError(f"device is {device!r}.", 'It must be "auto", "cpu", "cuda" or "cuda:N" with N the number of the device.')
+    raise ParameterError(
+        f"device is {device!r}.",
+        'It must be "auto", "cpu", "cuda" or "cuda:N" with N the number of the device.',
+    )

@@ -29,10 +29,13 @@ class Backend:
         "cpu" or "cuda:N".
     xp : module
         numpy or cupy: what the arrays are made and combined with where no operation below is needed.
+    packages : tuple of str
+        Distributions that the device needs besides NumPy, for reports.
     """
 
     name = "cpu"
     xp: Any = np
+    packages: tuple[str, ...] = ()
 
     def asarray(self, a: Array, dtype: Any = None) -> Array:
         """``a`` on the device, copied only where it must be."""

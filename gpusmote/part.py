@@ -1,0 +1,109 @@
+"""The synthetic rows of one class: everything that decides them, none of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from gpusmote.backends import Array, Backend
+
+__all__ = ["Part"]
+
+_BLOCK_BYTES = 32 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Seeds, neighbours and stream key of one class.
+
+    Sample s of the class draws a pick and a gap (:mod:`gpusmote.draws`) and becomes the row::
+
+        base + g * (neighbour - base),   g = low + width * gap
+
+    Attributes
+    ----------
+    position : int
+        Of the class among the sorted classes.
+    n_new : int
+        Synthetic rows.
+    values : array of shape (v, d)
+        The rows of X that seeds and neighbours name.
+    rows : array of shape (v,), int64
+        Their positions in X.
+    seeds : array of shape (s,), int64
+    neighbours : array of shape (s, k), int64
+        Rows of ``values``.
+    key : ndarray of shape (2,), uint64
+    ends : array of shape (s,), int64, optional
+        Running sum of the samples of each seed; None where every sample draws its seed too.
+    low, width : array of shape (s, k), float64, optional
+        Part of each segment that rows may lie on; None is the whole.
+    picks, gaps : array of shape (n_new,), optional
+        Draws that were made beforehand (``bit_generator="mt19937"``), in place of the key's.
+    """
+
+    position: int
+    n_new: int
+    values: Array
+    rows: Array
+    seeds: Array
+    neighbours: Array
+    key: np.ndarray
+    ends: Array | None = None
+    low: Array | None = None
+    width: Array | None = None
+    picks: Array | None = None
+    gaps: Array | None = None
+
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        fields = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return sum(int(field.nbytes) for field in fields if hasattr(field, "nbytes"))
+
+    def draw(self, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:
+        """Base, neighbour (rows of ``values``) and share of the segment of each sample.
+
+        Parameters
+        ----------
+        samples : range of step 1, or array of int64 in any order
+        """
+        k = self.neighbours.shape[1]
+        pick, gap = self._draws(samples, backend, self.neighbours.size if self.ends is None else k)
+        if self.ends is None:
+            pair = pick
+            seed = pick // k
+        else:
+            number = backend.xp.arange(samples.start, samples.stop) if isinstance(samples, range) else samples
+            seed = backend.xp.searchsorted(self.ends, number, side="right")
+            pair = seed * k + pick
+        if self.low is not None and self.width is not None:
+            gap = self.low.ravel()[pair] + self.width.ravel()[pair] * gap
+        return self.seeds[seed], self.neighbours.ravel()[pair], gap
+
+    def _draws(self, samples: range | Array, backend: Backend, n: int) -> tuple[Array, Array]:
+        if self.picks is not None and self.gaps is not None:
+            chosen = slice(samples.start, samples.stop) if isinstance(samples, range) else samples
+            return self.picks[chosen], self.gaps[chosen]
+        if isinstance(samples, range):
+            return backend.draw(self.key, samples.start, samples.stop, n)
+        return backend.draw_at(self.key, samples, n)
+
+    def write(self, samples: range | Array, out: Array, backend: Backend) -> None:
+        """Make rows in blocks, into ``out`` on the host or on the device.
+
+        Parameters
+        ----------
+        samples : range of step 1, or array of int64
+        out : array of shape (len(samples), d), the dtype of ``values``
+        """
+        row_bytes = self.values.shape[1] * self.values.dtype.itemsize + 64
+        step = max(1, _BLOCK_BYTES // row_bytes)
+        to_host = isinstance(out, np.ndarray) and backend.name != "cpu"
+        for start in range(0, len(samples), step):
+            block = out[start : start + step]
+            target = backend.xp.empty(block.shape, block.dtype) if to_host else block
+            base, neighbour, gap = self.draw(samples[start : start + step], backend)
+            backend.interpolate(self.values, base, neighbour, gap, target)
+            if to_host:
+                block[...] = backend.to_host(target)

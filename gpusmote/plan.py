@@ -1,0 +1,278 @@
+"""A plan: everything that decides the synthetic rows, none of the rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gpusmote import draws
+from gpusmote.arrays import Table, Target
+from gpusmote.backends import Array, Backend
+from gpusmote.errors import PlanError
+from gpusmote.part import Part
+from gpusmote.report import Report
+
+__all__ = ["Plan"]
+
+
+class Plan:
+    """What ``sampler.plan(X, y)`` returns: the neighbours are known, and any slice of the rows can be made.
+
+    Synthetic rows are numbered from 0 to ``len(plan) - 1``, class by class in sorted class order. The same slice
+    gives the same rows, whatever was asked for before and on whichever device. X is referred to, not copied, for
+    :meth:`resample` and :meth:`batches`.
+
+    Attributes
+    ----------
+    counts : dict
+        Label to number of synthetic rows, for every class of y, in the order of the rows.
+    report : Report
+        What the search did.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpusmote import SMOTE
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(300, 4)), np.repeat([0, 1], [250, 50])
+    >>> plan = SMOTE(random_state=0).plan(X, y)
+    >>> len(plan), plan.counts
+    (200, {0: 0, 1: 200})
+    >>> bool((plan.rows(10, 20) == plan.rows(0, 200)[10:20]).all())
+    True
+    >>> origin = plan.origin(10, 11)
+    >>> base, neighbour = X[origin["base"]], X[origin["neighbour"]]
+    >>> bool((plan.rows(10, 11) == base + origin["gap"] * (neighbour - base)).all())
+    True
+    """
+
+    def __init__(
+        self, backend: Backend, table: Table, target: Target, parts: list[Part], report: Report
+    ) -> None:
+        self._backend, self._table, self._target, self._parts = backend, table, target, parts
+        self._ends = np.cumsum([0, *(part.n_new for part in parts)]).tolist()
+        self.report = report
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __repr__(self) -> str:
+        return f"<Plan of {len(self):,} synthetic rows on {self._backend.name}: {self.counts}>"
+
+    @property
+    def counts(self) -> dict[Any, int]:
+        made = {part.position: part.n_new for part in self._parts}
+        return {label: made.get(c, 0) for c, label in enumerate(self._target.classes.tolist())}
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Any:
+        """Synthetic rows ``start`` to ``stop``, made without the others.
+
+        Parameters
+        ----------
+        start : int, default=0
+        stop : int, optional
+            Default: all that follow.
+
+        Returns
+        -------
+        container of shape (stop - start, n_features)
+            Of X's kind, on the device where X lies.
+
+        Raises
+        ------
+        PlanError
+            If the slice is not within ``[0, len(plan)]``.
+        """
+        start, stop = self._slice(start, stop)
+        out = self._backend.xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
+        self._write(start, stop, out)
+        return self._table.only(out, self._backend)
+
+    def labels(self, start: int = 0, stop: int | None = None) -> Any:
+        """Labels of the synthetic rows ``start`` to ``stop``, in y's kind of container.
+
+        Raises
+        ------
+        PlanError
+            If the slice is not within ``[0, len(plan)]``.
+        """
+        return self._target.only(self._codes(*self._slice(start, stop)))
+
+    def origin(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Where the synthetic rows ``start`` to ``stop`` come from.
+
+        Returns
+        -------
+        structured ndarray of shape (stop - start,), on the host
+            Fields ``class`` (label), ``base`` and ``neighbour`` (int64, positions of rows in X) and ``gap`` (float64,
+            share of the way from base to neighbour).
+
+        Raises
+        ------
+        PlanError
+            If the slice is not within ``[0, len(plan)]``.
+        """
+        start, stop = self._slice(start, stop)
+        kind = [("class", self._target.classes.dtype), ("base", "i8"), ("neighbour", "i8"), ("gap", "f8")]
+        origin = np.empty(stop - start, kind)
+        origin["class"] = self._target.classes[self._codes(start, stop)]
+        for part, samples, at in self._spans(start, stop):
+            base, neighbour, gap = part.draw(samples, self._backend)
+            for field, value in (
+                ("base", part.rows[base]),
+                ("neighbour", part.rows[neighbour]),
+                ("gap", gap),
+            ):
+                origin[field][at : at + len(samples)] = self._backend.to_host(value)
+        return origin
+
+    def resample(self) -> tuple[Any, Any]:
+        """The originals, untouched and in order, then all synthetic rows.
+
+        Returns
+        -------
+        X_resampled, y_resampled
+            Containers of the kinds of X and y.
+        """
+        with self.report.stage("rows", self._backend):
+            X = self._table.append(len(self), self._write, self._backend)
+        with self.report.stage("labels"):
+            y = self._target.append(self._codes(0, len(self)), X)
+        return X, y
+
+    def batches(
+        self, size: int, *, shuffle: bool = True, random_state: Any = None
+    ) -> Iterator[tuple[Any, Any]]:
+        """Mini-batches of originals and synthetic rows, each row once, without ever holding them all.
+
+        Parameters
+        ----------
+        size : int
+            Rows of a batch; the last may be smaller.
+        shuffle : bool, default=True
+            Whether the rows come in pseudo-random order; otherwise originals first. The order is computed for each
+            batch from a counter-based permutation: no array of all row numbers exists.
+        random_state : int, RandomState, Generator or None, default=None
+            Decides the order; another one for each epoch.
+
+        Yields
+        ------
+        X_batch, y_batch
+            Containers of the kinds of X and y.
+
+        Raises
+        ------
+        PlanError
+            If ``size`` is less than 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gpusmote import SMOTE
+        >>> rng = np.random.default_rng(0)
+        >>> X, y = rng.normal(size=(300, 4)), np.repeat([0, 1], [250, 50])
+        >>> plan = SMOTE(random_state=0).plan(X, y)
+        >>> [len(X_batch) for X_batch, y_batch in plan.batches(200, random_state=0)]
+        [200, 200, 100]
+        """
+        if size < 1:
+            raise PlanError(f"A batch of {size} rows was asked for.", "size must be at least 1.")
+        key = draws.class_key(draws.entropy_words(random_state), 0)
+        return self._batches(int(size), key if shuffle else None)
+
+    def _batches(self, size: int, key: np.ndarray | None) -> Iterator[tuple[Any, Any]]:
+        total = self._table.n_rows + len(self)
+        for start in range(0, total, size):
+            positions = np.arange(start, min(total, start + size))
+            if key is not None:
+                positions = draws.permute(key, positions, total)
+            yield self._pick(positions)
+
+    def _pick(self, positions: np.ndarray) -> tuple[Any, Any]:
+        """Rows by their position in the resampled table."""
+        n, backend = self._table.n_rows, self._backend
+        work = backend.xp.empty((len(positions), self._table.n_features), self._table.work_dtype)
+        codes = np.empty(len(positions), np.int64)
+        original = np.flatnonzero(positions < n)
+        work[backend.asarray(original)] = self._table.take(positions[original], backend)
+        codes[original] = self._target.codes[positions[original]]
+        for part, first in zip(self._parts, self._ends, strict=False):
+            chosen = np.flatnonzero((positions >= n + first) & (positions < n + first + part.n_new))
+            rows = backend.xp.empty((len(chosen), work.shape[1]), work.dtype)
+            part.write(backend.asarray(positions[chosen] - (n + first)), rows, backend)
+            work[backend.asarray(chosen)] = rows
+            codes[chosen] = part.position
+        return self._table.only(work, backend), self._target.only(codes)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file, from which :meth:`load` replays it to the bit.
+
+        The file holds neighbours, keys, y and a hash of X, but no row of X. It appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            An existing file is replaced.
+
+        Raises
+        ------
+        PlanError
+            If the labels are of a kind that cannot be written.
+        """
+        from gpusmote.replay import save
+
+        save(path, self._backend, self._table, self._target, self._parts)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], X: Any, *, device: str = "auto") -> Plan:
+        """Read a plan that :meth:`save` wrote, beside the same X.
+
+        Parameters
+        ----------
+        path : str or path-like
+        X : container
+            The table that the plan was made from, in any container that holds the same values in the same order.
+        device : str, default="auto"
+            Where rows are made from now on.
+
+        Returns
+        -------
+        Plan
+
+        Raises
+        ------
+        PlanError
+            If the file is no plan, or X is not the table that it was made from.
+        """
+        from gpusmote.replay import load
+
+        return cls(*load(path, X, device))
+
+    def _slice(self, start: int, stop: int | None) -> tuple[int, int]:
+        stop = len(self) if stop is None else stop
+        if not 0 <= start <= stop <= len(self):
+            raise PlanError(
+                f"Rows {start} to {stop} were asked for; the plan has {len(self)}.",
+                "0 <= start <= stop <= len(plan).",
+            )
+        return int(start), int(stop)
+
+    def _spans(self, start: int, stop: int) -> Iterator[tuple[Part, range, int]]:
+        """Which samples of which class the slice is made of, and where in it they stand."""
+        for part, first in zip(self._parts, self._ends, strict=False):
+            low, high = max(start, first), min(stop, first + part.n_new)
+            if low < high:
+                yield part, range(low - first, high - first), low - start
+
+    def _codes(self, start: int, stop: int) -> np.ndarray:
+        codes = np.empty(stop - start, np.int64)
+        for part, samples, at in self._spans(start, stop):
+            codes[at : at + len(samples)] = part.position
+        return codes
+
+    def _write(self, start: int, stop: int, out: Array) -> None:
+        for part, samples, at in self._spans(start, stop):
+            part.write(samples, out[at : at + len(samples)], self._backend)

@@ -1,0 +1,184 @@
+"""What a sampler decides about one class, and what it may ask to decide it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpusmote.arrays import Table, Target
+from gpusmote.backends import Array, Backend
+from gpusmote.errors import TooFewRowsError
+from gpusmote.neighbours import Neighbourhood, SearchReport
+
+__all__ = ["ClassTask", "Pool", "Recipe"]
+
+
+class Pool:
+    """Rows of X among which neighbours are sought; read and prepared once, when first needed.
+
+    Parameters
+    ----------
+    backend : Backend
+    table : Table
+    rows : ndarray of shape (p,), int64, or None
+        Positions in X, ascending; None is all of X.
+    description : str
+        What the error about too large a k calls these rows.
+    report : SearchReport
+    """
+
+    def __init__(
+        self, backend: Backend, table: Table, rows: np.ndarray | None, description: str, report: SearchReport
+    ) -> None:
+        self._backend, self._table, self._host_rows = backend, table, rows
+        self._description, self._report = description, report
+        self._values: Array | None = None
+        self._neighbourhood: Neighbourhood | None = None
+        self.everything = rows is None
+        self.size = table.n_rows if rows is None else len(rows)
+        self.rows: Array = backend.asarray(np.arange(self.size) if rows is None else rows)
+
+    @property
+    def values(self) -> Array:
+        """array of shape (size, d): the rows themselves, on the device."""
+        if self._values is None:
+            self._values = self._table.take(self._host_rows, self._backend)
+        return self._values
+
+    def locate(self, positions: Array) -> Array:
+        """Which of the pool's rows stand at these positions of X."""
+        return positions if self.everything else self._backend.xp.searchsorted(self.rows, positions)
+
+    def nearest(self, positions: Array, k: int | Any, shrink: bool = False) -> Array:
+        """The k nearest other rows of the pool, for rows of the pool.
+
+        Parameters
+        ----------
+        positions : array of shape (m,), int64
+            Positions in X.
+        k : int or estimator
+            A number, or a scikit-learn neighbours estimator that counts the row itself among its neighbours.
+        shrink : bool, default=False
+            Whether a k that is too large is cut down to what the pool has.
+
+        Returns
+        -------
+        array of shape (m, k), int64
+            Numbers within the pool, nearest first.
+
+        Raises
+        ------
+        TooFewRowsError
+            If the pool has no k rows besides the row itself.
+        """
+        queries = None if positions is self.rows else self.locate(positions)
+        if not isinstance(k, (int, np.integer)):
+            from gpusmote.neighbours.custom import custom_nearest
+
+            host = self._backend.to_host
+            asked = np.arange(self.size) if queries is None else host(queries)
+            return self._backend.asarray(custom_nearest(k, host(self.values), asked))
+        if k >= self.size:
+            k = self._shrunk(int(k), shrink)
+        if self._neighbourhood is None:
+            self._neighbourhood = Neighbourhood(self._backend, self.values, self._report)
+        return self._neighbourhood.nearest(queries, int(k))
+
+    def _shrunk(self, k: int, shrink: bool) -> int:
+        if shrink and self.size > 1:
+            return self.size - 1
+        if self.size == 1:
+            hint = "A class of one row has no segment to lie on: drop the class, or repeat its row by random over-sampling."
+        else:
+            hint = f"The largest k that fits is {self.size - 1}; shrink_k=True takes it by itself."
+        raise TooFewRowsError(
+            f"{self._description} has {self.size} row{'s' * (self.size != 1)}, too few for {k} neighbours of each.",
+            hint,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassTask:
+    """One class that gets synthetic rows, as a sampler's rule sees it.
+
+    Attributes
+    ----------
+    label : object
+        The class.
+    position : int
+        Its position among the sorted classes.
+    n_new : int
+        Rows to make, at least 1.
+    own : Pool
+        The rows of the class.
+    everyone : Pool
+        All rows of X; the same pool for every class of a call.
+    """
+
+    backend: Backend
+    target: Target
+    position: int
+    n_new: int
+    own: Pool
+    everyone: Pool
+
+    @property
+    def label(self) -> Any:
+        return self.target.classes[self.position]
+
+    @property
+    def rows(self) -> Array:
+        """array of int64: positions in X of the rows of the class."""
+        return self.own.rows
+
+    def is_foreign(self, rows: Array) -> Array:
+        """Which of these positions of X belong to another class; bool, the shape of ``rows``."""
+        return self._codes[rows] != self.position
+
+    def count_foreign(self, neighbours: Array) -> Array:
+        """How many of each row's neighbours in ``everyone`` belong to another class.
+
+        Parameters
+        ----------
+        neighbours : array of shape (m, k), int64
+            As ``everyone.nearest`` gives it.
+
+        Returns
+        -------
+        array of shape (m,), int64
+        """
+        return self.backend.count_foreign(self._codes, neighbours, self.position)
+
+    @property
+    def _codes(self) -> Array:
+        return self.backend.asarray(self.target.codes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A sampler's decision about one class; everything else is written once, in the plan.
+
+    Attributes
+    ----------
+    seeds : array of shape (s,), int64
+        Positions in X of the rows that synthetic rows may start from, members of ``pool``.
+    pool : Pool
+        Where their neighbours are sought.
+    k : int or estimator
+        How many neighbours, or a scikit-learn neighbours estimator.
+    counts : array of shape (s,), int64, optional
+        Synthetic rows of each seed, their sum being the task's ``n_new``. None: each row draws one of all
+        (seed, neighbour) pairs.
+    reach : callable, optional
+        ``reach(neighbours) -> (low, high)``: between which shares of the segment the rows of each pair lie, float64
+        arrays of shape (s, k); ``neighbours`` counts within the pool. None is the whole segment, [0, 1).
+    """
+
+    seeds: Array
+    pool: Pool
+    k: int | Any
+    counts: Array | None = None
+    reach: Callable[[Array], tuple[Array, Array]] | None = None

@@ -1,0 +1,74 @@
+"""What a call did: where, how long, how much, how certainly."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import time
+from collections.abc import Iterator
+
+from gpusmote.backends import Backend
+from gpusmote.neighbours import SearchReport
+
+__all__ = ["Report"]
+
+
+@dataclasses.dataclass
+class Report:
+    """What a call did; ``sampler.report_`` and ``plan.report``.
+
+    Attributes
+    ----------
+    device : str
+        "cpu" or "cuda:N".
+    reason : str
+        Why that one.
+    search : SearchReport
+        ``queries``, and how many were certified by the first pass, the float64 pass and the last.
+    seconds : dict of str to float
+        Wall time of each stage.
+    bytes : dict of str to int
+        Estimated size of the output and of the plan's arrays.
+    notes : list of str
+        What was done in another way than asked for.
+    versions : dict of str to str
+        Of what had a part in it.
+    """
+
+    device: str = "cpu"
+    reason: str = ""
+    search: SearchReport = dataclasses.field(default_factory=SearchReport)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    bytes: dict[str, int] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def stage(self, name: str, backend: Backend | None = None) -> Iterator[None]:
+        """Add the block's wall time to a stage, once the backend's device has done its work."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            if backend is not None:
+                backend.synchronize()
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def add_versions(self, *packages: str) -> None:
+        """Note the versions of these packages, as they are installed."""
+        for package in packages:
+            if package not in self.versions:
+                self.versions[package] = _version(package)
+
+
+_known: dict[str, str] = {}
+
+
+def _version(package: str) -> str:
+    if package not in _known:  # reading a package's metadata takes a millisecond
+        try:
+            _known[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            _known[package] = "unknown"
+    return _known[package]

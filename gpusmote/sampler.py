@@ -1,0 +1,308 @@
+"""The one template of all samplers; a sampler adds its parameters and its rule for one class."""
+
+from __future__ import annotations
+
+import abc
+import logging
+import numbers
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+from gpusmote import draws
+from gpusmote.arrays import Table, Target, wrap_features, wrap_target
+from gpusmote.backends import Backend, select
+from gpusmote.backends import memory
+from gpusmote.config import get_config
+from gpusmote.errors import GpusmoteWarning, InputError, MemoryLimitError, NoSeedsError, ParameterError
+from gpusmote.legacy import LegacyDraws
+from gpusmote.part import Part
+from gpusmote.plan import Plan
+from gpusmote.recipe import ClassTask, Pool, Recipe
+from gpusmote.report import Report
+from gpusmote.strategy import STRINGS, rows_to_make
+
+__all__ = ["BaseSampler", "neighbours_constraint"]
+
+logger = logging.getLogger("gpusmote")
+
+neighbours_constraint = [
+    Interval(numbers.Integral, 1, None, closed="left"),
+    HasMethods(["kneighbors", "kneighbors_graph"]),
+]
+"""What scikit-learn's parameter validation holds a number of neighbours to."""
+
+
+class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
+    """Validate, ask the sampler's rule about each class, search, plan, make the rows, restore the container.
+
+    A sampler adds its parameters to ``__init__`` and ``_parameter_constraints``, and implements :meth:`_recipe`.
+    """
+
+    _estimator_type = "sampler"
+    _sampling_type = "over-sampling"
+    _looks_at_all_rows = False  # whether neighbours are sought among all rows; tells how large the work is
+
+    _parameter_constraints: dict[str, Any] = {
+        "sampling_strategy": [
+            Interval(numbers.Real, 0, 1, closed="right"),
+            StrOptions(set(STRINGS)),
+            Mapping,
+            callable,
+        ],
+        "random_state": ["random_state", np.random.Generator],
+        "device": [str],
+        "bit_generator": [StrOptions({"philox", "mt19937"}), None],
+        "shrink_k": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy: Any = "auto",
+        random_state: Any = None,
+        device: str = "auto",
+        bit_generator: str | None = None,
+        shrink_k: bool = False,
+    ) -> None:
+        self.sampling_strategy = sampling_strategy
+        self.random_state = random_state
+        self.device = device
+        self.bit_generator = bit_generator
+        self.shrink_k = shrink_k
+
+    @abc.abstractmethod
+    def _recipe(self, task: ClassTask) -> Recipe:
+        """The sampler's rule: which rows of the class are seeds, and where their neighbours are sought."""
+
+    def fit(self, X: Any, y: Any) -> BaseSampler:
+        """Check X and y and work out ``sampling_strategy_``, without a search.
+
+        Parameters
+        ----------
+        X : container of shape (n_rows, n_features)
+        y : container of shape (n_rows,)
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        GpusmoteError
+            As :meth:`fit_resample`.
+        """
+        self._check(X, y)
+        return self
+
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """The originals, then the synthetic rows class by class in sorted class order.
+
+        Parameters
+        ----------
+        X : container of shape (n_rows, n_features)
+            NumPy array, nested list, SciPy sparse matrix or array, pandas, polars or pyarrow table, CuPy array, or
+            what speaks DLPack. Finite numbers. Never written to.
+        y : container of shape (n_rows,)
+            Labels, of at least two classes.
+
+        Returns
+        -------
+        X_resampled, y_resampled
+            Of the kinds and dtypes of X and y.
+
+        Raises
+        ------
+        InputError
+            If X or y cannot be used; the message says which rows or columns.
+        ParameterError
+            If a parameter has a value that is not allowed.
+        DeviceError
+            If the device that was asked for is not there or fails.
+        MemoryLimitError
+            If the result would not fit, estimated before anything is allocated.
+        """
+        return self.plan(X, y).resample()
+
+    def plan(self, X: Any, y: Any) -> Plan:
+        """Search the neighbours and fix the random stream, without making a row.
+
+        Parameters
+        ----------
+        X : container of shape (n_rows, n_features)
+        y : container of shape (n_rows,)
+
+        Returns
+        -------
+        Plan
+
+        Raises
+        ------
+        GpusmoteError
+            As :meth:`fit_resample`.
+        """
+        report = Report()
+        with report.stage("check"):
+            table, target, make = self._check(X, y)
+            wanted = {c: n for c, n in make.items() if n}
+            self._check_memory(table, sum(wanted.values()), report)
+        backend, report.reason = select(self.device, self._work(table, target, wanted), table.device)
+        self.device_ = report.device = backend.name
+        logger.info("%s runs on %s: %s", type(self).__name__, backend.name, report.reason)
+        with report.stage("search", backend):
+            parts = self._parts(backend, table, target, wanted, report)
+        report.bytes["plan"] = sum(part.nbytes() for part in parts)
+        report.add_versions("gpusmote", "numpy", "scipy", "scikit-learn", *backend.packages)
+        self.report_ = report
+        return Plan(backend, table, target, parts, report)
+
+    def _check(self, X: Any, y: Any) -> tuple[Table, Target, dict[int, int]]:
+        try:
+            validate_parameter_constraints(
+                self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
+            )
+        except InvalidParameterError as error:
+            raise ParameterError(str(error)) from None
+        table = wrap_features(X)
+        target = wrap_target(y, table.n_rows)
+        table.check_finite()
+        classes = target.classes
+        if len(classes) < 2:
+            raise InputError(
+                f"y has one class only, {classes.tolist()[0]!r}.",
+                "There must be another class to balance it against.",
+            )
+        self.n_features_in_ = table.n_features
+        if table.names is not None:
+            self.feature_names_in_ = np.array(table.names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        make = rows_to_make(self.sampling_strategy, classes, target.counts, lambda: classes[target.codes])
+        labels = classes.tolist()
+        self.sampling_strategy_ = {labels[c]: n for c, n in make.items()}
+        return table, target, make
+
+    def _check_memory(self, table: Table, n_new: int, report: Report) -> None:
+        needed = int((table.n_rows + n_new) * table.n_features * table.itemsize)
+        report.bytes["output"] = needed
+        free = memory.available() if table.device == "cpu" else None
+        if free is not None and needed > free:
+            raise MemoryLimitError(
+                f"The result would have {table.n_rows + n_new:,} rows x {table.n_features:,} columns, {needed:,} bytes; "
+                f"{free:,} bytes are free.",
+                "Ask for fewer rows, or use plan(X, y).batches(size), which never holds them all.",
+            )
+
+    def _work(self, table: Table, target: Target, make: dict[int, int]) -> float:
+        """Rows x rows x columns that a search without any cleverness would compare."""
+        sizes = [float(target.counts[c]) for c in make]
+        return table.n_features * sum(m * (table.n_rows if self._looks_at_all_rows else m) for m in sizes)
+
+    def _parts(
+        self, backend: Backend, table: Table, target: Target, make: dict[int, int], report: Report
+    ) -> list[Part]:
+        everyone = Pool(backend, table, None, "X", report.search)
+        planner = _Planner(self, backend, report)
+        parts = []
+        for c, n_new in make.items():
+            rows = np.flatnonzero(target.codes == c)
+            own = Pool(backend, table, rows, f"Class {target.classes.tolist()[c]!r}", report.search)
+            task = ClassTask(backend, target, c, n_new, own, everyone)
+            recipe = self._recipe(task)
+            if not len(recipe.seeds):
+                instead = self._without_seeds(task, report)
+                if instead is None:
+                    continue
+                recipe = instead
+            parts.append(planner.part(task, recipe))
+        return parts
+
+    def _without_seeds(self, task: ClassTask, report: Report) -> Recipe | None:
+        """What is done for a class in which the rule finds no seed."""
+        choice = getattr(self, "no_seeds", "raise")
+        found = f"{type(self).__name__} finds no seed in class {task.label!r} ({task.own.size} rows)"
+        if choice == "raise":
+            raise NoSeedsError(
+                f"{found}.", 'no_seeds="smote" starts from all its rows, no_seeds="skip" leaves it as it is.'
+            )
+        skip = choice == "skip"
+        done = "it is left as it is" if skip else "all its rows are taken as seeds, as in SMOTE"
+        report.notes.append(f"{found}: {done}.")
+        warnings.warn(
+            f"{found}: {done}. The parameter no_seeds decides.", GpusmoteWarning, stacklevel=_outside()
+        )
+        return None if skip else Recipe(seeds=task.rows, pool=task.own, k=self.k_neighbors)
+
+    def __sklearn_tags__(self) -> Any:
+        # imbalanced-learn's checks ask for its own tags. Whoever runs them has imported it; nobody else pays for that.
+        if "imblearn" in sys.modules:
+            from imblearn.base import BaseSampler as ImblearnSampler
+
+            return ImblearnSampler.__sklearn_tags__(self)
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "sampler"
+        tags.target_tags.required = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+class _Planner:
+    """From a recipe to the part of a plan: neighbours, key or draws."""
+
+    def __init__(self, sampler: BaseSampler, backend: Backend, report: Report) -> None:
+        self._backend, self._report, self._shrink = backend, report, sampler.shrink_k
+        self._legacy: LegacyDraws | None = None
+        self._entropy: draws.Entropy = ()
+        if (sampler.bit_generator or get_config()["bit_generator"]) == "mt19937":
+            self._legacy = LegacyDraws(sampler.random_state)
+        else:
+            self._entropy = draws.entropy_words(sampler.random_state)
+
+    def part(self, task: ClassTask, recipe: Recipe) -> Part:
+        backend, pool = self._backend, recipe.pool
+        neighbours = pool.nearest(recipe.seeds, recipe.k, self._shrink)
+        fields: dict[str, Any] = self._reach(recipe, neighbours)
+        if self._legacy is not None:
+            limit = fields.pop("width", None)
+            fields.pop("low", None)
+            limit = None if limit is None else backend.to_host(limit).ravel()
+            pick, gap = self._legacy.draw(int(neighbours.size), task.n_new, limit)
+            fields["picks"], fields["gaps"] = backend.asarray(pick), backend.asarray(gap)
+        if recipe.counts is not None:
+            fields["ends"] = backend.xp.cumsum(recipe.counts)
+        seeds, values, rows = pool.locate(recipe.seeds), pool.values, pool.rows
+        if pool.everything:  # keep only what the rows are made from, and no reference to the caller's X
+            kept = backend.xp.unique(backend.xp.concatenate([seeds, neighbours.ravel()]))
+            values, rows = values[kept], kept
+            seeds, neighbours = (
+                backend.xp.searchsorted(kept, seeds),
+                backend.xp.searchsorted(kept, neighbours),
+            )
+        key = draws.class_key(self._entropy, task.position) if self._entropy else np.zeros(2, np.uint64)
+        return Part(task.position, task.n_new, values, rows, seeds, neighbours, key, **fields)
+
+    @staticmethod
+    def _reach(recipe: Recipe, neighbours: Any) -> dict[str, Any]:
+        if recipe.reach is None:
+            return {}
+        low, high = recipe.reach(neighbours)
+        return {"low": low, "width": high - low}
+
+
+def _outside() -> int:
+    """Stack level of the first caller outside gpusmote, for warnings."""
+    level, frame = 1, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("gpusmote"):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    return level

@@ -1,0 +1,122 @@
+"""Borderline-SMOTE (Han, Wang & Mao 2005)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.utils._param_validation import StrOptions
+
+from gpusmote.backends import Array
+from gpusmote.recipe import ClassTask, Recipe
+from gpusmote.sampler import BaseSampler, neighbours_constraint
+
+__all__ = ["BorderlineSMOTE"]
+
+
+class BorderlineSMOTE(BaseSampler):
+    """SMOTE that starts only from rows near the border to other classes.
+
+    Of the ``m_neighbors`` nearest rows of all classes to a row of the class, let f be of other classes. The row is
+    a seed, "in danger", if::
+
+        m_neighbors / 2 <= f < m_neighbors
+
+    (with f = m_neighbors it is noise). "borderline-1" seeks the ``k_neighbors`` neighbours of a seed in the class,
+    "borderline-2" among all rows, and a synthetic row goes at most half the way to a neighbour of another class.
+
+    Parameters
+    ----------
+    sampling_strategy : float, str, dict or callable, default="auto"
+        See :class:`SMOTE`.
+    random_state : int, RandomState, Generator or None, default=None
+        See :class:`SMOTE`.
+    k_neighbors : int or estimator, default=5
+        Neighbours to choose from.
+    m_neighbors : int or estimator, default=10
+        Neighbours that decide whether a row is in danger.
+    kind : {"borderline-1", "borderline-2"}, default="borderline-1"
+    no_seeds : {"smote", "raise", "skip"}, default="smote"
+        What happens to a class none of whose rows is in danger: "smote" takes all its rows as seeds, so that the
+        class ends with the rows that were asked for, and warns; "raise" is a :class:`~gpusmote.errors.NoSeedsError`;
+        "skip" leaves the class as it is, as imbalanced-learn does, and warns.
+    device, bit_generator, shrink_k
+        See :class:`SMOTE`.
+
+    Attributes
+    ----------
+    sampling_strategy_, n_features_in_, feature_names_in_, device_, report_
+        See :class:`SMOTE`.
+
+    See Also
+    --------
+    SMOTE : Starts from every row of the class.
+
+    Notes
+    -----
+    The paper has "borderline-2" use the nearest neighbour of other classes beside the k of the class; here, as in
+    imbalanced-learn, the k nearest of all rows are used.
+
+    References
+    ----------
+    H. Han, W.-Y. Wang, B.-H. Mao, "Borderline-SMOTE: a new over-sampling method in imbalanced data sets learning",
+    ICIC 2005, LNCS 3644, 878-887, doi:10.1007/11538059_91.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpusmote import BorderlineSMOTE
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 2))
+    >>> y = (X[:, 0] + 0.5 * rng.normal(size=1000) > 1.5).astype(int)
+    >>> X_res, y_res = BorderlineSMOTE(random_state=0).fit_resample(X, y)
+    >>> bool(np.bincount(y_res)[0] == np.bincount(y_res)[1])
+    True
+    """
+
+    _parameter_constraints: dict[str, Any] = {
+        **BaseSampler._parameter_constraints,
+        "k_neighbors": neighbours_constraint,
+        "m_neighbors": neighbours_constraint,
+        "kind": [StrOptions({"borderline-1", "borderline-2"})],
+        "no_seeds": [StrOptions({"smote", "raise", "skip"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy: Any = "auto",
+        random_state: Any = None,
+        k_neighbors: Any = 5,
+        m_neighbors: Any = 10,
+        kind: str = "borderline-1",
+        no_seeds: str = "smote",
+        device: str = "auto",
+        bit_generator: str | None = None,
+        shrink_k: bool = False,
+    ) -> None:
+        super().__init__(
+            sampling_strategy=sampling_strategy,
+            random_state=random_state,
+            device=device,
+            bit_generator=bit_generator,
+            shrink_k=shrink_k,
+        )
+        self.k_neighbors = k_neighbors
+        self.m_neighbors = m_neighbors
+        self.kind = kind
+        self.no_seeds = no_seeds
+
+    _looks_at_all_rows = True
+
+    def _recipe(self, task: ClassTask) -> Recipe:
+        neighbours = task.everyone.nearest(task.rows, self.m_neighbors, self.shrink_k)
+        m, foreign = neighbours.shape[1], task.count_foreign(neighbours)
+        seeds = task.rows[(2 * foreign >= m) & (foreign < m)]
+        if self.kind == "borderline-1":
+            return Recipe(seeds=seeds, pool=task.own, k=self.k_neighbors)
+
+        def half_way_to_others(neighbours: Array) -> tuple[Array, Array]:
+            high = 1.0 - 0.5 * task.is_foreign(neighbours)
+            return high * 0.0, high
+
+        return Recipe(seeds=seeds, pool=task.everyone, k=self.k_neighbors, reach=half_way_to_others)

@@ -1,0 +1,102 @@
+"""SMOTE (Chawla, Bowyer, Hall & Kegelmeyer 2002)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpusmote.recipe import ClassTask, Recipe
+from gpusmote.sampler import BaseSampler, neighbours_constraint
+
+__all__ = ["SMOTE"]
+
+
+class SMOTE(BaseSampler):
+    """Synthetic Minority Over-sampling Technique.
+
+    Each synthetic row lies on the segment between a row of the class and one of its k nearest neighbours of the
+    class::
+
+        row = base + gap * (neighbour - base),   gap uniform on [0, 1)
+
+    where every (base, neighbour) pair is as likely as every other.
+
+    Parameters
+    ----------
+    sampling_strategy : float, str, dict or callable, default="auto"
+        How many rows each class ends with, in every form that imbalanced-learn takes: a ratio of minority to
+        majority, "minority", "not minority", "not majority" (which is "auto"), "all", a dict from label to rows, or
+        a callable that takes y and returns such a dict.
+    random_state : int, RandomState, Generator or None, default=None
+        The same int gives the same rows on every device. From a generator one seed is drawn.
+    k_neighbors : int or estimator, default=5
+        Neighbours to choose from, or a scikit-learn neighbours estimator (fitted on the class, the row itself
+        counted among its neighbours).
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        Where the work is done. "auto" follows :func:`gpusmote.get_config`, then takes a CUDA device where there is
+        one and the work pays for the trip. The rows do not depend on it.
+    bit_generator : {"philox", "mt19937"}, optional
+        "mt19937" draws in the order in which imbalanced-learn draws, so that the rows equal its rows for the same
+        ``random_state``. Default: what :func:`gpusmote.get_config` says, "philox".
+    shrink_k : bool, default=False
+        Whether a class with ``k_neighbors`` rows or fewer is made with as many neighbours as it has, instead of an
+        error.
+
+    Attributes
+    ----------
+    sampling_strategy_ : dict
+        Label to number of synthetic rows.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has names that are all strings.
+    device_ : str
+        Where the work was done.
+    report_ : Report
+        Seconds, bytes and certified queries of the last call.
+
+    See Also
+    --------
+    BorderlineSMOTE : Starts only from rows near the border to other classes.
+
+    References
+    ----------
+    N. V. Chawla, K. W. Bowyer, L. O. Hall, W. P. Kegelmeyer, "SMOTE: synthetic minority over-sampling technique",
+    Journal of Artificial Intelligence Research 16 (2002) 321-357, doi:10.1613/jair.953.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpusmote import SMOTE
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 4))
+    >>> y = (np.arange(1000) < 50).astype(int)
+    >>> X_res, y_res = SMOTE(random_state=0).fit_resample(X, y)
+    >>> np.bincount(y_res)
+    array([950, 950])
+    """
+
+    _parameter_constraints: dict[str, Any] = {
+        **BaseSampler._parameter_constraints,
+        "k_neighbors": neighbours_constraint,
+    }
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy: Any = "auto",
+        random_state: Any = None,
+        k_neighbors: Any = 5,
+        device: str = "auto",
+        bit_generator: str | None = None,
+        shrink_k: bool = False,
+    ) -> None:
+        super().__init__(
+            sampling_strategy=sampling_strategy,
+            random_state=random_state,
+            device=device,
+            bit_generator=bit_generator,
+            shrink_k=shrink_k,
+        )
+        self.k_neighbors = k_neighbors
+
+    def _recipe(self, task: ClassTask) -> Recipe:
+        return Recipe(seeds=task.rows, pool=task.own, k=self.k_neighbors)
