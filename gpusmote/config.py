@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gpusmote.errors import ParameterError
@@ -16,7 +17,9 @@ BIT_GENERATORS = ("philox", "mt19937")
 
 _settings: dict[str, Any] = {"device": None, "bit_generator": "philox"}
 # A context variable, so that `with config_context(...)` in one thread or task leaves the others alone.
-_overrides: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("gpusmote_config", default={})
+_overrides: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar(
+    "gpusmote_config", default=MappingProxyType({})
+)
 
 
 def get_config() -> dict[str, Any]:

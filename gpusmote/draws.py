@@ -20,7 +20,7 @@ import numbers
 
 import numpy as np
 
-__all__ = ["Entropy", "class_key", "draw", "draw_at", "entropy_words", "permute", "philox_words", "words"]
+__all__ = ["Entropy", "class_key", "draw", "draw_at", "entropy_words", "permute", "philox_block", "words"]
 
 Entropy = tuple[int, ...]
 """What all keys of one call are made from; kept in the plan, so that it can be replayed."""
@@ -128,7 +128,9 @@ def draw_at(key: np.ndarray, samples: np.ndarray, n: int) -> tuple[np.ndarray, n
     gap : ndarray of shape (m,), float64
     """
     samples = samples.astype(np.uint64)
-    block = philox_words(key, (samples >> np.uint64(1)) + np.uint64(1))
+    counter = np.zeros((len(samples), 4), np.uint64)
+    counter[:, 0] = (samples >> np.uint64(1)) + np.uint64(1)
+    block = philox_block(key, counter)
     first = (samples & np.uint64(1)).astype(np.int64) * 2
     pair = np.take_along_axis(block, np.stack([first, first + 1], axis=1), axis=1)
     return _pick_and_gap(pair, n)
@@ -149,15 +151,14 @@ def _multiply_high(a: np.ndarray, b: np.uint64 | np.ndarray) -> tuple[np.ndarray
     return a_high * b_high + (middle >> _U32) + (other >> _U32), a * b
 
 
-def philox_words(key: np.ndarray, counter: np.ndarray, stream: int = 0) -> np.ndarray:
+def philox_block(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
     """Philox4x64-10 of many counters at once.
 
     Parameters
     ----------
     key : ndarray of shape (2,), uint64
-    counter : ndarray of shape (m,), uint64
-        Lowest word of each counter; the second is ``stream``, the others are 0.
-    stream : int, default=0
+    counter : ndarray of shape (m, 4), uint64
+        Lowest word first.
 
     Returns
     -------
@@ -167,12 +168,10 @@ def philox_words(key: np.ndarray, counter: np.ndarray, stream: int = 0) -> np.nd
     --------
     The first known answer of Random123 (key and counter all zero):
 
-    >>> [hex(w) for w in philox_words(np.zeros(2, np.uint64), np.zeros(1, np.uint64))[0]]
+    >>> [hex(w) for w in philox_block(np.zeros(2, np.uint64), np.zeros((1, 4), np.uint64))[0]]
     ['0x16554d9eca36314c', '0xdb20fe9d672d0fdc', '0xd7e772cee186176b', '0x7e68b68aec7ba23b']
     """
-    x0 = counter.astype(np.uint64)
-    x1 = np.full_like(x0, stream)
-    x2, x3 = np.zeros_like(x0), np.zeros_like(x0)
+    x0, x1, x2, x3 = (counter[:, i].copy() for i in range(4))
     # 0-d arrays would warn when they wrap around; 1-d arrays wrap as the definition asks.
     k0, k1 = np.array([key[0]], np.uint64), np.array([key[1]], np.uint64)
     for _ in range(10):
@@ -225,4 +224,4 @@ def permute(key: np.ndarray, positions: np.ndarray, n: int, rounds: int = 8) -> 
 def _mix(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     x = (x ^ (x >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return x ^ (x >> np.uint64(33))
+    return np.asarray(x ^ (x >> np.uint64(33)))

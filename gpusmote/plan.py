@@ -49,9 +49,7 @@ class Plan:
     True
     """
 
-    def __init__(
-        self, backend: Backend, table: Table, target: Target, parts: list[Part], report: Report
-    ) -> None:
+    def __init__(self, backend: Backend, table: Table, target: Target, parts: list[Part], report: Report) -> None:
         self._backend, self._table, self._target, self._parts = backend, table, target, parts
         self._ends = np.cumsum([0, *(part.n_new for part in parts)]).tolist()
         self.report = report
@@ -143,9 +141,7 @@ class Plan:
             y = self._target.append(self._codes(0, len(self)), X)
         return X, y
 
-    def batches(
-        self, size: int, *, shuffle: bool = True, random_state: Any = None
-    ) -> Iterator[tuple[Any, Any]]:
+    def batches(self, size: int, *, shuffle: bool = True, random_state: Any = None) -> Iterator[tuple[Any, Any]]:
         """Mini-batches of originals and synthetic rows, each row once, without ever holding them all.
 
         Parameters

@@ -91,7 +91,7 @@ class Pool:
         if shrink and self.size > 1:
             return self.size - 1
         if self.size == 1:
-            hint = "A class of one row has no segment to lie on: drop the class, or repeat its row by random over-sampling."
+            hint = "A class of one row has no segment to lie on: drop it, or repeat its row by random over-sampling."
         else:
             hint = f"The largest k that fits is {self.size - 1}; shrink_k=True takes it by itself."
         raise TooFewRowsError(
@@ -127,7 +127,7 @@ class ClassTask:
 
     @property
     def label(self) -> Any:
-        return self.target.classes[self.position]
+        return self.target.classes.tolist()[self.position]
 
     @property
     def rows(self) -> Array:

@@ -25,9 +25,7 @@ _FROM_X = "values"
 _ON_HOST = ("key",)
 
 
-def save(
-    path: str | os.PathLike[str], backend: Backend, table: Table, target: Target, parts: list[Part]
-) -> None:
+def save(path: str | os.PathLike[str], backend: Backend, table: Table, target: Target, parts: list[Part]) -> None:
     """See :meth:`gpusmote.Plan.save`."""
     classes = target.classes
     as_text = classes.dtype == object
@@ -77,9 +75,7 @@ def _write_whole(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise
 
 
-def load(
-    path: str | os.PathLike[str], X: Any, device: str
-) -> tuple[Backend, Table, Target, list[Part], Report]:
+def load(path: str | os.PathLike[str], X: Any, device: str) -> tuple[Backend, Table, Target, list[Part], Report]:
     """See :meth:`gpusmote.Plan.load`."""
     stored = _read(path)
     header = json.loads(str(stored["header"]))

@@ -8,7 +8,7 @@ import numbers
 import sys
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
@@ -22,8 +22,7 @@ from sklearn.utils._param_validation import (
 
 from gpusmote import draws
 from gpusmote.arrays import Table, Target, wrap_features, wrap_target
-from gpusmote.backends import Backend, select
-from gpusmote.backends import memory
+from gpusmote.backends import Backend, memory, select
 from gpusmote.config import get_config
 from gpusmote.errors import GpusmoteWarning, InputError, MemoryLimitError, NoSeedsError, ParameterError
 from gpusmote.legacy import LegacyDraws
@@ -54,7 +53,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
     _sampling_type = "over-sampling"
     _looks_at_all_rows = False  # whether neighbours are sought among all rows; tells how large the work is
 
-    _parameter_constraints: dict[str, Any] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "sampling_strategy": [
             Interval(numbers.Real, 0, 1, closed="right"),
             StrOptions(set(STRINGS)),
@@ -199,8 +198,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         free = memory.available() if table.device == "cpu" else None
         if free is not None and needed > free:
             raise MemoryLimitError(
-                f"The result would have {table.n_rows + n_new:,} rows x {table.n_features:,} columns, {needed:,} bytes; "
-                f"{free:,} bytes are free.",
+                f"The result would have {table.n_rows + n_new:,} rows x {table.n_features:,} columns, "
+                f"{needed:,} bytes; {free:,} bytes are free.",
                 "Ask for fewer rows, or use plan(X, y).batches(size), which never holds them all.",
             )
 
@@ -214,10 +213,10 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
     ) -> list[Part]:
         everyone = Pool(backend, table, None, "X", report.search)
         planner = _Planner(self, backend, report)
-        parts = []
+        parts, labels = [], target.classes.tolist()
         for c, n_new in make.items():
             rows = np.flatnonzero(target.codes == c)
-            own = Pool(backend, table, rows, f"Class {target.classes.tolist()[c]!r}", report.search)
+            own = Pool(backend, table, rows, f"Class {labels[c]!r}", report.search)
             task = ClassTask(backend, target, c, n_new, own, everyone)
             recipe = self._recipe(task)
             if not len(recipe.seeds):
@@ -239,9 +238,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         skip = choice == "skip"
         done = "it is left as it is" if skip else "all its rows are taken as seeds, as in SMOTE"
         report.notes.append(f"{found}: {done}.")
-        warnings.warn(
-            f"{found}: {done}. The parameter no_seeds decides.", GpusmoteWarning, stacklevel=_outside()
-        )
+        warnings.warn(f"{found}: {done}. The parameter no_seeds decides.", GpusmoteWarning, stacklevel=_outside())
         return None if skip else Recipe(seeds=task.rows, pool=task.own, k=self.k_neighbors)
 
     def __sklearn_tags__(self) -> Any:

@@ -124,7 +124,7 @@ def _mapped(strategy: Mapping[Any, int], classes: np.ndarray, counts: np.ndarray
             f"sampling_strategy names {', '.join(map(repr, unknown))}, which y does not hold.",
             f"Its classes are {', '.join(map(repr, list(position)[:20]))}.",
         )
-    make = {}
+    make: dict[int, int] = {}
     for label, wanted in sorted(strategy.items(), key=lambda item: position[item[0]]):
         have = int(counts[position[label]])
         if isinstance(wanted, bool) or not isinstance(wanted, numbers.Integral):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import StrOptions
 
@@ -73,7 +73,7 @@ class BorderlineSMOTE(BaseSampler):
     True
     """
 
-    _parameter_constraints: dict[str, Any] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseSampler._parameter_constraints,
         "k_neighbors": neighbours_constraint,
         "m_neighbors": neighbours_constraint,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from gpusmote.recipe import ClassTask, Recipe
 from gpusmote.sampler import BaseSampler, neighbours_constraint
@@ -74,7 +74,7 @@ class SMOTE(BaseSampler):
     array([950, 950])
     """
 
-    _parameter_constraints: dict[str, Any] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseSampler._parameter_constraints,
         "k_neighbors": neighbours_constraint,
     }

@@ -1,0 +1,201 @@
+"""Plans: any slice, provenance, batches, replay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpusmote import SMOTE, BorderlineSMOTE, Plan
+from gpusmote.errors import PlanError
+
+STEADY = settings(derandomize=True, deadline=None, max_examples=40)
+
+
+def table(seed=0, dtype=np.float64, labels=(0, 1, 2)):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(230, 4)).astype(dtype)
+    y = rng.permutation(np.repeat(np.array(labels), [150, 30, 50]))
+    return X, y
+
+
+SAMPLERS = {
+    "smote": SMOTE(random_state=3),
+    "borderline-1": BorderlineSMOTE(random_state=3, kind="borderline-1"),
+    "borderline-2": BorderlineSMOTE(random_state=3, kind="borderline-2"),
+    "mt19937": SMOTE(random_state=3, bit_generator="mt19937"),
+}
+
+
+@pytest.fixture(params=SAMPLERS, scope="module")
+def sampler(request):
+    return SAMPLERS[request.param]
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"], scope="module")
+def made(sampler, request):
+    X, y = table(dtype=request.param)
+    return X, y, sampler.plan(X, y), sampler.fit_resample(X, y)
+
+
+def test_length_and_counts(made):
+    X, _, plan, (X_res, _) = made
+    assert plan.counts == {0: 0, 1: 120, 2: 100}
+    assert len(plan) == 220 == len(X_res) - len(X)
+    assert list(plan.counts) == sorted(plan.counts)
+    assert "220 synthetic rows on cpu" in repr(plan)
+
+
+def test_originals_first_then_the_rows_of_the_plan(made):
+    X, y, plan, (X_res, y_res) = made
+    assert X_res.dtype == X.dtype
+    assert X_res[: len(X)].tobytes() == X.tobytes()
+    assert X_res[len(X) :].tobytes() == plan.rows().tobytes()
+    assert np.array_equal(y_res, np.concatenate([y, plan.labels()]))
+    assert np.array_equal(plan.labels(), np.repeat([1, 2], [120, 100]))
+
+
+def test_any_slice_is_the_whole(made):
+    _, _, plan, _ = made
+    rows, labels, origin = plan.rows(), plan.labels(), plan.origin()
+
+    @STEADY
+    @given(st.tuples(st.integers(0, 220), st.integers(0, 220)).map(sorted))
+    def check(bounds):
+        start, stop = bounds
+        assert plan.rows(start, stop).tobytes() == rows[start:stop].tobytes()
+        assert np.array_equal(plan.labels(start, stop), labels[start:stop])
+        assert np.array_equal(plan.origin(start, stop), origin[start:stop])
+
+    check()
+
+
+def test_origin_is_where_the_rows_come_from(made):
+    X, y, plan, _ = made
+    origin = plan.origin()
+    assert origin.dtype.names == ("class", "base", "neighbour", "gap")
+    base, neighbour = X[origin["base"]].astype(np.float64), X[origin["neighbour"]].astype(np.float64)
+    expected = base + origin["gap"][:, None] * (neighbour - base)
+    assert np.array_equal(plan.rows(), expected.astype(X.dtype))
+    assert np.array_equal(y[origin["base"]], origin["class"])
+    assert ((origin["gap"] >= 0) & (origin["gap"] < 1)).all()
+    assert (origin["base"] != origin["neighbour"]).all()
+
+
+def test_slices_that_are_none(made):
+    _, _, plan, _ = made
+    for start, stop in [(-1, 3), (5, 4), (0, 221), (300, 301)]:
+        with pytest.raises(PlanError, match="the plan has 220"):
+            plan.rows(start, stop)
+        with pytest.raises(PlanError):
+            plan.origin(start, stop)
+    assert plan.rows(220, 220).shape == (0, 4)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("size", [1, 7, 100, 449, 450, 1000])
+def test_batches_hold_each_row_once(made, size, shuffle):
+    _, _, plan, (X_res, y_res) = made
+    parts = list(plan.batches(size, shuffle=shuffle, random_state=0))
+    assert [len(X_part) for X_part, _ in parts[:-1]] == [size] * (len(parts) - 1)
+    assert 1 <= len(parts[-1][0]) <= size
+    X_all = np.concatenate([X_part for X_part, _ in parts])
+    y_all = np.concatenate([y_part for _, y_part in parts])
+    assert X_all.dtype == X_res.dtype
+    if shuffle:
+        assert not np.array_equal(y_all, y_res)
+        order, expected = np.lexsort([*X_all.T, y_all]), np.lexsort([*X_res.T, y_res])
+        X_all, y_all, X_res, y_res = X_all[order], y_all[order], X_res[expected], y_res[expected]
+    assert X_all.tobytes() == X_res.tobytes()
+    assert np.array_equal(y_all, y_res)
+
+
+def test_batches_repeat_for_the_same_seed_and_differ_for_another():
+    plan = SMOTE(random_state=0).plan(*table())
+    orders = [np.concatenate([y for _, y in plan.batches(50, random_state=seed)]).tolist() for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_batches_of_no_rows():
+    with pytest.raises(PlanError, match="size must be at least 1"):
+        SMOTE().plan(*table()).batches(0)
+
+
+def test_a_plan_does_not_see_later_changes_of_x():
+    X, y = table()
+    for sampler in SAMPLERS.values():
+        ours = X.copy()
+        plan = sampler.plan(ours, y)
+        before = plan.rows()
+        ours[:] = 0.0
+        assert np.array_equal(plan.rows(), before)
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 2), ("no", "some", "yes"), (0.0, 1.0, 2.0), (-7, 300, 70_000)], ids=str)
+def test_replay_to_the_bit(sampler, labels, tmp_path):
+    X, y = table(labels=labels)
+    plan = sampler.plan(X, y)
+    plan.save(tmp_path / "plan.npz")
+    again = Plan.load(tmp_path / "plan.npz", X.copy())
+    assert again.counts == plan.counts
+    assert again.rows().tobytes() == plan.rows().tobytes()
+    assert np.array_equal(again.origin(), plan.origin())
+    for ours, theirs in zip(plan.resample(), again.resample(), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert np.array_equal(ours, theirs)
+    assert list(tmp_path.iterdir()) == [tmp_path / "plan.npz"]
+
+
+def test_labels_that_are_objects_survive_replay(tmp_path):
+    X, y = table(labels=("no", "some", "yes"))
+    y = y.astype(object)
+    SMOTE(random_state=0).plan(X, y).save(tmp_path / "plan")
+    assert Plan.load(tmp_path / "plan", X).labels().dtype == object
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: X + np.eye(*X.shape) * 1e-12,
+        lambda X: X[::-1].copy(),
+        lambda X: X.astype(np.float32),
+        lambda X: X[:-1],
+        lambda X: X[:, :-1],
+    ],
+    ids=["one value", "order", "precision", "rows", "columns"],
+)
+def test_another_x_is_refused(change, tmp_path):
+    X, y = table()
+    SMOTE(random_state=0).plan(X, y).save(tmp_path / "plan")
+    with pytest.raises(PlanError, match="was made from another X"):
+        Plan.load(tmp_path / "plan", change(X))
+
+
+def test_files_that_are_no_plans(tmp_path):
+    X, _ = table()
+    (tmp_path / "text").write_text("not a plan")
+    np.savez(tmp_path / "other.npz", a=X)
+    np.save(tmp_path / "array.npy", X)
+    (tmp_path / "empty").touch()
+    for name in ("text", "other.npz", "array.npy", "empty"):
+        with pytest.raises(PlanError, match="is not a plan"):
+            Plan.load(tmp_path / name, X)
+    with pytest.raises(FileNotFoundError):
+        Plan.load(tmp_path / "none", X)
+
+
+def test_a_failed_save_leaves_nothing_and_the_old_file(tmp_path, monkeypatch):
+    X, y = table()
+    plan = SMOTE(random_state=0).plan(X, y)
+    plan.save(tmp_path / "plan")
+    before = (tmp_path / "plan").read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="No space left"):
+        plan.save(tmp_path / "plan")
+    assert (tmp_path / "plan").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "plan"]

@@ -1,0 +1,196 @@
+"""The template: what all samplers share."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import pickle
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import gpusmote
+from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote.errors import GpusmoteError, InputError, MemoryLimitError, ParameterError
+
+STEADY = settings(derandomize=True, deadline=None, max_examples=40)
+BOTH = pytest.mark.parametrize("sampler", [SMOTE(random_state=0), BorderlineSMOTE(random_state=0)], ids=["SMOTE", "B"])
+
+
+@BOTH
+def test_get_params_clone_pickle_repr(sampler, overlapping):
+    again = pickle.loads(pickle.dumps(clone(sampler).set_params(k_neighbors=4)))
+    assert again.get_params() == {**sampler.get_params(), "k_neighbors": 4}
+    assert "k_neighbors=4" in repr(again)
+    assert "k_neighbors" in again._repr_html_()
+    fitted = pickle.loads(pickle.dumps(clone(sampler).fit(*overlapping)))
+    assert fitted.sampling_strategy_ == {1: 340}
+    assert np.array_equal(fitted.fit_resample(*overlapping)[0], sampler.fit_resample(*overlapping)[0])
+
+
+@given(st.lists(st.tuples(st.integers(7, 25), st.integers(0, 40)), min_size=2, max_size=5), st.integers(0, 2**32))
+@STEADY
+def test_each_class_ends_with_exactly_what_was_asked_for(sizes, seed):
+    counts, more = np.array(sizes).T
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    X = rng.normal(size=(len(y), 3))
+    wanted = {c: int(n) for c, n in enumerate(counts + more)}
+    X_res, y_res = SMOTE(random_state=seed, sampling_strategy=wanted).fit_resample(X, y)
+    assert np.bincount(y_res).tolist() == list(wanted.values())
+    assert X_res[: len(X)].tobytes() == X.tobytes()
+    assert np.array_equal(y_res[: len(y)], y)
+    assert (np.diff(y_res[len(y) :]) >= 0).all()
+
+
+@BOTH
+def test_the_callers_arrays_are_not_written_to(sampler, overlapping):
+    X, y = (array.copy() for array in overlapping)
+    X.flags.writeable = y.flags.writeable = False
+    sampler.fit_resample(X, y)
+    with pytest.raises(GpusmoteError):
+        clone(sampler).set_params(k_neighbors=400).fit_resample(X, y)
+    assert X.tobytes() == overlapping[0].tobytes()
+
+
+@BOTH
+def test_random_states(sampler, overlapping):
+    def rows(random_state):
+        return clone(sampler).set_params(random_state=random_state).fit_resample(*overlapping)[0]
+
+    before = np.random.get_state()[1].copy()
+    for make in (lambda: 5, lambda: np.random.RandomState(5), lambda: np.random.default_rng(5)):
+        assert np.array_equal(rows(make()), rows(make()))
+    assert not np.array_equal(rows(5), rows(6))
+    assert not np.array_equal(rows(None), rows(None))
+    generator = np.random.default_rng(5)
+    assert not np.array_equal(rows(generator), rows(generator))
+    assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_mt19937_with_none_reads_numpys_global_generator(overlapping):
+    sampler = SMOTE(bit_generator="mt19937")
+    state = np.random.get_state()
+    try:
+        np.random.seed(3)
+        first = sampler.fit_resample(*overlapping)[0]
+        np.random.seed(3)
+        assert np.array_equal(sampler.fit_resample(*overlapping)[0], first)
+    finally:
+        np.random.set_state(state)
+    with pytest.raises(ParameterError, match="random_state is a Generator"):
+        SMOTE(bit_generator="mt19937", random_state=np.random.default_rng(0)).fit_resample(*overlapping)
+
+
+@BOTH
+def test_eight_threads_give_the_rows_of_one(sampler, overlapping):
+    expected = sampler.fit_resample(*overlapping)[0]
+    got = [None] * 8
+
+    def work(i):
+        got[i] = sampler.fit_resample(*overlapping)[0]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(rows, expected) for rows in got)
+
+
+def _in_child(queue, sampler, X, y):
+    queue.put(sampler.fit_resample(X, y)[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("size", [600, 6_000])
+def test_a_child_forked_after_a_first_call_works(size):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2 * size, 20)), np.repeat([0, 1], [size + size // 2, size - size // 2])
+    sampler = SMOTE(random_state=0)
+    expected = sampler.fit_resample(X, y)[0]
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue, sampler, X, y))
+    child.start()
+    assert np.array_equal(queue.get(timeout=60), expected)
+    child.join(timeout=10)
+    assert child.exitcode == 0
+
+
+def test_fitted_attributes(overlapping, caplog):
+    X, y = overlapping
+    with caplog.at_level(logging.INFO, logger="gpusmote"):
+        sampler = SMOTE(random_state=0, device="cpu")
+        sampler.fit_resample(X, y)
+    assert [record.message for record in caplog.records] == [f"SMOTE runs on cpu: {sampler.report_.reason}"]
+    assert sampler.sampling_strategy_ == {1: 340}
+    assert sampler.n_features_in_ == 5
+    assert not hasattr(sampler, "feature_names_in_")
+    assert sampler.device_ == "cpu"
+    report = sampler.report_
+    assert report.search.queries == 60
+    certified = report.search.certified_first + report.search.certified_float64 + report.search.certified_last
+    assert certified == 60
+    assert set(report.seconds) == {"check", "search", "rows", "labels"}
+    assert all(seconds >= 0 for seconds in report.seconds.values())
+    assert report.bytes["output"] == 800 * 5 * 8
+    assert report.bytes["plan"] > 60 * 5 * 8
+    assert report.versions["gpusmote"] == gpusmote.__version__
+    assert report.versions["numpy"] == np.__version__
+
+
+def test_one_class_is_refused(overlapping):
+    with pytest.raises(InputError, match="y has one class only, 7"):
+        SMOTE().fit_resample(overlapping[0], np.full(460, 7))
+
+
+def test_nothing_to_make(overlapping):
+    X, y = overlapping
+    X_res, y_res = SMOTE(sampling_strategy={1: 60}).fit_resample(X, y)
+    assert X_res.tobytes() == X.tobytes()
+    assert X_res is not X
+    assert np.array_equal(y_res, y)
+
+
+def test_a_result_beyond_memory_is_refused_before_anything_is_allocated(overlapping):
+    with pytest.raises(MemoryLimitError, match=r"1,000,000,000,000,400 rows x 5 columns, 40,000,000,000,016,000 bytes"):
+        SMOTE(sampling_strategy={1: 10**15}).fit_resample(*overlapping)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"k_neighbors": 0}, "The 'k_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"k_neighbors": 2.5}, "The 'k_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"m_neighbors": -1}, "The 'm_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"kind": "borderline-3"}, "The 'kind' parameter of BorderlineSMOTE must be a str among"),
+        ({"random_state": "x"}, "The 'random_state' parameter of BorderlineSMOTE must be"),
+        ({"sampling_strategy": "x"}, "The 'sampling_strategy' parameter of BorderlineSMOTE must be"),
+        ({"device": "tpu"}, "device is 'tpu'"),
+        ({"bit_generator": "pcg64"}, "The 'bit_generator' parameter of BorderlineSMOTE must be"),
+    ],
+    ids=str,
+)
+def test_parameters_are_checked_when_used(parameters, message, overlapping):
+    with pytest.raises(ParameterError, match=message):
+        BorderlineSMOTE(**parameters).fit_resample(*overlapping)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [
+        pytest.param(estimator, check, id=f"{type(estimator).__name__}-{check.func.__name__}")
+        for sampler in (SMOTE(), BorderlineSMOTE())
+        for estimator, check in estimator_checks_generator(sampler, mark=None)
+    ],
+)
+def test_scikit_learns_estimator_checks(estimator, check):
+    check(estimator)

@@ -1,0 +1,98 @@
+"""sampling_strategy against imbalanced-learn's, and its errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from gpusmote.errors import StrategyError
+from gpusmote.strategy import STRINGS, rows_to_make
+
+STEADY = settings(derandomize=True, deadline=None, max_examples=60)
+COUNTS = st.lists(st.integers(1, 30), min_size=2, max_size=5)
+
+
+def ours(strategy, y):
+    classes, counts = np.unique(y, return_counts=True)
+    make = rows_to_make(strategy, classes, counts, lambda: y)
+    return {classes.tolist()[c]: n for c, n in make.items()}
+
+
+def theirs(strategy, y):
+    pytest.importorskip("imblearn", reason="imbalanced-learn is not installed")
+    from imblearn.utils import check_sampling_strategy
+
+    return {np.asarray(c).item(): n for c, n in check_sampling_strategy(strategy, y, "over-sampling").items()}
+
+
+def labels_of(counts, names="abcde"):
+    return np.repeat(np.array(list(names[: len(counts)])), counts)
+
+
+@STEADY
+@given(COUNTS, st.sampled_from(STRINGS))
+def test_strings_as_imbalanced_learn_reads_them(counts, strategy):
+    y = labels_of(counts)
+    # of classes of equal size imbalanced-learn and we take the first as smallest and as largest
+    assert ours(strategy, y) == theirs(strategy, y)
+
+
+@STEADY
+@given(COUNTS, st.lists(st.integers(0, 20), min_size=5, max_size=5), st.randoms(use_true_random=False))
+def test_dicts_and_callables_as_imbalanced_learn_reads_them(counts, more, random):
+    y = labels_of(counts)
+    # imbalanced-learn warns beyond the majority; there is nothing wrong with asking for it (see below)
+    wanted = {name: min(n + extra, max(counts)) for name, n, extra in zip("abcde", counts, more, strict=False)}
+    shuffled = dict(random.sample(list(wanted.items()), len(wanted)))
+    assert ours(shuffled, y) == theirs(shuffled, y)
+    assert ours(lambda y: shuffled, y) == ours(shuffled, y)
+
+
+@STEADY
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 100))
+def test_ratios_are_those_of_the_decimal_number(minority, majority, percent):
+    assume(minority < majority)
+    wanted = percent * majority // 100
+    assume(wanted >= minority)
+    y = np.repeat([0, 1], [majority, minority])
+    assert ours(percent / 100, y) == {1: wanted - minority}
+
+
+def test_29_hundredths_of_100_are_29():
+    assert int(0.29 * 100) == 28  # what floating point makes of it
+    assert ours(0.29, np.repeat([0, 1], [100, 5])) == {1: 24}
+
+
+def test_a_class_may_outgrow_the_majority():
+    assert ours({1: 50}, np.repeat([0, 1], [10, 5])) == {1: 45}
+
+
+@pytest.mark.parametrize("labels", [[0, 1], ["no", "yes"], [False, True], [0.0, 1.0]], ids=str)
+def test_labels_of_any_kind(labels):
+    assert ours({labels[1]: 9}, np.repeat(np.array(labels), [9, 4])) == {labels[1]: 5}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "counts", "message"),
+    [
+        ("most", [5, 3], "sampling_strategy is 'most'"),
+        (0.5, [5, 3, 2], "a float, 0.5, but y has 3 classes"),
+        (1.5, [5, 3], "A ratio must lie in (0, 1]"),
+        (0.2, [10, 5], "asks for 2 minority rows, and there are 5 already"),
+        ({"z": 5}, [5, 3], "names 'z', which y does not hold. Its classes are 'a', 'b'"),
+        ({"b": 2}, [5, 3], "asks for 2 rows of class 'b', which has 3"),
+        ({"b": 4.5}, [5, 3], "asks for 4.5 rows of class 'b'"),
+        ({"b": True}, [5, 3], "asks for True rows of class 'b'"),
+        (lambda y: 3, [5, 3], "callable returned int"),
+        (["a"], [5, 3], "of type list"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_errors_say_what_is_wrong(strategy, counts, message):
+    with pytest.raises(StrategyError) as caught:
+        ours(strategy, labels_of(counts))
+    assert message in str(caught.value)
+    assert caught.value.hint
+    assert isinstance(caught.value, ValueError)
