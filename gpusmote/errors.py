@@ -13,6 +13,7 @@ class that scikit-learn's users expect, so that ``except ValueError`` goes on wo
     ├── NoSeedsError (ValueError)           a sampler's rule finds no row to start from
     ├── PlanError (ValueError)              a plan is asked for what it does not hold, or meets another X
     ├── DeviceError (RuntimeError)          a device or what it needs is missing, or failed
+    ├── MissingPackageError (ImportError)   a package that the core does without is not installed
     └── MemoryLimitError (MemoryError, RuntimeError)   the result does not fit; nothing was allocated
 
 Each message says what is wrong, where, and (as ``hint``) what to do about it.
@@ -29,6 +30,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "MemoryLimitError",
+    "MissingPackageError",
     "NoSeedsError",
     "NonFiniteError",
     "ParameterError",
@@ -93,6 +95,10 @@ class PlanError(GpusmoteError, ValueError):
 
 class DeviceError(GpusmoteError, RuntimeError):
     """A device, or a package that it needs, is missing or failed."""
+
+
+class MissingPackageError(GpusmoteError, ImportError):
+    """A package that only this function needs is not installed."""
 
 
 class MemoryLimitError(GpusmoteError, MemoryError, RuntimeError):

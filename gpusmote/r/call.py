@@ -1,0 +1,216 @@
+"""One call of a function: the same engine as the samplers', asked for counts a row, and R's frames around it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import numbers
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, InvalidParameterError, validate_parameter_constraints
+
+from gpusmote import draws
+from gpusmote.arrays import wrap_features
+from gpusmote.backends import Array, memory, select
+from gpusmote.errors import GpusmoteWarning, MemoryLimitError, ParameterError, TooFewRowsError
+from gpusmote.neighbours import SearchReport
+from gpusmote.part import Part
+from gpusmote.r.result import Result
+from gpusmote.r.split import load_pandas, split
+from gpusmote.recipe import Pool, Recipe
+
+__all__ = ["Call", "whole_number_from"]
+
+_OTHERS, _MINORITY = 0, 1  # positions of the two classes that are left; each names a key of the random stream
+
+logger = logging.getLogger("gpusmote")
+
+
+def whole_number_from(least: int) -> list[Any]:
+    """What scikit-learn's parameter validation holds a number of neighbours to."""
+    return [Interval(numbers.Integral, least, None, closed="left")]
+
+
+class Call:
+    """What the functions have in common: each adds its rule, as a :class:`~gpusmote.recipe.Recipe` with counts.
+
+    Parameters
+    ----------
+    function : str
+        Name of the function, for messages.
+    X, target, random_state
+        As the caller gave them.
+    among_all : bool
+        Whether neighbours are sought among all rows; tells how large the work is.
+    **checked : (value, constraints)
+        The function's other parameters, with what scikit-learn's validation holds them to.
+
+    Attributes
+    ----------
+    minority : ndarray of int64
+        Positions in X of the minority rows in the order of ``orig_P``.
+    own, everyone : Pool
+        The minority rows, and all rows.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        X: Any,
+        target: Any,
+        random_state: Any,
+        *,
+        among_all: bool,
+        **checked: tuple[Any, list[Any]],
+    ) -> None:
+        checked["random_state"] = (random_state, ["random_state", np.random.Generator])
+        _validate(function, checked)
+        self._split = split(X, target)
+        n, d = self._split.values.shape
+        p = len(self._split.minority)
+        self._backend, reason = select("auto", float(d) * p * (n if among_all else p), "cpu")
+        logger.info("r.%s runs on %s: %s", function, self._backend.name, reason)
+        self._entropy = draws.entropy_words(random_state)
+        # Sorting random words is a shuffle that does not hang on how NumPy's own happens to work. The others make no
+        # rows, so that their key is free for it.
+        shuffle = np.argsort(draws.words(draws.class_key(self._entropy, _OTHERS), 0, p), kind="stable")
+        self.minority = self._split.minority[shuffle]
+        self._table = wrap_features(self._split.values)
+        self._codes = self._backend.asarray(self._split.is_minority.astype(np.int64))
+        self._search = SearchReport()
+        self.own = self.pool(self._split.minority, "minority")
+        self.everyone = Pool(self._backend, self._table, None, "X", self._search)
+
+    @property
+    def label(self) -> Any:
+        """The minority's."""
+        return self._split.label
+
+    def pool(self, rows: np.ndarray, description: str) -> Pool:
+        """Rows of X, by position in any order, as a pool to seek neighbours among."""
+        return Pool(self._backend, self._table, np.sort(rows), description, self._search)
+
+    def refuse_too_large(self, name: str, k: int, pool: Pool, which: str, hint: str = "") -> None:
+        """TooFewRowsError unless each row of the pool has k others."""
+        if k < pool.size:
+            return
+        raise TooFewRowsError(
+            f"{pool.size:,} {'row' if pool.size == 1 else 'rows'} {which}: too few for {name}={k} neighbours of each.",
+            f"The largest {name} that fits is {pool.size - 1}. {hint}".strip() if pool.size > 1 else hint,
+        )
+
+    def count_own(self, k: int) -> np.ndarray:
+        """How many of the k nearest of all rows are minority rows, for each row of ``minority``."""
+        neighbours = self.everyone.nearest(self._backend.asarray(self.minority), k)
+        return k - self._backend.to_host(self._backend.count_foreign(self._codes, neighbours, _MINORITY))
+
+    def is_foreign(self, rows: Array) -> Array:
+        """Which of these positions of X, on the device, are of other classes; bool."""
+        return self._codes[rows] != _MINORITY
+
+    def rows_a_base(self, dup_size: Any, n_base: int) -> int:
+        """R's rule for ``dup_size``: 0 fills up as far as whole rows a base row go; of several numbers the largest.
+
+        Warns where 0 comes to no row at all.
+        """
+        wanted = _whole(dup_size)
+        if wanted:
+            return wanted
+        n, p = len(self._split.others), len(self._split.minority)
+        filled = (n - p) // n_base
+        if not filled:
+            warnings.warn(
+                f"dup_size=0 comes to no synthetic row: class {self.label!r} has {p:,} rows, all others have {n:,}, and "
+                f"the difference is less than one for each of {n_base:,} base rows. dup_size=1 makes one for each.",
+                GpusmoteWarning,
+                stacklevel=3,
+            )
+        return filled
+
+    def make(self, recipe: Recipe) -> np.ndarray:
+        """The rows of a recipe with counts, ndarray of shape (their sum, d), float64, in the order of its seeds."""
+        backend, pool = self._backend, recipe.pool
+        ends = np.cumsum(np.asarray(recipe.counts, np.int64))
+        n_new = int(ends[-1]) if len(ends) else 0
+        self._check_memory(n_new)
+        out = np.empty((n_new, self._table.n_features), np.float64)
+        if not n_new:
+            return out
+        seeds = backend.asarray(recipe.seeds)
+        neighbours = pool.nearest(seeds, recipe.k)
+        fields: dict[str, Any] = {"ends": backend.asarray(ends)}
+        if recipe.reach is not None:
+            low, high = recipe.reach(neighbours)
+            fields |= {"low": low, "width": high - low}
+        key = draws.class_key(self._entropy, _MINORITY)
+        part = Part(_MINORITY, n_new, pool.values, pool.rows, pool.locate(seeds), neighbours, key, **fields)
+        part.write(range(n_new), out, backend)
+        return out
+
+    def _check_memory(self, n_new: int) -> None:
+        """data and syn_data hold every synthetic row, data and the two originals every other."""
+        n, d = self._split.values.shape
+        needed, free = 16 * d * (n + n_new), memory.available()
+        if free is not None and needed > free:
+            raise MemoryLimitError(
+                f"The result would have {n_new:,} synthetic rows x {d:,} columns, twice, in all {needed:,} bytes; "
+                f"{free:,} bytes are free.",
+                "Ask for a smaller dup_size, or use gpusmote's samplers and their plan, which never hold all rows.",
+            )
+
+    def result(self, rows: np.ndarray, *, method: str, **fields: Any) -> Result:
+        """R's ten fields around the synthetic rows; those that are not given are None."""
+        whole, order = self._split, self.minority
+        text = load_pandas().Series(whole.labels).astype(str).array
+        in_data = np.concatenate([order, np.repeat(order[:1], len(rows)), whole.others])
+        values = np.concatenate([whole.values[order], rows, whole.values[whole.others]])
+        absent = dict.fromkeys(("K", "K_all", "dup_size", "outcast", "eps"))
+        return Result(
+            data=self._frame(values, text[in_data]),
+            syn_data=self._frame(rows, text[in_data[len(order) : len(order) + len(rows)]]),
+            orig_N=_with_class(whole.frame.iloc[whole.others], whole.labels[whole.others]),
+            orig_P=_with_class(whole.frame.iloc[order], text[order]),
+            method=method,
+            **(absent | fields),
+        )
+
+    def _frame(self, values: np.ndarray, labels: Any) -> Any:
+        frame = load_pandas().DataFrame(values, columns=self._split.frame.columns, copy=False)
+        return _with_class(frame, labels)
+
+
+def _with_class(frame: Any, labels: Any) -> Any:
+    frame.insert(frame.shape[1], "class", labels, allow_duplicates=True)
+    return frame
+
+
+def _validate(function: str, checked: Mapping[str, tuple[Any, list[Any]]]) -> None:
+    values = {name: value for name, (value, _) in checked.items()}
+    constraints = {name: allowed for name, (_, allowed) in checked.items()}
+    try:
+        validate_parameter_constraints(constraints, values, caller_name=function)
+    except InvalidParameterError as error:
+        raise ParameterError(str(error)) from None
+
+
+def _whole(dup_size: Any) -> int:
+    """One number from dup_size: 0 if 0 is among several, else the largest."""
+    try:
+        several = list(dup_size)
+    except TypeError:
+        several = [dup_size]
+    if not several or not all(_is_whole(number) for number in several):
+        raise ParameterError(
+            f"dup_size is {dup_size!r}.",
+            "It must be a whole number of at least 0, the synthetic rows a base row, or several of them.",
+        )
+    return 0 if 0 in several else int(max(several))
+
+
+def _is_whole(number: Any) -> bool:
+    if isinstance(number, bool) or not isinstance(number, numbers.Real):
+        return False
+    return math.isfinite(number) and float(number) >= 0 and number == math.floor(number)
