@@ -36,7 +36,7 @@ def folder() -> Path:
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def source(name: str) -> str:
     """One source with its includes written out where they stand.
 
@@ -59,7 +59,7 @@ def source(name: str) -> str:
     return "\n".join(lines)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _kernel(cupy: Any, file: str, name: str) -> Any:
     """The compiled kernel; CuPy keeps one for each device within it, and compiles at the first launch."""
     return cupy.RawKernel(source(file), name, OPTIONS)

@@ -12,7 +12,9 @@ from gpusmote.backends import kernels
 CHIPS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 FILES = sorted(path.name for path in kernels.folder().iterdir() if path.suffix in (".cu", ".cuh"))
 
-compiler = pytest.importorskip("cupy.cuda.compiler", reason="CuPy is not installed: no NVRTC to compile with", exc_type=ImportError)
+compiler = pytest.importorskip(
+    "cupy.cuda.compiler", reason="CuPy is not installed: no NVRTC to compile with", exc_type=ImportError
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,6 +79,6 @@ def test_ptx_rounds_each_operation(file):
 
 def test_a_plain_cast_would_flush():
     """Why the casts are written in assembler: what the test above would find without that."""
-    plain = '__global__ void cast(const float* in, double* out, float* back) { *out = *in; *back = static_cast<float>(*out * 3); }'
+    plain = "__global__ void cast(const float* in, double* out, float* back) { *out = *in; *back = static_cast<float>(*out * 3); }"
     ptx = compiled(plain, "ptx", "compute_90")[0].decode()
     assert re.search(r"\bcvt\.\S*ftz", ptx)

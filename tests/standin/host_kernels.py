@@ -60,19 +60,22 @@ class HostKernel:
 
     def launch(self, grid: tuple[int, ...], block: tuple[int, ...], values: list[int | float]) -> None:
         """Run every thread of every block; pointers are given as addresses."""
-        cells = [np.array(value, np.uint64 if p.is_pointer else p.dtype) for p, value in zip(self.parameters, values, strict=True)]
+        cells = [
+            np.array(value, np.uint64 if p.is_pointer else p.dtype)
+            for p, value in zip(self.parameters, values, strict=True)
+        ]
         pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
         sizes = [(ctypes.c_uint * 3)(*(*size, 1, 1)[:3]) for size in (grid, block)]
         if self.entry(pointers, *sizes):
             raise AssertionError(f"{self.name}: lanes of one warp met different numbers of barriers")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="gpusmote-host-kernels-")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def build(source: str, *definitions: str) -> dict[str, HostKernel]:
     """Compile a self-contained source, once a session.
 
@@ -101,4 +104,6 @@ def build(source: str, *definitions: str) -> dict[str, HostKernel]:
         raise AssertionError(f"g++ refuses the kernels:\n{done.stderr}")
     # PyDLL keeps the interpreter's lock: the shim's geometry is global, so launches must not overlap.
     loaded = ctypes.PyDLL(library)
-    return {name: HostKernel(name, parameters, getattr(loaded, f"launch_{name}")) for name, parameters in kernels.items()}
+    return {
+        name: HostKernel(name, parameters, getattr(loaded, f"launch_{name}")) for name, parameters in kernels.items()
+    }

@@ -1,0 +1,165 @@
+"""A CUDA device: CuPy's arrays, and kernels for the operations that an array library does not offer."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from gpusmote.backends import kernels
+from gpusmote.backends.base import Array, Backend
+from gpusmote.backends.versions import CUPY, FAISS, installed
+from gpusmote.errors import InputError, InputTypeError
+
+__all__ = ["CudaBackend"]
+
+_THREADS = 256
+_MOST_BLOCKS = 16_384
+"""Kernels walk on by the size of the grid, so that more blocks than fill any device several times gain nothing."""
+_TILE = 32  # candidates a warp of rerank_distances takes at once
+_WARPS = 4  # warps of one of its blocks
+
+# The dtypes that the kernels have. Positions are 64-bit everywhere: a table may have more than 2**31 values.
+_DTYPES = {
+    "values": (np.dtype(np.float32), np.dtype(np.float64)),
+    "positions": (np.dtype(np.int64),),
+    "shares": (np.dtype(np.float64),),
+}
+
+
+class CudaBackend(Backend):
+    """Operations on one CUDA device, on the caller's current stream of it.
+
+    Nothing waits for the device unless it must. The kernels are compiled for the device at their first use.
+
+    Parameters
+    ----------
+    ordinal : int
+        Number of the device, as CUDA counts those that are visible.
+    """
+
+    def __init__(self, ordinal: int) -> None:
+        import cupy
+
+        self.ordinal = ordinal
+        self.name = f"cuda:{ordinal}"
+        self.xp = cupy
+        found = (installed(CUPY), installed(FAISS))
+        self.packages = tuple(distribution[0] for distribution in found if distribution is not None)
+
+    def __reduce__(self) -> tuple[type[CudaBackend], tuple[int]]:
+        return CudaBackend, (self.ordinal,)  # a module, which self.xp is, cannot be pickled
+
+    def active(self) -> AbstractContextManager[Any]:
+        device: AbstractContextManager[Any] = self.xp.cuda.Device(self.ordinal)
+        return device
+
+    def asarray(self, a: Array, dtype: Any = None) -> Array:
+        with self.active():
+            return self.xp.asarray(a, dtype=dtype)
+
+    def to_host(self, a: Array) -> np.ndarray:
+        if not isinstance(a, self.xp.ndarray):
+            return np.asarray(a)
+        with self.active():
+            host: np.ndarray = self.xp.asnumpy(a)
+        return host
+
+    def synchronize(self) -> None:
+        with self.active():
+            self.xp.cuda.get_current_stream().synchronize()
+
+    def free_memory(self) -> int | None:
+        """Bytes that the device has left, those included that CuPy's pool holds and does not use."""
+        with self.active():
+            pool = self.xp.get_default_memory_pool()
+            free, _ = self.xp.cuda.Device().mem_info
+            left = int(free) + int(pool.free_bytes())
+            limit = int(pool.get_limit())
+            return min(left, max(0, limit - int(pool.used_bytes()))) if limit else left
+
+    def draw(self, key: np.ndarray, start: int, stop: int, n: int) -> tuple[Array, Array]:
+        with self.active():
+            pick, gap = self.xp.empty(stop - start, np.int64), self.xp.empty(stop - start, np.float64)
+            blocks = (stop + 1) // 2 - start // 2  # of the stream, each of which holds two samples
+            numbers = (np.uint64(number) for number in (*key.tolist(), start, stop, n))
+            self._over("draw_samples.cu", "draw_slice", blocks if pick.size else 0, *numbers, pick, gap)
+        return pick, gap
+
+    def draw_at(self, key: np.ndarray, samples: Array, n: int) -> tuple[Array, Array]:
+        with self.active():
+            samples = self._checked("positions", "samples", samples, (None,))
+            count = len(samples)
+            pick, gap = self.xp.empty(count, np.int64), self.xp.empty(count, np.float64)
+            k0, k1 = key.tolist()
+            numbers = (np.uint64(k0), np.uint64(k1), samples, np.int64(count), np.uint64(n))
+            self._over("draw_samples.cu", "draw_gathered", count, *numbers, pick, gap)
+        return pick, gap
+
+    def interpolate(self, values: Array, base: Array, neighbour: Array, gap: Array, out: Array) -> None:
+        with self.active():
+            values = self._checked("values", "values", values, (None, None))
+            m, d = len(base), values.shape[1]
+            base = self._checked("positions", "base", base, (m,))
+            neighbour = self._checked("positions", "neighbour", neighbour, (m,))
+            gap = self._checked("shares", "gap", gap, (m,))
+            self._checked("values", "out", out, (m, d), like=values)
+            arguments = (values, base, neighbour, gap, np.int64(m), np.int64(d), out)
+            self._over("interpolate_rows.cu", f"interpolate_rows_{values.dtype.name}", m * d, *arguments)
+
+    def rerank(self, values: Array, queries: Array, candidates: Array) -> Array:
+        with self.active():
+            values = self._checked("values", "values", values, (None, None))
+            queries = self._checked("positions", "queries", queries, (None,))
+            candidates = self._checked("positions", "candidates", candidates, (len(queries), None))
+            m, width = candidates.shape
+            distance = self.xp.empty((m, width), np.float64)
+            tasks = m * -(-width // _TILE)
+            if tasks:
+                grid = (min(-(-tasks // _WARPS), _MOST_BLOCKS),)
+                sizes = (np.int64(m), np.int64(width), np.int64(values.shape[1]))
+                name = f"rerank_distances_{values.dtype.name}"
+                arguments = (values, queries, candidates, *sizes, distance)
+                kernels.launch(self.xp, "rerank_distances.cu", name, grid, (_TILE, _WARPS), arguments)
+        return distance
+
+    def count_foreign(self, codes: Array, neighbours: Array, own: int) -> Array:
+        with self.active():
+            codes = self._checked("positions", "codes", codes, (None,))
+            neighbours = self._checked("positions", "neighbours", neighbours, (None, None))
+            m, k = neighbours.shape
+            count = self.xp.empty(m, np.int64)
+            arguments = (codes, neighbours, np.int64(own), np.int64(m), np.int64(k), count)
+            self._over("count_foreign.cu", "count_foreign", m, *arguments)
+        return count
+
+    def _over(self, file: str, name: str, threads: int, *arguments: Any) -> None:
+        """Launch a kernel that walks over ``threads`` things, whatever the grid; nothing for none."""
+        if threads:
+            grid = (min(-(-threads // _THREADS), _MOST_BLOCKS),)
+            kernels.launch(self.xp, file, name, grid, (_THREADS,), arguments)
+
+    def _checked(
+        self, kind: str, name: str, array: Array, shape: tuple[int | None, ...], like: Array | None = None
+    ) -> Array:
+        """The one place that decides what a kernel may be given; positions and shares are made contiguous."""
+        if not isinstance(array, self.xp.ndarray):
+            raise InputTypeError(
+                f"{name} is a {type(array).__module__}.{type(array).__qualname__}, not an array on {self.name}.",
+                "backend.asarray(array) moves it there.",
+            )
+        if array.device.id != self.ordinal:
+            raise InputError(f"{name} lies on cuda:{array.device.id}, not on {self.name}.", "Move it there first.")
+        dtypes = _DTYPES[kind] if like is None else (like.dtype,)
+        if array.dtype not in dtypes:
+            names = " or ".join(dtype.name for dtype in dtypes)
+            raise InputTypeError(f"{name} is {array.dtype.name}; the kernels take {names}.", "Convert it with astype.")
+        if len(array.shape) != len(shape) or any(s not in (None, a) for s, a in zip(shape, array.shape, strict=True)):
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise InputError(f"{name} has shape {array.shape}; it must be ({wanted}).")
+        if array.flags.c_contiguous:
+            return array
+        if kind == "values":  # to copy a table, or the rows that are being written, would be no small matter
+            raise InputError(f"{name} is not C-contiguous.", "Rows must lie one after another in memory.")
+        return self.xp.ascontiguousarray(array)

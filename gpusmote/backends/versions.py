@@ -1,0 +1,29 @@
+"""Which of the packages that a device needs are installed, without importing any of them."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+
+__all__ = ["CUPY", "FAISS", "installed"]
+
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
+FAISS = ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cuvs", "faiss-gpu-cu11", "faiss", "faiss-cpu")
+"""Names under which the same module is distributed, GPU builds first."""
+
+
+@functools.cache
+def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
+    """Name and version of the first of these distributions that is installed.
+
+    Examples
+    --------
+    >>> installed(("no such distribution", "numpy"))[0]
+    'numpy'
+    """
+    for name in names:
+        try:
+            return name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None

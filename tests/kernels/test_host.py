@@ -1,0 +1,210 @@
+"""Every kernel, built for the host from the same source, against the NumPy path: equal to the bit."""
+
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER, SHIM, build
+
+from gpusmote import draws
+from gpusmote.backends import Backend, kernels
+
+pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
+
+KEY = draws.class_key((3,), 1)
+# Neither the number of blocks nor that of threads may reach the result.
+GEOMETRIES = st.tuples(st.integers(1, 5), st.sampled_from([1, 7, 32, 256]))
+DTYPES = st.sampled_from([np.float32, np.float64])
+STARTS = st.one_of(st.integers(0, 100), st.integers(2**31 - 9, 2**31 + 9), st.integers(2**63 - 100, 2**63 - 50))
+quick = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+def launch(file, name, grid, block, *arguments):
+    addresses = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
+    build(kernels.source(file))[name].launch(grid, block, addresses)
+
+
+def filled(shape, dtype):
+    """Memory that betrays what was not written."""
+    array = np.empty(shape, dtype)
+    array.view(np.uint8)[...] = 0xFF
+    return array
+
+
+def same_bits(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def table(rng, n, d, dtype, kind):
+    values = rng.normal(size=(n, d))
+    if kind == "offset":
+        values += 1e9
+    elif kind == "subnormal":
+        values *= np.finfo(dtype).smallest_subnormal * 50
+    elif kind == "huge":
+        values *= float(np.finfo(dtype).max) / 1e3
+    elif kind == "lognormal":
+        values = np.exp(values * 5)
+    elif kind == "duplicates":
+        values = np.round(values)
+    return values.astype(dtype)
+
+
+KINDS = st.sampled_from(["plain", "offset", "subnormal", "huge", "lognormal", "duplicates"])
+
+RANDOM123 = [  # philox4x64-10 in Random123's tests/kat_vectors: counter, key, answer
+    ([0] * 4, [0] * 2, [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]),
+    (
+        [2**64 - 1] * 4,
+        [2**64 - 1] * 2,
+        [0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0],
+    ),
+    (
+        [0x243F6A8885A308D3, 0x13198A2E03707344, 0xA4093822299F31D0, 0x082EFA98EC4E6C89],
+        [0x452821E638D01377, 0xBE5466CF34E90C6C],
+        [0xA528F45403E61D95, 0x38C72DBD566E9788, 0xA5A1610E72FD18B5, 0x57BD43B5E52B7FE6],
+    ),
+]
+
+WORDS_OF_A_BLOCK = """
+extern "C" __global__ void philox_words(const unsigned long long* counter, const unsigned long long* key, unsigned long long* word) {
+    const PhiloxBlock block = philox_block(
+        key[0], key[1], PhiloxBlock{{counter[0], counter[1], counter[2], counter[3]}});
+    for (int i = 0; i < 4; ++i) word[i] = block.word[i];
+}
+"""
+
+
+@pytest.mark.parametrize(("counter", "key", "answer"), RANDOM123)
+def test_philox_gives_the_known_answers_of_random123(counter, key, answer):
+    counter, key, word = np.array(counter, np.uint64), np.array(key, np.uint64), np.zeros(4, np.uint64)
+    kernel = build(kernels.source("philox.cuh") + WORDS_OF_A_BLOCK)["philox_words"]
+    kernel.launch((1,), (1,), [counter.ctypes.data, key.ctypes.data, word.ctypes.data])
+    assert word.tolist() == answer
+
+
+@quick
+@given(start=STARTS, count=st.integers(0, 40), n=st.sampled_from([1, 2, 5, 10**6, 2**62]), geometry=GEOMETRIES)
+def test_draw_slice(start, count, n, geometry):
+    pick, gap = filled(count, np.int64), filled(count, np.float64)
+    grid, block = geometry
+    launch("draw_samples.cu", "draw_slice", (grid,), (block,), *KEY, start, start + count, n, pick, gap)
+    expected = draws.draw(KEY, start, start + count, n)
+    assert same_bits(pick, expected[0])
+    assert same_bits(gap, expected[1])
+
+
+@quick
+@given(samples=st.lists(STARTS, max_size=40), n=st.sampled_from([1, 3, 2**62]), geometry=GEOMETRIES)
+def test_draw_gathered(samples, n, geometry):
+    samples = np.array(samples, np.int64)
+    pick, gap = filled(len(samples), np.int64), filled(len(samples), np.float64)
+    grid, block = geometry
+    launch("draw_samples.cu", "draw_gathered", (grid,), (block,), *KEY, samples, len(samples), n, pick, gap)
+    expected = draws.draw_at(KEY, samples, n)
+    assert same_bits(pick, expected[0])
+    assert same_bits(gap, expected[1])
+
+
+@quick
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 70)),
+    m=st.integers(0, 40),
+    dtype=DTYPES,
+    kind=KINDS,
+    geometry=GEOMETRIES,
+)
+def test_interpolate_rows(seed, shape, m, dtype, kind, geometry):
+    rng = np.random.default_rng(seed)
+    values = table(rng, *shape, dtype, kind)
+    base, neighbour = rng.integers(0, shape[0], (2, m))
+    gap = rng.random(m)
+    out, expected = filled((m, shape[1]), dtype), filled((m, shape[1]), dtype)
+    grid, block = geometry
+    name = f"interpolate_rows_{np.dtype(dtype).name}"
+    launch("interpolate_rows.cu", name, (grid,), (block,), values, base, neighbour, gap, m, shape[1], out)
+    Backend().interpolate(values, base, neighbour, gap, expected)
+    assert same_bits(out, expected)
+
+
+@quick
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 30), st.sampled_from([1, 2, 7, 31, 32, 33, 64, 100])),
+    m=st.integers(0, 9),
+    width=st.sampled_from([1, 2, 31, 32, 33, 70]),
+    dtype=DTYPES,
+    kind=KINDS,
+    grid=st.integers(1, 4),
+    order=st.sampled_from([(), ("SHIM_DESCENDING",)]),
+)
+def test_rerank_distances(seed, shape, m, width, dtype, kind, grid, order):
+    """Also with the threads in the other order: a barrier too few would show in one of the two."""
+    rng = np.random.default_rng(seed)
+    values = table(rng, *shape, dtype, kind)
+    queries, candidates = rng.integers(0, shape[0], m), rng.integers(0, shape[0], (m, width))
+    distance = filled((m, width), np.float64)
+    kernel = build(kernels.source("rerank_distances.cu"), *order)[f"rerank_distances_{np.dtype(dtype).name}"]
+    arrays = [a.ctypes.data for a in (values, queries, candidates)]
+    kernel.launch((grid,), (32, 4), [*arrays, m, width, shape[1], distance.ctypes.data])
+    with np.errstate(over="ignore"):
+        assert same_bits(distance, Backend().rerank(values, queries, candidates))
+
+
+@pytest.mark.parametrize("barrier", [1, 2])
+def test_a_missing_barrier_would_be_seen(barrier):
+    """The stand-in's barriers are worth something: without either of them the distances are wrong."""
+    lines = kernels.source("rerank_distances.cu").splitlines()
+    places = [i for i, line in enumerate(lines) if line.strip().startswith("__syncwarp();")]
+    assert len(places) == 2
+    lines[places[barrier - 1]] = ";"
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 100)).astype(np.float32)
+    queries, candidates = rng.integers(0, 40, 5), rng.integers(0, 40, (5, 32))
+    expected = Backend().rerank(values, queries, candidates)
+    wrong = []
+    for order in ((), ("SHIM_DESCENDING",)):
+        distance = filled((5, 32), np.float64)
+        kernel = build("\n".join(lines), *order)["rerank_distances_float32"]
+        arrays = [a.ctypes.data for a in (values, queries, candidates)]
+        kernel.launch((1,), (32, 4), [*arrays, 5, 32, 100, distance.ctypes.data])
+        wrong.append(not same_bits(distance, expected))
+    assert any(wrong)
+
+
+@quick
+@given(seed=st.integers(0, 2**32 - 1), m=st.integers(0, 40), width=st.integers(1, 12), geometry=GEOMETRIES)
+def test_count_foreign(seed, m, width, geometry):
+    rng = np.random.default_rng(seed)
+    codes, neighbours = rng.integers(0, 3, 50), rng.integers(0, 50, (m, width))
+    count = filled(m, np.int64)
+    grid, block = geometry
+    launch("count_foreign.cu", "count_foreign", (grid,), (block,), codes, neighbours, 1, m, width, count)
+    assert same_bits(count, Backend().count_foreign(codes, neighbours, 1))
+
+
+def test_under_address_and_undefined_behaviour_sanitizers(tmp_path):
+    """Reads and writes out of bounds, overflow, misalignment: each buffer has exactly the size it should have."""
+    flags = ["-std=c++17", "-g", "-O1", "-ffp-contract=off", "-DSHIM_FIBRES"]
+    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    (tmp_path / "empty.cpp").write_text("int main() { return 0; }\n")
+    probe = ["g++", *checks, "-o", tmp_path / "empty", tmp_path / "empty.cpp"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("g++ has no libasan and libubsan to link with")
+    sources = [
+        kernels.source(f"{name}.cu")
+        for name in ("draw_samples", "interpolate_rows", "rerank_distances", "count_foreign")
+    ]
+    driver = SHIM.with_name("sanitised.cpp").read_text()
+    (tmp_path / "all.cpp").write_text("\n".join([f'#include "{SHIM}"', *sources, '#line 1 "sanitised.cpp"', driver]))
+    subprocess.run(["g++", *flags, *checks, "-o", tmp_path / "all", tmp_path / "all.cpp"], check=True)
+    # LeakSanitizer needs ptrace, which containers often refuse; leaks are not what is looked for.
+    environment = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    done = subprocess.run([tmp_path / "all"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["320", "cases"]
