@@ -22,9 +22,10 @@ from sklearn.utils._param_validation import (
 
 from gpusmote import draws
 from gpusmote.arrays import Table, Target, wrap_features, wrap_target
-from gpusmote.backends import Backend, memory, select
+from gpusmote.backends import Backend, select
 from gpusmote.config import get_config
-from gpusmote.errors import GpusmoteWarning, InputError, MemoryLimitError, NoSeedsError, ParameterError
+from gpusmote.errors import GpusmoteWarning, InputError, NoSeedsError, ParameterError
+from gpusmote.estimate import Need, check_memory
 from gpusmote.legacy import LegacyDraws
 from gpusmote.part import Part
 from gpusmote.plan import Plan
@@ -51,6 +52,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
 
     _estimator_type = "sampler"
     _sampling_type = "over-sampling"
+    k_neighbors: Any
     _looks_at_all_rows = False  # whether neighbours are sought among all rows; tells how large the work is
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -155,8 +157,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         with report.stage("check"):
             table, target, make = self._check(X, y)
             wanted = {c: n for c, n in make.items() if n}
-            self._check_memory(table, sum(wanted.values()), report)
-        backend, report.reason = select(self.device, self._work(table, target, wanted), table.device)
+            backend, report.reason = select(self.device, self._work(table, target, wanted), table.device)
+            report.bytes.update(check_memory(table, self._need(table, target, wanted), backend))
         self.device_ = report.device = backend.name
         logger.info("%s runs on %s: %s", type(self).__name__, backend.name, report.reason)
         with report.stage("search", backend):
@@ -191,17 +193,6 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         labels = classes.tolist()
         self.sampling_strategy_ = {labels[c]: n for c, n in make.items()}
         return table, target, make
-
-    def _check_memory(self, table: Table, n_new: int, report: Report) -> None:
-        needed = int((table.n_rows + n_new) * table.n_features * table.itemsize)
-        report.bytes["output"] = needed
-        free = memory.available() if table.device == "cpu" else None
-        if free is not None and needed > free:
-            raise MemoryLimitError(
-                f"The result would have {table.n_rows + n_new:,} rows x {table.n_features:,} columns, "
-                f"{needed:,} bytes; {free:,} bytes are free.",
-                "Ask for fewer rows, or use plan(X, y).batches(size), which never holds them all.",
-            )
 
     def _work(self, table: Table, target: Target, make: dict[int, int]) -> float:
         """Rows x rows x columns that a search without any cleverness would compare."""

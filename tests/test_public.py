@@ -1,0 +1,54 @@
+"""What gpusmote exports, and that each export explains itself."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import gpusmote
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(gpusmote.__path__, "gpusmote.")
+    if module.name != "gpusmote.__main__"
+]
+
+
+def test_all_is_sorted_and_complete():
+    assert gpusmote.__all__ == sorted(
+        gpusmote.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
+    )
+    public = {
+        name for name, value in vars(gpusmote).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public - {"annotations"} <= set(gpusmote.__all__)
+    assert all(hasattr(gpusmote, name) for name in gpusmote.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in gpusmote.__all__ if callable(getattr(gpusmote, name))])
+def test_docstrings_name_every_parameter_and_what_comes_back(name):
+    thing = getattr(gpusmote, name)
+    functions = [thing]
+    if inspect.isclass(thing):
+        functions = [
+            f
+            for n, f in inspect.getmembers(thing, inspect.isfunction)
+            if f.__module__.startswith("gpusmote") and n[0] != "_"
+        ]
+        assert ">>> " in thing.__doc__
+    for function in functions:
+        parameters = [p for p in inspect.signature(function).parameters if p not in ("self", "args", "kwargs")]
+        for parameter in parameters:
+            assert parameter in function.__doc__, f"{function.__qualname__} does not explain {parameter}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_have_docstrings_and_their_examples_run(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
