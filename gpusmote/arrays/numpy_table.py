@@ -1,4 +1,4 @@
-"""NumPy arrays, and nested lists as NumPy reads them."""
+"""NumPy arrays, and what NumPy reads as one: nested lists, objects with ``__array__``."""
 
 from __future__ import annotations
 
@@ -6,34 +6,91 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.arrays.table import Table, Write
+from gpusmote.arrays.checks import Labels, check_dtype, check_shape, check_values, object_to_float
+from gpusmote.arrays.rounding import native, store
+from gpusmote.arrays.table import Table, WrappedTable, Write, write_in_blocks
 from gpusmote.backends.base import Array, Backend
-from gpusmote.errors import NonFiniteError
+from gpusmote.errors import InputError, InputTypeError
 
-__all__ = ["NumpyTable"]
+__all__ = ["NumpyTable", "from_array_like", "from_ndarray"]
+
+_LIST_ITEM_BYTES = 32.0  # a Python float and the reference to it
 
 
 class NumpyTable(Table):
-    def __init__(self, X: np.ndarray, as_list: bool = False) -> None:
+    """A NumPy array; it comes back as a C-contiguous array of the same dtype, byte order included.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Of any real dtype up to 64 bits, or object with nothing but numbers.
+    labels : sequence or None, default=None
+        What error messages call the columns.
+    """
+
+    def __init__(self, X: np.ndarray, labels: Labels = None) -> None:
+        check_dtype(X.dtype)
+        check_shape(X.shape)
         self._X = X
-        self._as_list = as_list
+        self._labels = labels
+        self._numbers = object_to_float(X, labels) if X.dtype.kind == "O" else X
         self.n_rows, self.n_features = X.shape
-        self.work_dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
-        self.itemsize = X.dtype.itemsize
+        self.work_dtype = np.dtype(np.float32 if native(X.dtype) == np.float32 else np.float64)
+        self.itemsize = _LIST_ITEM_BYTES if X.dtype.kind == "O" else float(X.dtype.itemsize)
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
-        chosen = self._X if rows is None else self._X[rows]
+        numbers = self._numbers
+        if rows is None:
+            chosen = numbers
+        elif isinstance(rows, np.ndarray) and numbers.flags.c_contiguous:
+            chosen = numbers.take(rows, axis=0)  # twice as fast as indexing, but it would copy a column-major array
+        else:
+            chosen = numbers[rows]
         return backend.asarray(np.ascontiguousarray(chosen, dtype=self.work_dtype))
 
-    def only(self, work: Array, backend: Backend) -> Any:
-        return backend.to_host(work).astype(self._X.dtype)
+    def only(self, work: Array, backend: Backend) -> np.ndarray:
+        out = np.empty(work.shape, self._X.dtype)
+        store(backend.to_host(work), out)
+        return out
 
-    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
+    def append(self, n_new: int, write: Write, backend: Backend) -> np.ndarray:
         out = np.empty((self.n_rows + n_new, self.n_features), self._X.dtype)
         out[: self.n_rows] = self._X
-        write(0, n_new, out[self.n_rows :])
+        new = out[self.n_rows :]
+        if new.dtype == self.work_dtype:
+            write(0, n_new, new)
+        else:
+            for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write):
+                store(rows, new[start:stop])
         return out
 
     def check_finite(self) -> None:
-        if not np.isfinite(self._X).all():
-            raise NonFiniteError("X holds NaN or infinity.")
+        check_values(self._numbers, self._labels)
+
+
+def from_ndarray(X: np.ndarray) -> Table:
+    """The table of an array; the kinds whose meaning NumPy's base class would lose are refused."""
+    if isinstance(X, np.matrix):
+        raise InputTypeError("X is an np.matrix, which NumPy itself advises against.", "Convert it: np.asarray(X).")
+    if isinstance(X, np.ma.MaskedArray):
+        raise InputTypeError(
+            "X is a masked array, and a synthetic row has no mask.",
+            "Fill the gaps: X.filled(value), or np.ma.getdata(X) if nothing is masked.",
+        )
+    return NumpyTable(np.asarray(X))
+
+
+def from_array_like(X: Any) -> Table:
+    """The table of a nested list, which comes back as a nested list, or of another thing that NumPy reads."""
+    try:
+        values = np.asarray(X)
+    except ValueError as error:
+        raise InputError(
+            f"X cannot be read as a table of numbers: {error}.", "Give every row the same number of values."
+        ) from error
+    inner = from_ndarray(values)
+    return WrappedTable(inner, _to_list, itemsize=_LIST_ITEM_BYTES) if isinstance(X, list) else inner
+
+
+def _to_list(values: np.ndarray, n_original: int) -> Any:
+    return values.tolist()

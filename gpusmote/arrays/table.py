@@ -1,17 +1,17 @@
-"""What every container of X must offer, and NumPy arrays, which offer it most directly."""
+"""What every container of X must offer."""
 
 from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from gpusmote.backends.base import Array, Backend
 
-__all__ = ["Table", "Write"]
+__all__ = ["Table", "WrappedTable", "Write", "block_rows", "string_names", "write_in_blocks"]
 
 Write = Callable[[int, int, Array], None]
 """``write(start, stop, out)`` fills ``out`` (work dtype, on the host or the plan's device) with synthetic rows."""
@@ -63,7 +63,13 @@ class Table(abc.ABC):
     def only(self, work: Array, backend: Backend) -> Any:
         """The caller's kind of container, made of just these rows.
 
-        Integer and bool columns are rounded to the nearest whole number, ties to even, never beyond their dtype.
+        Integer and bool columns are rounded as :func:`gpusmote.arrays.rounding.store` says.
+
+        Parameters
+        ----------
+        work : array of shape (m, n_features), ``work_dtype``
+            On the backend's device.
+        backend : Backend
         """
 
     @abc.abstractmethod
@@ -72,14 +78,94 @@ class Table(abc.ABC):
 
     @abc.abstractmethod
     def check_finite(self) -> None:
-        """Raise :class:`gpusmote.errors.NonFiniteError`, naming columns and counts, if NaN or infinity is found."""
+        """Raise unless every value is a finite number that a float64 holds exactly.
+
+        Raises
+        ------
+        NonFiniteError
+            NaN, infinity or nulls; it names columns and counts.
+        InputError
+            An integer beyond 2**53; it names the column.
+        """
 
     def fingerprint(self, backend: Backend) -> str:
         """Hash of the shape, work dtype and all values: whether two tables give the same rows."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.n_rows} {self.n_features} {self.work_dtype.str}".encode())
-        step = max(1, _BLOCK_BYTES // max(1, self.n_features * self.work_dtype.itemsize))
+        step = block_rows(self.n_features, self.work_dtype)
         for start in range(0, self.n_rows, step):
             block = backend.to_host(self.take(slice(start, min(start + step, self.n_rows)), backend))
-            digest.update(np.ascontiguousarray(block))
+            digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
+
+
+class WrappedTable(Table):
+    """A container that is another one in a shell: the table ``inner`` does the work, ``restore`` builds the shell.
+
+    Parameters
+    ----------
+    inner : Table
+    restore : callable
+        ``restore(result, n_original)`` gives the caller's container around what ``inner`` gave; the first
+        ``n_original`` rows of it are the caller's.
+    names : list of str or None, default=None
+    itemsize : float or None, default=None
+        Where the shell makes values larger than ``inner`` knows.
+    """
+
+    def __init__(
+        self,
+        inner: Table,
+        restore: Callable[[Any, int], Any],
+        names: list[str] | None = None,
+        itemsize: float | None = None,
+    ) -> None:
+        self._inner = inner
+        self._restore = restore
+        self.n_rows, self.n_features = inner.n_rows, inner.n_features
+        self.work_dtype, self.device = inner.work_dtype, inner.device
+        self.names = names
+        self.itemsize = inner.itemsize if itemsize is None else itemsize
+
+    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
+        return self._inner.take(rows, backend)
+
+    def only(self, work: Array, backend: Backend) -> Any:
+        return self._restore(self._inner.only(work, backend), 0)
+
+    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
+        return self._restore(self._inner.append(n_new, write, backend), self.n_rows)
+
+    def check_finite(self) -> None:
+        self._inner.check_finite()
+
+
+def string_names(labels: Sequence[Hashable]) -> list[str] | None:
+    """``labels`` where all are strings (scikit-learn's ``feature_names_in_``), else None."""
+    names = [label for label in labels if isinstance(label, str)]
+    return names if len(names) == len(labels) else None
+
+
+def block_rows(n_features: int, dtype: np.dtype, block_bytes: int = _BLOCK_BYTES) -> int:
+    """Rows of a block that is worked on at once where the whole is not to exist."""
+    return max(1, block_bytes // max(1, n_features * dtype.itemsize))
+
+
+def write_in_blocks(
+    n_new: int,
+    n_features: int,
+    dtype: np.dtype,
+    write: Write,
+    xp: Any = np,
+    block_bytes: int = _BLOCK_BYTES,
+) -> Iterator[tuple[int, int, Array]]:
+    """Yield ``start, stop, rows`` for all the rows that ``write`` makes.
+
+    ``rows`` is the same memory each time, so that the whole never exists in the work dtype.
+    """
+    step = min(block_rows(n_features, dtype, block_bytes), max(1, n_new))
+    scratch = xp.empty((step, n_features), dtype)
+    for start in range(0, n_new, step):
+        stop = min(start + step, n_new)
+        write(start, stop, scratch[: stop - start])
+        yield start, stop, scratch[: stop - start]

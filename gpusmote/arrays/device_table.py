@@ -1,0 +1,164 @@
+"""Arrays of other libraries, by DLPack: those on the host as NumPy arrays, those on a CUDA device as CuPy's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpusmote.arrays.checks import (
+    EXACT_INTEGER,
+    check_dtype,
+    check_shape,
+    find_bad_columns,
+    refuse_inexact,
+    refuse_non_finite,
+)
+from gpusmote.arrays.kinds import type_name
+from gpusmote.arrays.numpy_table import NumpyTable
+from gpusmote.arrays.rounding import store
+from gpusmote.arrays.table import Table, WrappedTable, Write, write_in_blocks
+from gpusmote.backends.base import Array, Backend
+from gpusmote.errors import DeviceError, InputTypeError
+
+__all__ = ["DeviceTable", "from_dlpack", "host_copy"]
+
+_ON_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
+_ON_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
+
+
+class DeviceTable(Table):
+    """A CuPy array. The result is one, too, on the same device, allocated once.
+
+    Parameters
+    ----------
+    X : cupy.ndarray of shape (n, d)
+    """
+
+    def __init__(self, X: Any) -> None:
+        check_dtype(X.dtype)
+        check_shape(X.shape)
+        self._X = X
+        self.n_rows, self.n_features = X.shape
+        self.work_dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        self.itemsize = float(X.dtype.itemsize)
+        self.device = f"cuda:{int(X.device.id)}"
+
+    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
+        cupy = _cupy()
+        with self._X.device:
+            where = cupy.asarray(rows) if isinstance(rows, np.ndarray) else rows
+            chosen = self._X if where is None else self._X[where]
+            chosen = cupy.ascontiguousarray(chosen, dtype=self.work_dtype)
+        return cupy.asnumpy(chosen) if backend.name == "cpu" else backend.asarray(chosen)
+
+    def only(self, work: Array, backend: Backend) -> Any:
+        cupy = _cupy()
+        with self._X.device:
+            values = cupy.asarray(work)
+            if values.dtype == self._X.dtype:
+                return values.copy()
+            out = cupy.empty(values.shape, self._X.dtype)
+            store(values, out, cupy)
+        return out
+
+    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
+        cupy = _cupy()
+        with self._X.device:
+            out = cupy.empty((self.n_rows + n_new, self.n_features), self._X.dtype)
+            out[: self.n_rows] = self._X
+        new = out[self.n_rows :]
+        if backend.name == self.device and new.dtype == self.work_dtype:
+            write(0, n_new, new)
+            return out
+        # Rows made elsewhere (device="cpu"), or in another dtype, come over block by block.
+        for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend.xp):
+            with self._X.device:
+                store(cupy.asarray(rows), new[start:stop], cupy)
+        return out
+
+    def check_finite(self) -> None:
+        cupy = _cupy()
+        kind = self._X.dtype.kind
+        with self._X.device:
+            if kind == "f" and not bool(cupy.isfinite(self._X).all()):
+                refuse_non_finite(find_bad_columns(self._X, cupy), None, self.n_features)
+            elif kind in "iu" and self._X.dtype.itemsize == 8:
+                for at in (int(self._X.argmax()), int(self._X.argmin())):
+                    value = int(self._X.reshape(-1)[at])
+                    if abs(value) > EXACT_INTEGER:
+                        refuse_inexact(at % self.n_features, value, None)
+
+
+def from_dlpack(X: Any) -> Table:
+    """The table of an array that speaks DLPack; it comes back as its library's array, on its device, detached."""
+    device = _device_type(X, "X")
+    if device in _ON_CUDA:
+        if isinstance(X, _cupy().ndarray):
+            return DeviceTable(X)
+        return WrappedTable(DeviceTable(_exchange(X, _cupy().from_dlpack, "X")), _restorer(X))
+    return WrappedTable(NumpyTable(_exchange(X, np.from_dlpack, "X")), _restorer(X))
+
+
+def host_copy(y: Any) -> np.ndarray:
+    """The values of an array that speaks DLPack, on the host."""
+    if _device_type(y, "y") not in _ON_CUDA:
+        return np.asarray(_exchange(y, np.from_dlpack, "y"))
+    if hasattr(y, "cpu"):  # torch brings it to the host by itself, CuPy installed or not
+        return np.asarray(_exchange(y.detach().cpu(), np.from_dlpack, "y"))
+    cupy = _cupy()
+    return np.asarray(cupy.asnumpy(y if isinstance(y, cupy.ndarray) else _exchange(y, cupy.from_dlpack, "y")))
+
+
+def _device_type(array: Any, name: str) -> int:
+    try:
+        device = int(array.__dlpack_device__()[0])
+    except Exception as error:  # each library has its own for devices that DLPack does not know
+        raise InputTypeError(
+            f"{name} lies on a device that DLPack cannot reach: {error}.", "Move it to the host."
+        ) from error
+    if device not in (*_ON_HOST, *_ON_CUDA):
+        raise InputTypeError(
+            f"{name} lies on a device of DLPack's type {device}; gpusmote works on the host and on CUDA devices.",
+            "Move it to the host (for a torch tensor: .cpu()).",
+        )
+    return device
+
+
+def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:
+    """The array without a copy, as the importer's library has it."""
+    try:
+        return importer(array.detach() if hasattr(array, "detach") else array)
+    except Exception as error:  # BufferError, RuntimeError, TypeError, ValueError: there is no rule among libraries
+        raise InputTypeError(
+            f"{name} is a {type_name(array)} of dtype {getattr(array, 'dtype', 'unknown')} that DLPack cannot hand "
+            f"over: {error}",
+            "Convert it to a dense array of a dtype that NumPy has, such as float32.",
+        ) from error
+
+
+def _restorer(X: Any) -> Callable[[Any, int], Any]:
+    """What makes an array of X's library of a NumPy or CuPy array, without a copy."""
+    if hasattr(X, "__array_namespace__"):
+        importer = X.__array_namespace__().from_dlpack
+    else:
+        importer = getattr(sys.modules[type(X).__module__.partition(".")[0]], "from_dlpack", None)
+    if importer is None:
+        raise InputTypeError(
+            f"X is a {type_name(X)}, whose library has no from_dlpack by which an array could be given back.",
+            "Pass a NumPy or CuPy array.",
+        )
+    return lambda values, n_original: importer(values)
+
+
+def _cupy() -> Any:
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(
+            f"X lies on a CUDA device, and CuPy, which reads it there, cannot be imported: {error}.",
+            "pip install 'gpusmote[cuda12]', or move X to the host.",
+        ) from error
+    return cupy

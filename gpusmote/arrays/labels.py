@@ -1,0 +1,170 @@
+"""y's containers: how labels are read from each, and how rows are taken from it.
+
+New labels are always taken from rows that have them. So every container comes back with its dtype, categories, name
+and encoding as they were, and none of them has to be built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from gpusmote.arrays.kinds import is_instance, is_sequence_like, type_name
+from gpusmote.errors import InputError, InputTypeError, NonFiniteError
+
+__all__ = ["Labels", "read_labels", "refuse_missing"]
+
+
+def _as_taken(taken: Any, X: Any, n_original: int) -> Any:
+    return taken
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """y read.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n,) or (n, c)
+        The labels, or positions in ``categories``; on the host.
+    take : callable
+        ``take(rows)`` gives y's container with these rows (ndarray of int64), in this order.
+    place : callable
+        ``place(taken, X, n_original)`` gives what was taken the index that belongs to the table ``X`` (None: a new
+        one), where the container has an index.
+    categories : ndarray or None
+        What ``values`` are positions in, where the container is categorical.
+    """
+
+    values: np.ndarray
+    take: Callable[[np.ndarray], Any]
+    place: Callable[[Any, Any, int], Any] = _as_taken
+    categories: np.ndarray | None = None
+
+
+def read_labels(y: Any) -> Labels:
+    """The labels of any container that gpusmote knows.
+
+    Raises
+    ------
+    InputError
+        If y is None, or cannot be read.
+    NonFiniteError
+        If the container marks labels as missing.
+    """
+    if y is None:
+        raise InputError(
+            "The sampler requires y to be passed, but the target y is None.", "Pass one class label for each row of X."
+        )
+    if isinstance(y, np.ndarray):
+        return _read_numpy(y)
+    if isinstance(y, list):
+        return _read_list(y)
+    if is_instance(y, "pandas", "Series", "DataFrame"):
+        return _read_pandas(y)
+    if is_instance(y, "polars", "Series", "DataFrame") or is_instance(y, "pyarrow", "Array", "ChunkedArray", "Table"):
+        return _read_arrow(y)
+    if scipy.sparse.issparse(y):
+        return Labels(y.toarray(), lambda rows: y.tocsr()[rows].asformat(y.format))
+    if hasattr(y, "__dlpack_device__"):
+        return _read_dlpack(y)
+    if is_sequence_like(y):
+        return _read_numpy(_to_numpy(y))
+    raise InputTypeError(
+        f"y should be a 1d array, got a {type_name(y)}.",
+        "Pass one class label for each row of X, as an array, list, series or column.",
+    )
+
+
+def refuse_missing(missing: np.ndarray, kind: str) -> None:
+    """Raise NonFiniteError if any label is marked, with the first rows that are."""
+    rows = np.flatnonzero(missing)
+    if len(rows):
+        first = ", ".join(str(row) for row in rows[:5].tolist())
+        raise NonFiniteError(
+            f"y holds {kind} in {len(rows):,} of its {len(missing):,} rows (first: {first}).",
+            "Drop these rows from X and y, or give them a label.",
+        )
+
+
+def _read_numpy(y: np.ndarray) -> Labels:
+    if isinstance(y, np.ma.MaskedArray):
+        masked: np.ndarray = np.ma.getmaskarray(y).reshape(len(y), -1).max(axis=1)
+        refuse_missing(masked, "masked labels")
+    values = np.asarray(y)
+    return Labels(values, lambda rows: values.take(rows, axis=0))
+
+
+def _read_list(y: list[Any]) -> Labels:
+    values = _to_numpy(y)
+    if values.dtype.kind in "US" and values.ndim == 1 and len(set(map(type, y))) > 1:
+        values = np.array(y, dtype=object)  # NumPy would write the numbers among the strings as text
+    return Labels(values, lambda rows: [_own(y[row]) for row in rows.tolist()])
+
+
+def _own(label: Any) -> Any:
+    return list(label) if isinstance(label, list) else label
+
+
+def _to_numpy(y: Any) -> np.ndarray:
+    try:
+        return np.asarray(y)
+    except ValueError as error:
+        raise InputError(
+            f"Unknown label type: y cannot be read as an array: {error}.", "Pass one label a row."
+        ) from error
+
+
+def _read_pandas(y: Any) -> Labels:
+    from gpusmote.arrays.pandas_table import extended_index
+
+    missing: np.ndarray = y.isna().to_numpy().reshape(len(y), -1).max(axis=1)
+    refuse_missing(missing, "missing labels")
+
+    def place(taken: Any, X: Any, n_original: int) -> Any:
+        if X is None:
+            return taken.reset_index(drop=True)
+        if is_instance(X, "pandas", "DataFrame"):
+            taken.index = X.index
+        else:
+            taken.index = extended_index(y.index, len(taken) - n_original)
+        return taken
+
+    column = y.iloc[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    categories = getattr(getattr(column, "cat", None), "categories", None)
+    if categories is None:
+        return Labels(column.to_numpy(), y.take, place)
+    return Labels(column.cat.codes.to_numpy(), y.take, place, categories.to_numpy())
+
+
+def _read_arrow(y: Any) -> Labels:
+    import narwhals.stable.v2 as nw
+
+    whole = sys.modules["pyarrow"].chunked_array([y]) if is_instance(y, "pyarrow", "Array") else y
+    known: Any = nw.from_native(whole, eager_only=True, allow_series=True)
+    columns = list(known.iter_columns()) if hasattr(known, "iter_columns") else [known]
+    for column in columns:
+        refuse_missing(column.is_null().to_numpy(), "nulls")
+    values = [column.to_numpy() for column in columns]
+
+    def take(rows: np.ndarray) -> Any:
+        taken = known[rows].to_native()
+        return taken.combine_chunks() if whole is not y else taken
+
+    return Labels(values[0] if len(values) == 1 else np.column_stack(values), take)
+
+
+def _read_dlpack(y: Any) -> Labels:
+    from gpusmote.arrays.device_table import host_copy
+
+    def take(rows: np.ndarray) -> Any:
+        if is_instance(y, "torch", "Tensor"):
+            return y.detach()[sys.modules["torch"].from_numpy(rows).to(y.device)]
+        return y[sys.modules["cupy"].asarray(rows) if is_instance(y, "cupy", "ndarray") else rows]
+
+    return Labels(host_copy(y), take)

@@ -1,0 +1,58 @@
+"""How a computed value becomes a value of the column's dtype: the one place where this is decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpusmote.backends.base import Array
+
+__all__ = ["native", "store"]
+
+
+def native(dtype: np.dtype) -> np.dtype:
+    """``dtype`` in this machine's byte order."""
+    return dtype.newbyteorder("=")
+
+
+def store(values: Array, out: Array, xp: Any = np) -> None:
+    """Write ``values`` into ``out`` by the rule of its dtype.
+
+    Integers: the nearest whole number, ties to even, kept within the dtype. Bool: the nearer end, which for a tie is
+    the even one, False. Floats: rounded once, kept within the dtype's finite range. Objects: Python floats.
+
+    Parameters
+    ----------
+    values : array, float32 or float64
+        Finite; not written to.
+    out : array of the same shape
+        Of any numeric dtype, or object.
+    xp : module, default=numpy
+        Whose arrays these are.
+
+    Examples
+    --------
+    >>> out = np.empty(5, np.int8)
+    >>> store(np.array([0.5, 1.5, -2.51, 127.6, -1e9]), out)
+    >>> out
+    array([   0,    2,   -3,  127, -128], dtype=int8)
+    """
+    kind = out.dtype.kind
+    if kind == "b":
+        out[...] = values > 0.5
+    elif kind in "iu":
+        whole = xp.rint(values)
+        out[...] = xp.clip(whole, *_float_limits(out.dtype))
+    elif kind == "f" and out.dtype.itemsize < values.dtype.itemsize:
+        largest = float(np.finfo(out.dtype).max)
+        out[...] = xp.clip(values, -largest, largest)
+    else:
+        out[...] = values
+
+
+def _float_limits(dtype: np.dtype) -> tuple[float, float]:
+    """The outermost floats that ``dtype`` holds: float(2**63 - 1) is 2**63, which int64 does not."""
+    info = np.iinfo(dtype)
+    high = float(info.max)
+    return float(info.min), high if int(high) <= info.max else float(np.nextafter(high, 0.0))
