@@ -105,17 +105,19 @@ class Backend:
         array of shape (m, c), float64
         """
         distance = np.empty(candidates.shape, np.float64)
-        block = max(1, 32_768 // max(1, candidates.shape[1]))
+        d = values.shape[1]
+        block = max(1, 262_144 // max(1, candidates.shape[1] * d))  # 2 MiB of float64
 
         def rows(start: int, stop: int) -> None:
-            chosen, asked, total = candidates[start:stop], queries[start:stop], distance[start:stop]
+            # Columns outermost: each addition below then runs over contiguous memory.
+            step = np.empty((d, stop - start, candidates.shape[1]))
+            np.copyto(step.reshape(d, -1), np.take(values, candidates[start:stop].ravel(), axis=0).T)
+            step -= np.take(values, queries[start:stop], axis=0).T[:, :, None]
+            step *= step
+            total = distance[start:stop]
             total[...] = 0.0
-            for j in range(values.shape[1]):
-                column = values[:, j]
-                step = column[chosen].astype(np.float64, copy=False)
-                step -= column[asked].astype(np.float64)[:, None]
-                step *= step
-                total += step
+            for column in step:  # np.sum would be free to add in another order
+                total += column
 
         run_blocks(rows, len(queries), block)
         return distance

@@ -1,0 +1,91 @@
+"""What a source of candidates is, and how to write one.
+
+A source is made once for a :class:`~gpusmote.neighbours.pool.Pool` and asked often. It must never return the query
+itself, and must be honest about ``edge``; nothing else about it can change the result of a search, only its speed.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gpusmote.backends.base import Array
+from gpusmote.neighbours.certificate import Arithmetic
+from gpusmote.neighbours.pool import Pool
+
+__all__ = ["Source", "drop_self", "every_other"]
+
+
+class Source(Protocol):
+    """A search that finds more rows than are wanted, approximately nearest first or in any order.
+
+    Attributes
+    ----------
+    name : str
+        For the report.
+    arithmetic : Arithmetic
+        How ``edge`` was computed.
+    """
+
+    name: str
+    arithmetic: Arithmetic
+
+    def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
+        """Lists of candidates.
+
+        Parameters
+        ----------
+        queries : array of shape (m,), int64
+            Rows of the pool.
+        count : int
+            Less than n - 1: how many candidates each query gets. Where it is not, :func:`every_other` serves.
+
+        Returns
+        -------
+        rows : array of shape (m, count), int64
+            All different, the query not among them.
+        edge : array of shape (m,), float64
+            No row outside the list has a smaller approximate squared distance, in the unit of reduced rows.
+        """
+        ...
+
+
+def every_other(pool: Pool, queries: Array) -> tuple[Array, Array]:
+    """Lists of all rows but the query; their edge is infinite.
+
+    Returns
+    -------
+    rows : array of shape (m, n - 1), int64
+    edge : array of shape (m,), float64
+    """
+    xp = pool.xp
+    rows = xp.arange(pool.n - 1)[None, :]
+    return rows + (rows >= queries[:, None]), xp.full(len(queries), xp.inf)
+
+
+def drop_self(xp: object, queries: Array, rows: Array, distance: Array) -> tuple[Array, Array]:
+    """Lists without the query, from sorted lists of one more that may hold it.
+
+    Parameters
+    ----------
+    xp : module
+        numpy or cupy.
+    queries : array of shape (m,), int64
+    rows : array of shape (m, c + 1), int64
+    distance : array of shape (m, c + 1), any float
+        Ascending in each list.
+
+    Returns
+    -------
+    rows : array of shape (m, c), int64
+        Where the query was not in its list (it has many duplicates), the last one is dropped instead.
+    edge : array of shape (m,), float64
+        The largest distance kept.
+    """
+    is_self = rows == queries[:, None]
+    is_self[:, -1] |= ~is_self.any(axis=1)
+    kept = rows[~is_self].reshape(len(rows), -1)
+    # Without the query the last of c + 1 is kept, so it is the edge; else the last but one.
+    edge = distance[:, -1].astype("f8")
+    last = is_self[:, -1]
+    edge[last] = distance[:, -2][last].astype("f8")
+    return kept, edge

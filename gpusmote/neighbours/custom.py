@@ -1,0 +1,58 @@
+"""Neighbours from a scikit-learn estimator of the caller's choice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from gpusmote.errors import ParameterError
+
+__all__ = ["custom_nearest"]
+
+
+def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Neighbours by an estimator given as ``k_neighbors``, as imbalanced-learn reads it.
+
+    The estimator is cloned and fitted on ``values``; it is asked for its own ``n_neighbors``, one of which is expected
+    to be the query itself.
+
+    Parameters
+    ----------
+    estimator : object with fit, kneighbors and get_params
+        For instance ``sklearn.neighbors.NearestNeighbors(n_neighbors=6)``, or an approximate index with that
+        interface.
+    values : ndarray of shape (n, d)
+    queries : ndarray of shape (m,), int64
+        Rows of ``values``.
+
+    Returns
+    -------
+    ndarray of shape (m, n_neighbors - 1), int64
+        In the estimator's order, without the query; where the query is not among them, without the last.
+
+    Raises
+    ------
+    ParameterError
+        If the estimator returns fewer than two neighbours, or rows that do not exist.
+    """
+    found = clone(estimator).fit(values).kneighbors(values[queries], return_distance=False)
+    found = np.asarray(found).astype(np.int64)
+    name = type(estimator).__name__
+    if found.ndim != 2 or len(found) != len(queries) or found.shape[1] < 2:
+        raise ParameterError(
+            f"{name}.kneighbors returned an array of shape {found.shape} for {len(queries)} rows.",
+            "Give an estimator whose n_neighbors is at least 2: the row itself and one neighbour.",
+        )
+    if found.min() < 0 or found.max() >= len(values):
+        raise ParameterError(
+            f"{name}.kneighbors returned row {found.min() if found.min() < 0 else found.max()}, fitted on"
+            f" {len(values)} rows.",
+            "Give an estimator that returns positions of the rows it was fitted on.",
+        )
+    is_self = found == queries[:, None]
+    # A row may be listed twice by a careless index: only its first occurrence is the one expected.
+    drop = np.where(is_self.any(axis=1), is_self.argmax(axis=1), found.shape[1] - 1)
+    keep = np.arange(found.shape[1]) != drop[:, None]
+    return found[keep].reshape(len(found), -1)

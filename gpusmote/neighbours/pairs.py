@@ -1,0 +1,92 @@
+"""Candidates for every row at once: each pair of rows is compared once and serves both. NumPy only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpusmote._threads import run_blocks
+from gpusmote.neighbours.certificate import FLOAT32
+from gpusmote.neighbours.lists import Layout, Lists
+from gpusmote.neighbours.pool import Pool
+from gpusmote.neighbours.tiles import hits
+
+__all__ = ["Pairs"]
+
+_SIDE = 1024
+
+
+class Pairs:
+    """Tiles of the symmetric table of squared distances, on and above its diagonal: half the products.
+
+    The first block of rows is a systematic sample (see :class:`~gpusmote.neighbours.lists.Layout`): every block meets it
+    first, which gives every list its first bar.
+
+    Parameters
+    ----------
+    pool : Pool
+        On the host.
+    """
+
+    name = "pairs"
+    arithmetic = FLOAT32
+
+    def __init__(self, pool: Pool) -> None:
+        self._n = pool.n
+        self._layout = Layout(pool, _SIDE)
+
+    def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`~gpusmote.neighbours.candidates.Source`; ``queries`` must be all rows in order."""
+        n, order = self._n, self._layout.order
+        side = max(_SIDE, count + 1)
+        n_blocks = -(-n // side)
+        lists = [Lists(self._scores(0, 0, side), count)]
+        lists += [None] * (n_blocks - 1)
+
+        def begin(block: int, _: int) -> None:
+            score = self._scores(block + 1, 0, side)
+            lists[block + 1] = Lists(score, count)
+            self._below(score, lists[0], block + 1, side)
+
+        def meet(task: int, _: int) -> None:
+            i, j = tasks[task]
+            score = self._scores(i, j, side)
+            query, place = hits(score, lists[i].bar[:, None])
+            lists[i].add(query, place + j * side, score[query, place])
+            if i != j:
+                self._below(score, lists[j], i, side)
+
+        run_blocks(begin, n_blocks - 1, 1)
+        tasks = _round_robin(n_blocks)
+        run_blocks(meet, len(tasks), 1)
+        rows = np.empty((n, count), np.int64)
+        edge = np.empty(n)
+
+        def end(block: int, _: int) -> None:
+            lists[block].finish()
+            at = order[block * side : (block + 1) * side]
+            rows[at] = order[lists[block].places]
+            edge[at] = lists[block].bar
+
+        run_blocks(end, n_blocks, 1)
+        return rows, edge
+
+    def _scores(self, i: int, j: int, side: int) -> np.ndarray:
+        score = self._layout.left(slice(i * side, (i + 1) * side)) @ self._layout.right[j * side : (j + 1) * side].T
+        if i == j:
+            np.fill_diagonal(score, np.inf)
+        return score
+
+    def _below(self, score: np.ndarray, lists: Lists, i: int, side: int) -> None:
+        """Hits of the columns' rows among block i."""
+        place, query = hits(score, lists.bar)
+        lists.add(query, place + i * side, score[place, query])
+
+
+def _round_robin(n_blocks: int) -> list[tuple[int, int]]:
+    """Pairs of blocks 1 to n_blocks - 1, each pair once, every block taking part equally often in any stretch."""
+    n = n_blocks - 1
+    return [
+        (i + 1, (i + step) % n + 1)
+        for step in range(n // 2 + 1)
+        for i in range(n // 2 if step and 2 * step == n else n)
+    ]

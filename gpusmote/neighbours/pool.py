@@ -1,0 +1,98 @@
+"""The rows that are searched, in the form in which searches want them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from gpusmote._threads import run_blocks
+from gpusmote.backends.base import Array, Backend
+
+__all__ = ["Pool"]
+
+_LARGEST_EXPONENT = 300
+_SAMPLE = 4096
+
+
+class Pool:
+    """Rows among which neighbours are sought, with what every search needs to know of them.
+
+    Let ``R`` be the largest range (maximum minus minimum) of any column. Where ``R`` lies outside
+    [2**-300, 2**300], squares of differences would overflow or underflow; the rows are then multiplied by the
+    power of two that brings ``R`` into [1/2, 1), and "distance" means the distance of those rows. That changes no
+    order that float64 could tell. The rule uses minima and maxima only, so that it is the same on every device.
+
+    Searches by matrix products work on *reduced* rows, ``(row - centre) * unit``: a centre taken away in float64,
+    then a power of two that brings the largest norm into [1/2, 1].
+
+    Parameters
+    ----------
+    backend : Backend
+    values : array of shape (n, d), float32 or float64
+        C-contiguous, on the backend's device, finite. Not written to.
+
+    Attributes
+    ----------
+    values : array of shape (n, d)
+        The rows whose distances decide: those given, or their scaled copy.
+    n, d : int
+    unit : float
+        Power of two; a distance of ``values`` times ``unit`` is a distance of reduced rows.
+    norms : array of shape (n,), float64
+        Euclidean norms of the reduced rows.
+    largest : float
+        The largest of them.
+    """
+
+    def __init__(self, backend: Backend, values: Array) -> None:
+        self.backend, self.xp = backend, backend.xp
+        self.n, self.d = values.shape
+        low, high = values.min(axis=0).astype("f8"), values.max(axis=0).astype("f8")
+        spread = float((high / 2 - low / 2).max())  # half the range: the range itself may overflow
+        exponent = math.frexp(spread)[1] + 1 if spread > 0 else 0
+        if abs(exponent) > _LARGEST_EXPONENT:
+            values = _scaled(values, -exponent)
+            low = _scaled(low, -exponent)
+        self.values = values
+        # Any centre is right; a sample's mean is as good as the mean. Above the minimum no sum can overflow.
+        self._centre = low + (values[:: max(1, self.n // _SAMPLE)] - low).mean(axis=0)
+        self.unit = 1.0
+        self.norms = self.xp.empty(self.n, "f8")
+        self.each_block(self._measure, self.n, self.block(self.d))
+        self.unit = 2.0 ** -math.frexp(float(self.norms.max()))[1]
+        self.norms *= self.unit
+        self.largest = float(self.norms.max())
+
+    def reduced(self, rows: slice | Array) -> Array:
+        """Reduced rows in float64, each element rounded once.
+
+        Returns
+        -------
+        array of shape (m, d), float64
+        """
+        z = self.values[rows] - self._centre
+        if self.unit != 1.0:
+            z *= self.unit
+        return z
+
+    def each_block(self, work: Callable[[int, int], None], n: int, block: int) -> None:
+        """Call ``work(start, stop)`` over ``range(n)``: on all cores on the host, in order on a device."""
+        if self.backend.name == "cpu":
+            run_blocks(work, n, block)
+            return
+        for start in range(0, n, block):
+            work(start, min(n, start + block))
+
+    def block(self, width: int) -> int:
+        """Rows of ``width`` float64 numbers that make 2 MiB on the host, 64 MiB on a device."""
+        return max(1, (1 << (18 if self.backend.name == "cpu" else 23)) // max(1, width))
+
+    def _measure(self, start: int, stop: int) -> None:
+        z = self.reduced(slice(start, stop))
+        self.norms[start:stop] = self.xp.sqrt(self.xp.einsum("ij,ij->i", z, z))
+
+
+def _scaled(a: Array, exponent: int) -> Array:
+    """``a`` in float64 times ``2**exponent``, in two steps because the power itself may overflow."""
+    half = exponent // 2
+    return a.astype("f8") * 2.0**half * 2.0 ** (exponent - half)

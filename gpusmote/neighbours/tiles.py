@@ -1,0 +1,73 @@
+"""Candidates by tiles of scores in float32 and a bar: any queries, many columns. NumPy only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpusmote._threads import run_blocks
+from gpusmote.neighbours.certificate import FLOAT32
+from gpusmote.neighbours.lists import Layout, Lists
+from gpusmote.neighbours.pool import Pool
+
+__all__ = ["Tiles", "hits"]
+
+_BLOCK, _TILE = 256, 2048
+
+
+class Tiles:
+    """A block of queries meets all rows, tile by tile; what is below the bar of its query is a hit.
+
+    Comparing with a bar costs a seventh of selecting from the tile, and few scores are below it: about
+    ``count * log(n / tile)`` in all.
+
+    Parameters
+    ----------
+    pool : Pool
+        On the host.
+    """
+
+    name = "tiles"
+    arithmetic = FLOAT32
+
+    def __init__(self, pool: Pool) -> None:
+        self._n = pool.n
+        self._layout = Layout(pool, _TILE)
+
+    def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`~gpusmote.neighbours.candidates.Source`."""
+        layout = self._layout
+        rows = np.empty((len(queries), count), np.int64)
+        edge = np.empty(len(queries))
+
+        def work(start: int, stop: int) -> None:
+            lists = self._search(layout.place[queries[start:stop]], count)
+            np.take(layout.order, lists.places, out=rows[start:stop])
+            edge[start:stop] = lists.bar
+
+        run_blocks(work, len(queries), _BLOCK)
+        return rows, edge
+
+    def _search(self, asked: np.ndarray, count: int) -> Lists:
+        left = self._layout.left(asked)
+        width = min(self._n, max(_TILE, count + 1))
+        lists = Lists(self._scores(left, asked, 0, width), count)
+        for first in range(width, self._n, _TILE):
+            score = self._scores(left, asked, first, min(self._n, first + _TILE))
+            query, place = hits(score, lists.bar[:, None])
+            lists.add(query, place + first, score[query, place])
+        lists.finish()
+        return lists
+
+    def _scores(self, left: np.ndarray, asked: np.ndarray, first: int, last: int) -> np.ndarray:
+        score = left @ self._layout.right[first:last].T
+        own = np.flatnonzero((asked >= first) & (asked < last))
+        score[own, asked[own] - first] = np.inf
+        return score
+
+
+def hits(score: np.ndarray, bar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where scores are below the bar: two arrays of row and column numbers, in order of rows."""
+    # flatnonzero is many times faster than nonzero of two dimensions.
+    flat = np.flatnonzero(score < bar)
+    row = flat // score.shape[1]
+    return row, flat - row * score.shape[1]
