@@ -123,7 +123,7 @@ class Call:
         filled = (n - p) // n_base
         if not filled:
             warnings.warn(
-                f"dup_size=0 comes to no synthetic row: class {self.label!r} has {p:,} rows, all others have {n:,}, and "
+                f"dup_size=0 comes to no synthetic row: class {self.label!r} has {p:,} rows, the others {n:,}, and "
                 f"the difference is less than one for each of {n_base:,} base rows. dup_size=1 makes one for each.",
                 GpusmoteWarning,
                 stacklevel=3,

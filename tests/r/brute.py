@@ -1,0 +1,39 @@
+"""What the rows are held to, by brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def nearest(X, row, among, k):
+    """The k nearest rows of ``among`` to ``row``, itself left out, ties to the first in X: by brute force."""
+    among = np.array([i for i in sorted(among) if i != row])
+    distance = np.zeros(len(among))
+    for j in range(X.shape[1]):
+        distance += (X[among, j] - X[row, j]) ** 2
+    return among[np.argsort(distance, kind="stable")[:k]].tolist()
+
+
+def gaps(X, row, base, neighbours):
+    """Shares of the way from base to each neighbour at which ``row`` lies; neighbours off whose line it is left out."""
+    found = {}
+    for other in neighbours:
+        step, way = X[other] - X[base], row - X[base]
+        gap = step @ way / (step @ step) if step.any() else 0.0
+        if np.allclose(way, gap * step, rtol=0, atol=1e-9 * (1 + np.abs(X).max())):
+            found[other] = gap
+    return found
+
+
+def features(frame):
+    return frame.iloc[:, :-1].to_numpy(np.float64)
+
+
+def positions(X, orig_P):
+    """Where the rows of orig_P stand in X, by index label."""
+    return X.index.get_indexer(orig_P.index).tolist()
+
+
+def danger_rows(values, minority, C):
+    own = {i: sum(j in minority for j in nearest(values, i, range(len(values)), C)) for i in minority}
+    return [i for i in minority if own[i] > 0 and 2 * own[i] <= C]
