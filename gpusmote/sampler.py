@@ -161,7 +161,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
             report.bytes.update(check_memory(table, self._need(table, target, wanted), backend))
         self.device_ = report.device = backend.name
         logger.info("%s runs on %s: %s", type(self).__name__, backend.name, report.reason)
-        with report.stage("search", backend):
+        with backend.active(), report.stage("search", backend):
             parts = self._parts(backend, table, target, wanted, report)
         report.bytes["plan"] = sum(part.nbytes() for part in parts)
         report.add_versions("gpusmote", "numpy", "scipy", "scikit-learn", *backend.packages)
@@ -198,6 +198,11 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         """Rows x rows x columns that a search without any cleverness would compare."""
         sizes = [float(target.counts[c]) for c in make]
         return table.n_features * sum(m * (table.n_rows if self._looks_at_all_rows else m) for m in sizes)
+
+    def _need(self, table: Table, target: Target, make: dict[int, int]) -> Need:
+        own = sum(int(target.counts[c]) for c in make)
+        k = int(self.k_neighbors) if isinstance(self.k_neighbors, numbers.Integral) else 1
+        return Need(sum(make.values()), table.n_rows if self._looks_at_all_rows else own, own * k)
 
     def _parts(
         self, backend: Backend, table: Table, target: Target, make: dict[int, int], report: Report

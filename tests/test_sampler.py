@@ -170,7 +170,7 @@ def test_a_result_beyond_memory_is_refused_before_anything_is_allocated(overlapp
 
 def test_a_search_beyond_memory_is_refused(overlapping, monkeypatch):
     monkeypatch.setattr("gpusmote.backends.memory.available", lambda: 100 << 20)
-    with pytest.raises(MemoryLimitError, match="search among 60 rows x 5 columns would take .* with its result"):
+    with pytest.raises(MemoryLimitError, match=r"search among 60 rows x 5 columns would take .* with its result"):
         SMOTE().fit_resample(*overlapping)
     monkeypatch.setattr("gpusmote.backends.memory.available", lambda: None)
     assert len(SMOTE().fit_resample(*overlapping)[0]) == 800
