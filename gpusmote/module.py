@@ -82,18 +82,8 @@ def oversample(
     """
     import narwhals as nw
 
-    try:
-        frame = nw.from_native(table, eager_only=True)
-    except TypeError as error:
-        raise InputTypeError(
-            f"table is of type {type(table).__name__}.",
-            "Give a pandas, polars or pyarrow table (a lazy one collected first), or use gpusmote.SMOTE.",
-        ) from error
-    if label not in frame.columns:
-        raise InputError(
-            f"table has no column {label!r}.", f"Its columns are {', '.join(map(repr, frame.columns[:20]))}."
-        )
-    X, y = frame.drop(label).to_native(), frame[label].to_native()
+    frame = _read(table, label)
+    X, y = frame.drop(label).to_native(), frame.get_column(label).to_native()
     minority, have = _minority(y, len(frame), label)
     _check_k(k_neighbors, minority, have)
     n_new = _share(percentage, have)
@@ -102,7 +92,35 @@ def oversample(
     )
     X_more, y_more = sampler.fit_resample(X, y)
     labels = nw.from_native(y_more, series_only=True).alias(label)
-    return nw.from_native(X_more, eager_only=True).with_columns(labels).select(frame.columns).to_native()
+    at = frame.columns.index(label)
+    order = [*range(at), len(frame.columns) - 1, *range(at, len(frame.columns) - 1)]
+    # By position: pandas has column names that are no strings.
+    return nw.from_native(X_more, eager_only=True).with_columns(labels)[:, order].to_native()
+
+
+def _read(table: Any, label: str) -> Any:
+    """The table as narwhals sees it, with a column ``label`` that has no gaps."""
+    import narwhals as nw
+
+    try:
+        frame = nw.from_native(table, eager_only=True)
+    except TypeError as error:
+        raise InputTypeError(
+            f"table is of type {type(table).__name__}.",
+            "Give a pandas, polars or pyarrow table (a lazy one collected first), or use gpusmote.SMOTE.",
+        ) from error
+    except nw.exceptions.DuplicateError as error:
+        raise InputError(f"table cannot be read: {error}", "Give each column a name of its own.") from error
+    if label not in frame.columns:
+        raise InputError(
+            f"table has no column {label!r}.", f"Its columns are {', '.join(map(repr, frame.columns[:20]))}."
+        )
+    if missing := int(frame.get_column(label).null_count()):
+        raise InputError(
+            f"Column {label!r} has {missing:,} missing label{'s' * (missing != 1)}.",
+            "Leave these rows out, or label them.",
+        )
+    return frame
 
 
 def _minority(y: Any, n_rows: int, name: str) -> tuple[Any, int]:

@@ -109,6 +109,11 @@ def test_polars_categories_stay(dtype, donors):
     assert (result["kind"].cast(str) == "malignant").sum() == 356
 
 
+def test_column_names_that_are_numbers():
+    table = pd.DataFrame({0: np.arange(9.0), 1: [1] * 3 + [2] * 6})
+    assert oversample(table, 1, random_state=0)[1].tolist() == [1] * 3 + [2] * 6 + [1] * 3
+
+
 def test_pyarrow_dictionaries_stay(donors):
     table = pa.Table.from_pandas(donors.astype({"kind": "category"}), preserve_index=False)
     result = oversample(table, "kind", random_state=0)
@@ -193,7 +198,7 @@ def test_missing_values(make, donors):
         oversample(make(gap), "kind")
     unlabelled = donors.copy()
     unlabelled.loc[5, "kind"] = None
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="'kind' has 1 missing label"):
         oversample(make(unlabelled), "kind")
 
 
@@ -204,7 +209,7 @@ def test_what_is_no_table(table):
 
 
 def test_repeated_column_names(donors):
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="'large' 2 times"):
         oversample(donors.rename(columns={"whole": "large"}), "kind")
 
 
@@ -223,4 +228,4 @@ def test_parameters_reach_the_sampler(donors):
     with pytest.raises(ParameterError, match="random_state"):
         oversample(donors, "kind", random_state="x")
     with pytest.raises(ParameterError, match="device"):
-        oversample(donors, "kind", device="abacus")
+        oversample(donors, "kind", device=3)
