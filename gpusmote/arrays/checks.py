@@ -210,17 +210,14 @@ def refuse_non_finite(bad: list[BadColumn], labels: Labels, n_features: int) -> 
     if not bad:
         return
     total = sum(column.nan + column.infinite + column.null for column in bad)
-    kinds = [
-        name
-        for name, found in (
-            ("NaN", any(column.nan for column in bad)),
-            ("infinity", any(column.infinite for column in bad)),
-            ("null", any(column.null for column in bad)),
-        )
-        if found
-    ]
+    found = {
+        "NaN": any(column.nan for column in bad),
+        "infinity": any(column.infinite for column in bad),
+        "null": any(column.null for column in bad),
+    }
+    kinds = " and ".join(", ".join(kind for kind in found if found[kind]).rsplit(", ", 1))
     raise NonFiniteError(
-        f"X holds {' and '.join(kinds)} ({total:,} {'value' if total == 1 else 'values'}) in {len(bad):,} of its "
+        f"X holds {kinds} ({total:,} {'value' if total == 1 else 'values'}) in {len(bad):,} of its "
         f"{n_features:,} columns: {listing([column.describe(labels) for column in bad])}.",
         _IMPUTE,
     )

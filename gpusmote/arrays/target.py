@@ -138,7 +138,11 @@ def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     kind = values.dtype.kind
     if kind in "OUST":
-        return _encode_objects(values)
+        classes, codes = _encode_objects(values)
+        for code, label in enumerate(classes.tolist()):
+            if isinstance(label, (float, np.floating)) and not float(label).is_integer():
+                _refuse_continuous(int(np.flatnonzero(codes == code)[0]), label)
+        return classes, codes
     if kind == "f":
         _check_whole(values)
     elif kind in "mM":
@@ -175,9 +179,6 @@ def _encode_objects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise InputTypeError(f"Unknown label type: {error}.", "Pass numbers or text, one label a row.") from error
     if any(_is_missing(label) for label in found):
         refuse_missing(np.array([_is_missing(label) for label in labels]), "None or NaN")
-    for label in found:
-        if isinstance(label, (float, np.floating)) and not float(label).is_integer() and values.dtype.kind == "O":
-            _refuse_continuous(labels.index(label), label)
     try:
         found.sort()
     except TypeError as error:

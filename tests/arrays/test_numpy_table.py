@@ -12,8 +12,7 @@ from gpusmote.arrays import wrap_features
 from gpusmote.arrays.rounding import store
 from gpusmote.arrays.table import write_in_blocks
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
-
-from .helpers import BACKEND, append, taken, writer
+from tests.arrays.helpers import BACKEND, append, taken, writer
 
 DTYPES = ["f2", "f4", "f8", ">f4", ">f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i4", "?"]
 quick = settings(derandomize=True, deadline=None, max_examples=60)
@@ -140,9 +139,9 @@ def test_nothing_is_lost_when_the_writing_fails():
         out[...] = -1
         raise RuntimeError("half way")
 
-    for given in (X, X.astype(np.int32), X.tolist()):
+    for table in (X, X.astype(np.int32), X.tolist()):
         with pytest.raises(RuntimeError, match="half way"):
-            wrap_features(given).append(2, fail, BACKEND)
+            wrap_features(table).append(2, fail, BACKEND)
     assert X.tobytes() == before
 
 
@@ -163,8 +162,8 @@ def test_fingerprint_depends_on_values_and_work_dtype_not_on_the_container():
     [
         (
             np.arange(3.0),
-            "Expected 2D array, got 1D array instead: X has shape (3,). Reshape your data: X.reshape(-1, 1) if it is one "
-            "feature, X.reshape(1, -1) if it is one row.",
+            "Expected 2D array, got 1D array instead: X has shape (3,). Reshape your data: X.reshape(-1, 1) if it is "
+            "one feature, X.reshape(1, -1) if it is one row.",
         ),
         (
             1.5,
@@ -247,9 +246,9 @@ def test_non_finite_values_are_named_and_counted():
     with pytest.raises(NonFiniteError) as caught:
         wrap_features(X).check_finite()
     assert str(caught.value) == (
-        "X holds NaN and infinity (5 values) in 2 of its 8 columns: column 2 (3 NaN, 1 infinite), column 4 (1 infinite). "
-        "Fill the gaps (for instance with sklearn.impute.SimpleImputer), or drop those rows or columns, before the "
-        "resampling."
+        "X holds NaN and infinity (5 values) in 2 of its 8 columns: column 2 (3 NaN, 1 infinite), column 4 (1 "
+        "infinite). Fill the gaps (for instance with sklearn.impute.SimpleImputer), or drop those rows or columns, "
+        "before the resampling."
     )
 
 
@@ -290,9 +289,9 @@ def test_integers_that_float64_rounds_are_refused(dtype):
     with pytest.raises(InputError) as caught:
         wrap_features(X).check_finite()
     assert str(caught.value) == (
-        "X holds the integer 9007199254740993 in column 1; beyond 2**53 = 9007199254740992 float64, in which neighbours "
-        "and synthetic rows are computed, skips whole numbers. Leave the column out if it is an identifier; otherwise "
-        "subtract an offset, or convert it to float64 yourself."
+        "X holds the integer 9007199254740993 in column 1; beyond 2**53 = 9007199254740992 float64, in which "
+        "neighbours and synthetic rows are computed, skips whole numbers. Leave the column out if it is an "
+        "identifier; otherwise subtract an offset, or convert it to float64 yourself."
     )
     if dtype != "u8":
         X[1, 1] = -(2**53) - 1
