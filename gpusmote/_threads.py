@@ -6,7 +6,6 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl
 
@@ -23,18 +22,37 @@ def n_threads() -> int:
 def run_blocks(work: Callable[[int, int], None], n: int, block: int) -> None:
     """Call ``work(start, stop)`` for consecutive blocks of ``range(n)``, on all cores where there are several.
 
-    The first exception of any block is raised. The pool lives for one call: nothing is left behind that a
-    process forked later would wait for.
+    Blocks are started in order; after an exception no more are started, and the first one is raised. The threads
+    live for one call: nothing is left behind that a process forked later would wait for.
     """
-    bounds = [(start, min(n, start + block)) for start in range(0, n, block)]
-    workers = min(n_threads(), len(bounds))
+    starts = range(0, n, block)
+    workers = min(n_threads(), len(starts))
     if workers <= 1:
-        for start, stop in bounds:
-            work(start, stop)
+        for start in starts:
+            work(start, min(n, start + block))
         return
-    with ThreadPoolExecutor(workers, thread_name_prefix="gpusmote") as pool:
-        for future in [pool.submit(work, start, stop) for start, stop in bounds]:
-            future.result()
+    todo, lock, errors = iter(starts), threading.Lock(), list[BaseException]()
+
+    def worker() -> None:
+        while not errors:
+            with lock:
+                start = next(todo, None)
+            if start is None:
+                return
+            try:
+                work(start, min(n, start + block))
+            except BaseException as error:
+                errors.append(error)
+
+    # The calling thread works too: one thread less to start, which for small tables is most of the cost.
+    others = [threading.Thread(target=worker, name=f"gpusmote-{i}", daemon=True) for i in range(1, workers)]
+    for thread in others:
+        thread.start()
+    worker()
+    for thread in others:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 _blas_lock = threading.Lock()

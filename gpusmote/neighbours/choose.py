@@ -15,7 +15,7 @@ class Choice:
     count: int
 
 
-def choose(device: str, n: int, d: int, k: int) -> Choice:
+def choose(device: str, n: int, d: int, k: int, everything: bool) -> Choice:
     """Which source serves a search. It decides speed only.
 
     Parameters
@@ -24,6 +24,8 @@ def choose(device: str, n: int, d: int, k: int) -> Choice:
         The backend's name.
     n, d, k : int
         Rows of the pool, columns, neighbours wanted.
+    everything : bool
+        Whether every row is a query.
 
     Returns
     -------
@@ -40,8 +42,8 @@ def choose(device: str, n: int, d: int, k: int) -> Choice:
         # where                                      source     candidates
         (n - 1 <= k + 3,                             "every",   n - 1),
         (device != "cpu",                            "device",  max(32, k + 8)),
-        (d <= 12 and n >= 800 * 1.7**d,              "tree",    k + 3),
-        (n >= 1024,                                  "tiles",   k + 3),
-        (True,                                       "product", k + 3),
+        (d <= 12 and n >= 800 * 1.8**d,              "tree",    k + 3),
+        (everything and 4096 <= n <= 262_144,        "pairs",   k + 3),
+        (True,                                       "tiles",   k + 3),
     )  # fmt: skip
     return next(Choice(source, count) for applies, source, count in table if applies)

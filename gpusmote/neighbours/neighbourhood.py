@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
+from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
@@ -135,14 +137,16 @@ class Neighbourhood:
         another 12 MiB a thread.
         """
         pool = self._pool
-        queries = pool.xp.arange(pool.n) if queries is None else queries
+        everything = queries is None
+        queries = pool.xp.arange(pool.n) if everything else queries
         out = pool.xp.empty((len(queries), k), "i8")
-        choice = choose(pool.backend.name, pool.n, pool.d, k)
-        source = None if choice.source == "every" else self._source(self._forced or choice.source)
+        choice = choose(pool.backend.name, pool.n, pool.d, k, everything)
         block = max(1, _ENTRIES // choice.count)
-        for start in range(0, len(queries), block):
-            asked = queries[start : start + block]
-            self._search(source, asked, choice.count, k, out[start : start + block])
+        with single_threaded_blas() if pool.backend.name == "cpu" else contextlib.nullcontext():
+            source = None if choice.source == "every" else self._source(self._forced or choice.source)
+            for start in range(0, len(queries), block):
+                asked = queries[start : start + block]
+                self._search(source, asked, choice.count, k, out[start : start + block])
         self._report.queries += len(queries)
         return out
 

@@ -6,9 +6,8 @@ import numpy as np
 
 from gpusmote._threads import run_blocks
 from gpusmote.neighbours.certificate import FLOAT32
-from gpusmote.neighbours.lists import Layout, Lists
+from gpusmote.neighbours.lists import Layout, Lists, below
 from gpusmote.neighbours.pool import Pool
-from gpusmote.neighbours.tiles import hits
 
 __all__ = ["Pairs"]
 
@@ -50,7 +49,7 @@ class Pairs:
         def meet(task: int, _: int) -> None:
             i, j = tasks[task]
             score = self._scores(i, j, side)
-            query, place = hits(score, lists[i].bar[:, None])
+            query, place = below(score, lists[i].bar[:, None])
             lists[i].add(query, place + j * side, score[query, place])
             if i != j:
                 self._below(score, lists[j], i, side)
@@ -78,7 +77,7 @@ class Pairs:
 
     def _below(self, score: np.ndarray, lists: Lists, i: int, side: int) -> None:
         """Hits of the columns' rows among block i."""
-        place, query = hits(score, lists.bar)
+        place, query = below(score, lists.bar)
         lists.add(query, place + i * side, score[place, query])
 
 

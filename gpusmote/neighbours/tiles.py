@@ -6,12 +6,12 @@ import numpy as np
 
 from gpusmote._threads import run_blocks
 from gpusmote.neighbours.certificate import FLOAT32
-from gpusmote.neighbours.lists import Layout, Lists
+from gpusmote.neighbours.lists import Layout, Lists, below
 from gpusmote.neighbours.pool import Pool
 
-__all__ = ["Tiles", "hits"]
+__all__ = ["Tiles"]
 
-_BLOCK, _TILE = 256, 2048
+_BLOCK, _TILE = 512, 2048
 
 
 class Tiles:
@@ -53,7 +53,7 @@ class Tiles:
         lists = Lists(self._scores(left, asked, 0, width), count)
         for first in range(width, self._n, _TILE):
             score = self._scores(left, asked, first, min(self._n, first + _TILE))
-            query, place = hits(score, lists.bar[:, None])
+            query, place = below(score, lists.bar[:, None])
             lists.add(query, place + first, score[query, place])
         lists.finish()
         return lists
@@ -63,11 +63,3 @@ class Tiles:
         own = np.flatnonzero((asked >= first) & (asked < last))
         score[own, asked[own] - first] = np.inf
         return score
-
-
-def hits(score: np.ndarray, bar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where scores are below the bar: two arrays of row and column numbers, in order of rows."""
-    # flatnonzero is many times faster than nonzero of two dimensions.
-    flat = np.flatnonzero(score < bar)
-    row = flat // score.shape[1]
-    return row, flat - row * score.shape[1]

@@ -1,0 +1,152 @@
+"""Candidates from FAISS on the GPU, and what takes its place where it is missing."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from gpusmote.backends import detect
+from gpusmote.backends.base import Array
+from gpusmote.errors import DeviceError
+from gpusmote.neighbours.candidates import Source, drop_self
+from gpusmote.neighbours.certificate import FLOAT32, FLOAT64
+from gpusmote.neighbours.device_tiles import DeviceTiles, reduced32
+from gpusmote.neighbours.pool import Pool
+from gpusmote.neighbours.product import Product
+
+__all__ = ["FaissGpu", "device_source"]
+
+LARGEST_K = 2048
+"""What FAISS's selection goes up to."""
+
+_MOST_TEMPORARY = 1536 << 20  # what FAISS takes by itself, of which it never takes more
+_SHARE_OF_FREE = 8
+
+
+def device_source(pool: Pool) -> Source:
+    """The best source of candidates that this device has.
+
+    FAISS; else tiles in CuPy; else products in float64, where CuPy has been told to compute float32 products in fewer
+    bits (``CUPY_TF32=1``): the certificate relies on float32 being float32.
+    """
+    faiss, _ = detect.faiss_gpu()
+    if faiss is not None and faiss.get_num_gpus() > _ordinal(pool):
+        return FaissGpu(pool)
+    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
+        return Product(pool, FLOAT64)
+    return DeviceTiles(pool)
+
+
+class FaissGpu:
+    """FAISS's brute-force search (``bfKnn``) over device pointers, on CuPy's current stream.
+
+    Its distances are ``|x|**2 + |y|**2 - 2 x.y`` in float32, of rows that the pool has centred. It selects up to 32
+    rows with one and the same kernel, the query among them: 31 candidates cost what 6 do.
+
+    Parameters
+    ----------
+    pool : Pool
+        On a CUDA device.
+    """
+
+    name = "faiss-gpu"
+    arithmetic = FLOAT32
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._rows = reduced32(pool, pool.n)
+        self._tiles: DeviceTiles | None = None
+
+    def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
+        """See :class:`~gpusmote.neighbours.candidates.Source`."""
+        if count + 1 > LARGEST_K:
+            self._tiles = self._tiles or DeviceTiles(self._pool)
+            return self._tiles.candidates(queries, count)
+        pool, xp = self._pool, self._pool.xp
+        rows = xp.empty((len(queries), count), "i8")
+        edge = xp.empty(len(queries), "f8")
+
+        def work(start: int, stop: int) -> None:
+            asked = queries[start:stop]
+            found, distance = self._search(self._rows[asked], count + 1)
+            rows[start:stop], edge[start:stop] = drop_self(xp, asked, found, distance)
+
+        pool.each_block(work, len(queries), pool.block(pool.d + 2 * (count + 1)))
+        return rows, edge
+
+    def _search(self, asked: Array, k: int) -> tuple[Array, Array]:
+        """The k rows of least approximate distance for each of these reduced rows, ascending."""
+        xp = self._pool.xp
+        indices = xp.empty((len(asked), k), "i8")
+        distances = xp.empty((len(asked), k), "f4")
+        bf_knn(xp, _ordinal(self._pool), self._rows, asked, distances, indices)
+        return indices, distances
+
+
+def bf_knn(cupy: Any, ordinal: int, rows: Array, queries: Array, distances: Array, indices: Array) -> None:
+    """Let FAISS write the nearest rows of each query to ``distances`` and ``indices``; it works asynchronously.
+
+    Parameters
+    ----------
+    cupy : module
+    ordinal : int
+        The device on which all the arrays lie; it must be current.
+    rows : array of shape (n, d), float32, C-contiguous
+    queries : array of shape (m, d), float32, C-contiguous
+    distances : array of shape (m, k), float32
+        Squared distances, ascending.
+    indices : array of shape (m, k), int64
+
+    Raises
+    ------
+    DeviceError
+        If FAISS fails.
+    """
+    import faiss
+
+    arguments = faiss.GpuDistanceParams()
+    arguments.metric = faiss.METRIC_L2
+    arguments.k, arguments.dims = indices.shape[1], rows.shape[1]
+    arguments.vectors = faiss.cast_integer_to_void_ptr(rows.data.ptr)
+    arguments.queries = faiss.cast_integer_to_void_ptr(queries.data.ptr)
+    arguments.vectorType = arguments.queryType = faiss.DistanceDataType_F32
+    arguments.vectorsRowMajor = arguments.queriesRowMajor = True
+    arguments.numVectors, arguments.numQueries = len(rows), len(queries)
+    arguments.outDistances = faiss.cast_integer_to_float_ptr(distances.data.ptr)
+    arguments.outIndices = faiss.cast_integer_to_void_ptr(indices.data.ptr)
+    arguments.outIndicesType = faiss.IndicesDataType_I64
+    arguments.device = ordinal
+    arguments.use_cuvs = False  # its search answers in another order where distances tie
+    resources = _resources(faiss, cupy, ordinal)
+    stream = faiss.cast_integer_to_cudastream_t(cupy.cuda.get_current_stream().ptr)
+    resources.setDefaultStream(ordinal, stream)
+    try:
+        faiss.bfKnn(resources, arguments)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"FAISS failed on cuda:{ordinal} ({len(queries):,} queries, {len(rows):,} rows x {rows.shape[1]} columns): "
+            f"{error}",
+            'device="cpu" gives the same rows.',
+        ) from error
+    finally:
+        # FAISS would otherwise wait for this stream at the next call, when its owner may have destroyed it.
+        resources.revertDefaultStream(ordinal)
+
+
+_of_thread = threading.local()
+
+
+def _resources(faiss: Any, cupy: Any, ordinal: int) -> Any:
+    """FAISS's handles and temporary memory: one set for each thread and device, because it does not lock them."""
+    held: dict[int, Any] = _of_thread.__dict__.setdefault("held", {})
+    if ordinal not in held:
+        resources = faiss.StandardGpuResources()
+        free, _ = cupy.cuda.Device(ordinal).mem_info
+        resources.setTempMemory(min(_MOST_TEMPORARY, int(free) // _SHARE_OF_FREE))
+        held[ordinal] = resources
+    return held[ordinal]
+
+
+def _ordinal(pool: Pool) -> int:
+    return int(pool.backend.name.partition(":")[2])
