@@ -85,9 +85,10 @@ class Plan:
             If the slice is not within ``[0, len(plan)]``.
         """
         start, stop = self._slice(start, stop)
-        out = self._backend.xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
-        self._write(start, stop, out)
-        return self._table.only(out, self._backend)
+        with self._backend.active():
+            out = self._backend.xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
+            self._write(start, stop, out)
+            return self._table.only(out, self._backend)
 
     def labels(self, start: int = 0, stop: int | None = None) -> Any:
         """Labels of the synthetic rows ``start`` to ``stop``, in y's kind of container.
@@ -118,12 +119,10 @@ class Plan:
         origin = np.empty(stop - start, kind)
         origin["class"] = self._target.classes[self._codes(start, stop)]
         for part, samples, at in self._spans(start, stop):
-            base, neighbour, gap = part.draw(samples, self._backend)
-            for field, value in (
-                ("base", part.rows[base]),
-                ("neighbour", part.rows[neighbour]),
-                ("gap", gap),
-            ):
+            with self._backend.active():
+                base, neighbour, gap = part.draw(samples, self._backend)
+                found = {"base": part.rows[base], "neighbour": part.rows[neighbour], "gap": gap}
+            for field, value in found.items():
                 origin[field][at : at + len(samples)] = self._backend.to_host(value)
         return origin
 
@@ -135,7 +134,7 @@ class Plan:
         X_resampled, y_resampled
             Containers of the kinds of X and y.
         """
-        with self.report.stage("rows", self._backend):
+        with self._backend.active(), self.report.stage("rows", self._backend):
             X = self._table.append(len(self), self._write, self._backend)
         with self.report.stage("labels"):
             y = self._target.append(self._codes(0, len(self)), X)
@@ -185,7 +184,9 @@ class Plan:
             positions = np.arange(start, min(total, start + size))
             if key is not None:
                 positions = draws.permute(key, positions, total)
-            yield self._pick(positions)
+            with self._backend.active():
+                batch = self._pick(positions)
+            yield batch
 
     def _pick(self, positions: np.ndarray) -> tuple[Any, Any]:
         """Rows by their position in the resampled table."""

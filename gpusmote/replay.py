@@ -97,7 +97,8 @@ def load(path: str | os.PathLike[str], X: Any, device: str) -> tuple[Backend, Ta
             )
     classes = stored["classes"].astype(object) if header["labels_as_objects"] else stored["classes"]
     target = wrap_target(classes[stored["codes"]], table.n_rows)
-    parts = [_part(stored, number, table, backend) for number in range(header["n_parts"])]
+    with backend.active():
+        parts = [_part(stored, number, table, backend) for number in range(header["n_parts"])]
     return backend, table, target, parts, Report(device=backend.name, reason=reason)
 
 
