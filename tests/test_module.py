@@ -151,13 +151,10 @@ def test_the_total_is_that_of_the_decimal_number(percentage, have, seed):
     assert len(result) - len(table) == math.floor(percentage * have / Decimal(100))
 
 
-def test_a_product_that_floating_point_gets_wrong():
-    table = pd.DataFrame({"x": np.arange(300.0), "y": np.repeat([1, 0], [100, 200])})
-    assert math.floor(0.29 * 100) == 28
-    assert len(oversample(table, "y", percentage=29.0)) == 329
-    assert math.floor(1.1 * 100 * 100 / 100) == 110
-    for percentage in (0.57 * 100, 57.0):  # the first is 56.99999999999999, and is taken as it is written
-        assert len(oversample(table, "y", percentage=percentage)) == 300 + math.floor(percentage)
+def test_a_percentage_that_floating_point_has_too_small():
+    table = pd.DataFrame({"x": np.arange(3000.0), "y": np.repeat([1, 0], [1000, 2000])})
+    assert Decimal(33.3) < Decimal("33.3")
+    assert len(oversample(table, "y", percentage=33.3)) == 3333
 
 
 # What is refused ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import gpusmote
-from gpusmote import r
+from gpusmote import draws, r
 from gpusmote.errors import (
     NoSeedsError,
     TooFewRowsError,
@@ -114,6 +114,18 @@ def test_numpys_global_state_and_stdout_are_left_alone(call, cancer, capsys):
     call(*cancer)
     assert np.random.get_state()[1].tolist() == before
     assert capsys.readouterr() == ("", "")  # R's bug noise
+
+
+def test_shuffle_picks_and_gaps_are_the_documented_words_of_the_stream(cancer):
+    X, target = cancer
+    values, minority = X.to_numpy(), np.flatnonzero(target == "malignant")
+    result = r.SMOTE(X, target, K=3, dup_size=2, random_state=9)
+    order = minority[np.argsort(draws.words(draws.class_key((9,), 0), 0, 60))]
+    assert positions(X, result.orig_P) == order.tolist()
+    pick, gap = draws.draw(draws.class_key((9,), 1), 0, 120, 3)
+    base = order.repeat(2)
+    other = [nearest(values, i, minority, 3)[j] for i, j in zip(base, pick, strict=True)]
+    assert np.array_equal(features(result.syn_data), values[base] + gap[:, None] * (values[other] - values[base]))
 
 
 @st.composite
