@@ -238,25 +238,26 @@ def meaning(scores: list[Score], base_rate: float) -> str:
     plain, moved, weights, smote = scores
     margin = 0.01
     ranking = smote.pr_auc / plain.pr_auc - 1
-    first = "worse" if ranking < -margin else "better" if ranking > margin else "as well"
-    first += "" if first == "as well" else f" by {abs(ranking):.0%}"
+    if abs(ranking) < margin:
+        first = "as well as without them"
+    else:
+        first = f"{'better' if ranking > 0 else 'worse'} by {abs(ranking):.0%} than without them"
     best_other = max(weights.g_mean, moved.g_mean)
-    gain = smote.g_mean - plain.g_mean
-    if gain < margin:
-        second = f"its yes-or-no answers are no better either (G-mean {plain.g_mean:.3f} and {smote.g_mean:.3f})."
-    elif smote.g_mean <= best_other + margin:
+    if smote.g_mean < plain.g_mean + margin:
+        second = f"its yes-or-no answers are no better (G-mean {smote.g_mean:.3f}, without {plain.g_mean:.3f})."
+    elif smote.g_mean < best_other + margin:
         second = (
-            f"its yes-or-no answers are better (G-mean {smote.g_mean:.3f} instead of {plain.g_mean:.3f}), but class "
-            f"weights or another cut-off reach {best_other:.3f} without a synthetic row."
+            f"its yes-or-no answers are better (G-mean {smote.g_mean:.3f}, without {plain.g_mean:.3f}), but class "
+            f"weights or another cut reach {best_other:.3f} without a synthetic row."
         )
     else:
         second = (
-            f"its yes-or-no answers are better (G-mean {smote.g_mean:.3f}) than without it ({plain.g_mean:.3f}) and "
-            f"than by class weights or another cut-off ({best_other:.3f})."
+            f"its yes-or-no answers are better (G-mean {smote.g_mean:.3f}) than without ({plain.g_mean:.3f}) and than "
+            f"by class weights or another cut ({best_other:.3f})."
         )
     return (
-        f"What it means: trained on SMOTE's rows this classifier ranks late flights {first} (PR-AUC; "
-        f"{base_rate:.3f} would be chance), and {second}"
+        f"What it means: trained on SMOTE's rows this classifier ranks late flights {first} (PR-AUC, chance would be "
+        f"{base_rate:.3f}); {second}"
     )
 
 
