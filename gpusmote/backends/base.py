@@ -5,6 +5,7 @@ Arithmetic is the same everywhere: float64, each operation rounded on its own, o
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,10 @@ class Backend:
     name = "cpu"
     xp: Any = np
     packages: tuple[str, ...] = ()
+
+    def active(self) -> AbstractContextManager[Any]:
+        """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""
+        return nullcontext()
 
     def asarray(self, a: Array, dtype: Any = None) -> Array:
         """``a`` on the device, copied only where it must be."""

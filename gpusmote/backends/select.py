@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from gpusmote.backends.base import Backend
+import platform
+import sys
+import warnings
 
-__all__ = ["select"]
+from gpusmote.backends import detect
+from gpusmote.backends.base import Backend
+from gpusmote.config import get_config, parse_device
+from gpusmote.errors import DeviceError, GpusmoteWarning
+
+__all__ = ["WORK_WORTH_A_DEVICE", "decide", "select"]
+
+WORK_WORTH_A_DEVICE = 1e10
+"""Rows x rows x columns from which ``device="auto"`` takes a device: 17,700 rows of 32 columns among each other.
+
+The CPU path needs about a second for that on two cores. The trip costs a process once the CUDA context, loading of
+compiled kernels and FAISS's resources, some tenths of a second together, and each call the copy of X, a tenth of a
+second a gigabyte. The rows do not depend on it.
+"""
 
 
 def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
@@ -24,5 +39,134 @@ def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
     backend : Backend
     reason : str
         Why this one, in words for the user.
+
+    Raises
+    ------
+    ParameterError
+        If the device is none of these names.
+    DeviceError
+        If a CUDA device is asked for and cannot be used; the message says what was looked for.
+
+    Warns
+    -----
+    GpusmoteWarning
+        Once a process, where a device is there, the work is large enough for it, and a package is missing.
     """
-    return Backend(), "there is only the CPU path yet"
+    ordinal, reason, advice = decide(device, work, lies_on)
+    if advice:
+        _warn_once(advice)
+    if ordinal is None:
+        return Backend(), reason
+    from gpusmote.backends.cuda import CudaBackend
+
+    return CudaBackend(ordinal), reason
+
+
+def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str]:
+    """What :func:`select` does, in words and numbers only.
+
+    Returns
+    -------
+    ordinal : int or None
+        The CUDA device, or None for the CPU.
+    reason : str
+    advice : str
+        What the user could install, or "".
+    """
+    source = f'device="{device}"'
+    kind, ordinal = parse_device(device)
+    if kind == "auto":
+        configured = get_config()["device"]
+        kind, ordinal = parse_device(configured)
+        source = f'the configuration says device="{configured}"'
+    if kind == "cpu":
+        return None, source, ""
+    if kind == "cuda":
+        return _demanded(source, ordinal, lies_on), source, ""
+    return _automatic(work, lies_on)
+
+
+def _demanded(source: str, ordinal: int | None, lies_on: str) -> int:
+    if detect.forked():
+        raise DeviceError(
+            f"{source}, but this process was forked from one that had used CUDA, and CUDA does not survive that.",
+            'Start processes by the "spawn" or "forkserver" method, or take device="cpu".',
+        )
+    found = detect.look()
+    if not found.usable:
+        hint = f'{_remedy(found)} device="cpu" gives the same rows.'
+        raise DeviceError(f"{source}, but no CUDA device can be used. Looked for {found}.", hint)
+    if ordinal is None:
+        ordinal = parse_device(lies_on)[1] if lies_on != "cpu" else None
+    ordinal = _current() if ordinal is None else ordinal
+    if ordinal >= found.devices:
+        names = ", ".join(f"cuda:{i}" for i in range(found.devices))
+        raise DeviceError(f"{source}, but there is no cuda:{ordinal}.", f"The devices here: {names}.")
+    return ordinal
+
+
+def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
+    if lies_on != "cpu":
+        ordinal = parse_device(lies_on)[1]
+        return _demanded(f"X lies on {lies_on}", ordinal, lies_on), f"X lies on {lies_on}", _missing_faiss()
+    size = f"the search compares {work:.1e} values at most"
+    if work < WORK_WORTH_A_DEVICE:
+        return None, f"{size}; a device pays from {WORK_WORTH_A_DEVICE:.0e}", ""
+    if detect.forked():
+        return None, "this process was forked from one that had used CUDA, which does not survive that", ""
+    if detect.driver_found() is None:
+        return None, "no CUDA device was found", ""
+    found = detect.look()
+    if found.usable:
+        return _current(), size, _missing_faiss()
+    if found.has_cupy and not found.devices:
+        return None, f"CuPy sees no device (CuPy: {found.cupy})", ""
+    missing = f"CuPy: {found.cupy}" if not found.has_cupy else f"NVRTC: {found.nvrtc}"
+    return (
+        None,
+        f"a CUDA device is there, but not all it needs ({missing})",
+        f"A CUDA device is there but cannot be used ({missing}). {_remedy(found)}",
+    )
+
+
+def _remedy(found: detect.Found) -> str:
+    if found.has_cupy and found.has_nvrtc:
+        return "CuPy is there; what it lacks is a device that the NVIDIA driver shows to this process."
+    return f"{detect.INSTALL} brings what is missing, but for the NVIDIA driver."
+
+
+def _missing_faiss() -> str:
+    """Advice where FAISS could be had and is not; there is no wheel of it for CUDA 13 or other processors."""
+    found = detect.look()
+    could = sys.platform == "linux" and platform.machine() == "x86_64" and _cuda_major() == 12
+    if found.has_faiss or not could:
+        return ""
+    return (
+        f"Neighbours are sought by tiles in CuPy, because FAISS for the GPU cannot be used (FAISS: {found.faiss}). "
+        f"{detect.INSTALL} brings it; the rows are the same, the search is faster."
+    )
+
+
+def _cuda_major() -> int:
+    import cupy
+
+    return int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
+
+
+def _current() -> int:
+    import cupy
+
+    return int(cupy.cuda.Device().id)
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(advice: str) -> None:
+    if advice in _warned:
+        return
+    _warned.add(advice)
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("gpusmote"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(advice, GpusmoteWarning, stacklevel=level)

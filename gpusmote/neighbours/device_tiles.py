@@ -1,4 +1,4 @@
-"""Candidates on a device without FAISS: tiles of float32 products in CuPy, and a selection that sorts little of them."""
+"""Candidates on a device without FAISS: float32 products in CuPy, and a selection that sorts few of them."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def device_source(pool: Pool) -> Source:
     """
     faiss, _ = detect.faiss_gpu()
     if faiss is not None and faiss.get_num_gpus() > _ordinal(pool):
-        return FaissGpu(pool)
+        return FaissGpu(pool, faiss)
     if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
         return Product(pool, FLOAT64)
     return DeviceTiles(pool)
@@ -48,13 +48,15 @@ class FaissGpu:
     ----------
     pool : Pool
         On a CUDA device.
+    faiss : module
+        As :func:`gpusmote.backends.detect.faiss_gpu` gives it.
     """
 
     name = "faiss-gpu"
     arithmetic = FLOAT32
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, faiss: Any) -> None:
+        self._pool, self._faiss = pool, faiss
         self._rows = reduced32(pool, pool.n)
         self._tiles: DeviceTiles | None = None
 
@@ -80,16 +82,18 @@ class FaissGpu:
         xp = self._pool.xp
         indices = xp.empty((len(asked), k), "i8")
         distances = xp.empty((len(asked), k), "f4")
-        bf_knn(xp, _ordinal(self._pool), self._rows, asked, distances, indices)
+        bf_knn(self._faiss, xp, _ordinal(self._pool), self._rows, asked, distances, indices)
         return indices, distances
 
 
-def bf_knn(cupy: Any, ordinal: int, rows: Array, queries: Array, distances: Array, indices: Array) -> None:
+def bf_knn(
+    faiss: Any, cupy: Any, ordinal: int, rows: Array, queries: Array, distances: Array, indices: Array
+) -> None:
     """Let FAISS write the nearest rows of each query to ``distances`` and ``indices``; it works asynchronously.
 
     Parameters
     ----------
-    cupy : module
+    faiss, cupy : module
     ordinal : int
         The device on which all the arrays lie; it must be current.
     rows : array of shape (n, d), float32, C-contiguous
@@ -103,8 +107,6 @@ def bf_knn(cupy: Any, ordinal: int, rows: Array, queries: Array, distances: Arra
     DeviceError
         If FAISS fails.
     """
-    import faiss
-
     arguments = faiss.GpuDistanceParams()
     arguments.metric = faiss.METRIC_L2
     arguments.k, arguments.dims = indices.shape[1], rows.shape[1]

@@ -79,6 +79,6 @@ def test_ptx_rounds_each_operation(file):
 
 def test_a_plain_cast_would_flush():
     """Why the casts are written in assembler: what the test above would find without that."""
-    plain = "__global__ void cast(const float* in, double* out, float* back) { *out = *in; *back = static_cast<float>(*out * 3); }"
+    plain = "__global__ void cast(const float* in, double* out) { *out = *in; }"
     ptx = compiled(plain, "ptx", "compute_90")[0].decode()
     assert re.search(r"\bcvt\.\S*ftz", ptx)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER, SHIM, build
 
 from gpusmote import draws
 from gpusmote.backends import Backend, kernels
+from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER, SHIM, build
 
 pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
 
@@ -71,7 +71,8 @@ RANDOM123 = [  # philox4x64-10 in Random123's tests/kat_vectors: counter, key, a
 ]
 
 WORDS_OF_A_BLOCK = """
-extern "C" __global__ void philox_words(const unsigned long long* counter, const unsigned long long* key, unsigned long long* word) {
+extern "C" __global__ void philox_words(const unsigned long long* counter, const unsigned long long* key,
+                                        unsigned long long* word) {
     const PhiloxBlock block = philox_block(
         key[0], key[1], PhiloxBlock{{counter[0], counter[1], counter[2], counter[3]}});
     for (int i = 0; i < 4; ++i) word[i] = block.word[i];

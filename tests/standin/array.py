@@ -1,0 +1,192 @@
+"""The stand-in's array: host memory that pretends to be out of the host's reach."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tests.standin.machine import machine
+
+__all__ = ["ndarray", "unwrap", "wrap"]
+
+
+class Pointer:
+    """As cupy.cuda.MemoryPointer: the address that kernels and FAISS are given."""
+
+    def __init__(self, ptr: int, device_id: int) -> None:
+        self.ptr, self.device_id = ptr, device_id
+
+
+class ndarray:  # noqa: N801 (CuPy's name)
+    """A wrapper, not a subclass: NumPy functions cannot read it by mistake."""
+
+    __array_ufunc__ = None  # a NumPy scalar on the left then asks the array on the right
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: np.ndarray, device_id: int) -> None:
+        self._host, self._device_id = host, device_id
+        if host.base is None and host.nbytes:
+            machine.own(host)
+
+    # What an array knows without asking the device.
+    dtype = property(lambda self: self._host.dtype)
+    shape = property(lambda self: self._host.shape)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    strides = property(lambda self: self._host.strides)
+    flags = property(lambda self: self._host.flags)
+    T = property(lambda self: wrap(self._host.T, self._device_id))
+    data = property(lambda self: Pointer(self._host.ctypes.data, self._device_id))
+
+    @property
+    def device(self) -> Any:
+        from tests.standin.runtime import Device
+
+        return Device(self._device_id)
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __repr__(self) -> str:
+        return f"<stand-in array {self.shape} {self.dtype} on cuda:{self._device_id}>"
+
+    # What NumPy would like to do with it, and must not.
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        raise TypeError(f"numpy.{function.__name__} was called with an array on a device; use backend.xp")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self._device_id
+
+    # What waits for the device.
+    def get(self, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> np.ndarray:
+        machine.count(to_host=1, to_host_bytes=self.nbytes, waits=1)
+        host = self._host.copy(order)
+        if out is None:
+            return host
+        out[...] = host
+        return out
+
+    def set(self, arr: np.ndarray, stream: Any = None) -> None:
+        if not isinstance(arr, np.ndarray) or arr.dtype != self.dtype or arr.shape != self.shape:
+            raise TypeError("set takes a NumPy array of the same dtype and shape")
+        machine.count(to_device=1, to_device_bytes=arr.nbytes)
+        self._host[...] = arr
+
+    def item(self) -> Any:
+        return self.get().item()
+
+    def tolist(self) -> Any:
+        return self.get().tolist()
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __index__(self) -> int:
+        return operator.index(self.get())
+
+    def __iter__(self) -> Any:
+        return (wrap(row, self._device_id) for row in self._host)
+
+    # Indexing: by slices, whole numbers, None and device arrays.
+    def __getitem__(self, key: Any) -> Any:
+        return wrap(self._host[_index(key)], self._device_id)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._host[_index(key)] = unwrap(value)
+
+    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> Any:
+        converted = self._host.astype(dtype, order=order, copy=copy)
+        return self if converted is self._host else wrap(converted, self._device_id)
+
+
+def _index(key: Any) -> Any:
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(isinstance(part, list) for part in parts):
+        raise TypeError("index with a list: an array on the device is meant")
+    if any(isinstance(part, ndarray) and part.dtype == bool for part in parts):
+        machine.count(waits=1)  # how many rows a mask chooses, only the device knows
+    return unwrap(key)
+
+
+def unwrap(value: Any) -> Any:
+    """Host memory behind device arrays; host arrays are refused, as are arrays of another device."""
+    if isinstance(value, ndarray):
+        if value._device_id != machine.device:
+            raise ValueError(f"an array on cuda:{value._device_id} is used while cuda:{machine.device} is current")
+        return value._host
+    if isinstance(value, np.ndarray):
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>: a host array meets arrays on a device")
+    if isinstance(value, (list, tuple)):
+        return type(value)(unwrap(part) for part in value)
+    return value
+
+
+def wrap(value: Any, device_id: int | None = None) -> Any:
+    """Device arrays for NumPy's arrays and scalars, also within tuples."""
+    device_id = machine.device if device_id is None else device_id
+    if isinstance(value, np.ndarray):
+        return ndarray(value, device_id)
+    if isinstance(value, np.generic):
+        return ndarray(np.array(value), device_id)
+    if isinstance(value, (list, tuple)):
+        return type(value)(wrap(part, device_id) for part in value) if type(value) in (list, tuple) else _fields(value)
+    return value
+
+
+def _fields(value: Any) -> Any:
+    return tuple(wrap(part) for part in value)  # NumPy's named results
+
+
+METHODS = tuple(
+    """
+    all any argmax argmin argpartition argsort clip copy cumsum diagonal dot fill flatten max mean min nonzero
+    partition prod ravel repeat reshape round searchsorted sort squeeze std sum swapaxes take trace transpose
+    var view
+    """.split()  # noqa: SIM905 (a list of quoted words is hard to read)
+)
+_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")
+_COMPARE = ("lt", "le", "eq", "ne", "gt", "ge")
+_UNARY = ("neg", "pos", "invert", "abs")
+
+
+def _method(name: str) -> Any:
+    def method(self: ndarray, *args: Any, **kwargs: Any) -> Any:
+        if name == "nonzero":
+            machine.count(waits=1)
+        if name in ("fill", "take", "searchsorted") or args or kwargs:
+            args, kwargs = unwrap(args), {key: unwrap(value) for key, value in kwargs.items()}
+        unwrap(self)  # on the current device?
+        return wrap(getattr(self._host, name)(*args, **kwargs))
+
+    method.__name__ = name
+    return method
+
+
+def _operator(name: str) -> Any:
+    def method(self: ndarray, *other: Any) -> Any:
+        result = getattr(unwrap(self), name)(*(unwrap(o) for o in other))
+        if result is NotImplemented:
+            return NotImplemented
+        return self if name.startswith("__i") and name[3:-2] in _BINARY else wrap(result)
+
+    method.__name__ = name
+    return method
+
+
+for _name in METHODS:
+    setattr(ndarray, _name, _method(_name))
+for _name in (*_BINARY, *(f"r{n}" for n in _BINARY), *(f"i{n}" for n in _BINARY), *_COMPARE, *_UNARY):
+    setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))

@@ -1,0 +1,95 @@
+"""FAISS's GPU search on the host: the real wheel, with the three names replaced that would touch a device.
+
+Its ``GpuDistanceParams`` and pointer casts stay the real ones, so that types of pointers are checked for real.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.standin.machine import machine
+
+__all__ = ["MISSING", "available", "replace"]
+
+MISSING = "the GPU build of FAISS is not installed"
+_LARGEST_K = 2048
+
+
+@functools.cache
+def available() -> bool:
+    """Whether the GPU build of FAISS can be imported."""
+    if importlib.util.find_spec("faiss") is None:
+        return False
+    import faiss
+
+    return hasattr(faiss, "StandardGpuResources") and hasattr(faiss, "bfKnn")
+
+
+def replace(monkeypatch: pytest.MonkeyPatch) -> None:
+    import faiss
+
+    from gpusmote.neighbours import faiss_gpu
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: machine.devices)
+    monkeypatch.setattr(faiss, "StandardGpuResources", Resources)
+    monkeypatch.setattr(faiss, "bfKnn", bf_knn)
+    monkeypatch.setattr(faiss_gpu, "_of_thread", type(faiss_gpu._of_thread)())
+
+
+class Resources:
+    """As faiss.StandardGpuResources, which opens a device when it is first used."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Resources.made += 1
+        self.temporary: int | None = None
+        self.stream: int | None = None
+
+    def setTempMemory(self, size: int) -> None:  # noqa: N802
+        self.temporary = size
+
+    def setDefaultStream(self, device: int, stream: Any) -> None:  # noqa: N802
+        self.stream = int(stream) if stream is not None else 0
+
+    def revertDefaultStream(self, device: int) -> None:  # noqa: N802
+        self.stream = None
+
+
+def bf_knn(resources: Resources, args: Any) -> None:
+    """The k nearest by |x|**2 + |y|**2 - 2 x.y in float32, nearest first, in the memory behind the pointers."""
+    import faiss
+
+    assert args.metric == faiss.METRIC_L2
+    assert args.vectorType == args.queryType == faiss.DistanceDataType_F32
+    assert args.outIndicesType == faiss.IndicesDataType_I64
+    assert args.vectorsRowMajor
+    assert args.queriesRowMajor
+    assert not args.use_cuvs
+    assert 1 <= args.k <= _LARGEST_K
+    assert args.device == machine.device
+    n, m, d, k = args.numVectors, args.numQueries, args.dims, args.k
+    rows, queries = _memory(args.vectors, ctypes.c_float, n, d), _memory(args.queries, ctypes.c_float, m, d)
+    distances = _memory(args.outDistances, ctypes.c_float, m, k)
+    indices = _memory(args.outIndices, ctypes.c_int64, m, k)
+    machine.searches.append(
+        {"k": k, "n": n, "m": m, "stream": resources.stream, "temporary": resources.temporary, "device": args.device}
+    )
+    approximate = (rows * rows).sum(axis=1) - 2 * (queries @ rows.T)
+    approximate += (queries * queries).sum(axis=1)[:, None]
+    order = np.argsort(approximate, axis=1, kind="stable")[:, :k]
+    found = order.shape[1]
+    indices[:, :found], indices[:, found:] = order, -1
+    distances[:, :found] = np.maximum(np.take_along_axis(approximate, order, axis=1), 0)
+    distances[:, found:] = np.inf
+
+
+def _memory(pointer: Any, kind: Any, rows: int, columns: int) -> np.ndarray:
+    assert pointer is not None
+    return np.ctypeslib.as_array((kind * (rows * columns)).from_address(int(pointer))).reshape(rows, columns)

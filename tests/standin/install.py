@@ -1,0 +1,97 @@
+"""The stand-in as modules, and the fixtures that put them in CuPy's and FAISS's place."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.standin import array, functions, runtime
+from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER
+from tests.standin.machine import Machine, OutOfMemoryError, machine
+
+__all__ = ["cuda", "modules", "real_cupy"]
+
+
+def real_cupy() -> Any:
+    """CuPy itself, or None where it is not installed."""
+    found = sys.modules.get("cupy")
+    if found is not None and getattr(found, "is_stand_in", False):
+        raise RuntimeError("ask for the real CuPy before the stand-in takes its place")
+    if importlib.util.find_spec("cupy") is None:
+        return None
+    return importlib.import_module("cupy")
+
+
+def modules(real: Any) -> dict[str, types.ModuleType]:
+    """The modules that stand for cupy and its parts."""
+    cupy = _module("cupy", is_stand_in=True, __version__="14.2.0", ndarray=array.ndarray)
+    for name in functions.FUNCTIONS:
+        setattr(cupy, name, functions.delegate(name, getattr(real, name, None)))
+    for name in functions.CONSTANTS:
+        setattr(cupy, name, getattr(np, name))
+    for name in functions.SPECIAL:
+        setattr(cupy, name, getattr(functions, name))
+    for name in ("RawKernel", "RawModule", "get_default_memory_pool"):
+        setattr(cupy, name, getattr(runtime, name))
+    parts = {
+        "runtime": _module(
+            "cupy.cuda.runtime",
+            CUDARuntimeError=runtime.CUDARuntimeError,
+            getDeviceCount=runtime.get_device_count,
+            getDevice=lambda: machine.device,
+            getDeviceProperties=runtime.get_device_properties,
+            driverGetVersion=lambda: 12090,
+            runtimeGetVersion=lambda: 12090,
+        ),
+        "driver": _module("cupy.cuda.driver", CUDADriverError=runtime.CUDADriverError),
+        "compiler": _module("cupy.cuda.compiler", CompileException=runtime.CompileException),
+        "nvrtc": _module("cupy.cuda.nvrtc", getVersion=lambda: (12, 9)),
+        "memory": _module("cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError),
+    }
+    names = {name: getattr(runtime, name) for name in ("Device", "Stream", "MemoryPool", "get_current_stream")}
+    cupy.cuda = _module("cupy.cuda", **names, **parts)
+    return {"cupy": cupy, "cupy.cuda": cupy.cuda, **{part.__name__: part for part in parts.values()}}
+
+
+def _module(name: str, **contents: Any) -> types.ModuleType:
+    module = types.ModuleType(name)
+    vars(module).update(contents)
+    return module
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
+    """``cuda()`` makes a machine with a device, ``cuda(devices=2, memory=...)`` another; gone after the test.
+
+    FAISS is replaced where the GPU build is installed; where it is not, gpusmote finds no FAISS and uses its tiles.
+    """
+    if not HAS_COMPILER:
+        pytest.skip(NO_COMPILER)
+
+    def start(devices: int = 1, memory: int = 8 << 30, faiss: bool = True) -> Machine:
+        from gpusmote.backends import detect
+        from tests.standin import faiss_standin
+
+        real = real_cupy() if not getattr(sys.modules.get("cupy"), "is_stand_in", False) else None
+        # cupyx goes too: CuPy leaves it to be imported when it is first looked at, and it would not find its CuPy.
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]:
+            monkeypatch.delitem(sys.modules, name)
+        for name, module in modules(real).items():
+            monkeypatch.setitem(sys.modules, name, module)
+        machine.reset(devices, memory)
+        monkeypatch.setattr(detect, "driver_found", lambda: "stand-in driver")
+        monkeypatch.setattr(detect, "_found", {})
+        if faiss and faiss_standin.available():
+            faiss_standin.replace(monkeypatch)
+        else:
+            monkeypatch.setattr(detect, "faiss_gpu", lambda: (None, "FAISS is not installed"))
+        return machine
+
+    return start
