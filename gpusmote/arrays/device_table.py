@@ -87,9 +87,10 @@ class DeviceTable(Table):
                 refuse_non_finite(find_bad_columns(self._X, cupy), None, self.n_features)
             elif kind in "iu" and self._X.dtype.itemsize == 8:
                 for at in (int(self._X.argmax()), int(self._X.argmin())):
-                    value = int(self._X.reshape(-1)[at])
+                    i, j = divmod(at, self.n_features)
+                    value = int(self._X[i, j])
                     if abs(value) > EXACT_INTEGER:
-                        refuse_inexact(at % self.n_features, value, None)
+                        refuse_inexact(j, value, None)
 
 
 def from_dlpack(X: Any) -> Table:
