@@ -153,7 +153,7 @@ def test_the_total_is_that_of_the_decimal_number(percentage, have, seed):
 
 def test_a_percentage_that_floating_point_has_too_small():
     table = pd.DataFrame({"x": np.arange(3000.0), "y": np.repeat([1, 0], [1000, 2000])})
-    assert Decimal(33.3) < Decimal("33.3")
+    assert Decimal.from_float(33.3) < Decimal("33.3")
     assert len(oversample(table, "y", percentage=33.3)) == 3333
 
 

@@ -141,7 +141,7 @@ def _codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
     if isinstance(labels, pd.Categorical):
         return labels.codes.astype(np.int64), labels.categories.tolist()
     try:
-        codes, found = pd.factorize(labels)
+        codes, found = pd.factorize(pd.Series(labels))
         classes = found.tolist()
         order = sorted(range(len(classes)), key=classes.__getitem__)
     except TypeError as error:
