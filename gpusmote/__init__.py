@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from gpusmote import r
+from gpusmote.backends.info import info
 from gpusmote.config import config_context, get_config, set_config
+from gpusmote.module import oversample
 from gpusmote.plan import Plan
 from gpusmote.samplers import SMOTE, BorderlineSMOTE
 
@@ -14,5 +17,8 @@ __all__ = [
     "Plan",
     "config_context",
     "get_config",
+    "info",
+    "oversample",
+    "r",
     "set_config",
 ]

@@ -18,6 +18,7 @@ BUILT_IN = {
     "StrategyError": (ValueError, TypeError),
     "NoSeedsError": (ValueError,),
     "PlanError": (ValueError,),
+    "MissingPackageError": (ImportError,),
     "DeviceError": (RuntimeError,),
     "MemoryLimitError": (MemoryError, RuntimeError),
 }
