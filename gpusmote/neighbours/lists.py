@@ -10,11 +10,11 @@ from gpusmote.neighbours.pool import Pool
 
 __all__ = ["Layout", "Lists", "below"]
 
-_NOTHING = np.int64(0x7F800000) << np.int64(32)  # the key of an infinite score
+_NOTHING = np.array(np.inf).view(np.int64)[()]
 
 
 class Layout:
-    """Reduced rows in float32, ready for products that are squared distances, in an order that spreads any pattern.
+    """Reduced rows, ready for products that are squared distances, in an order that spreads any pattern.
 
     Row i is ``(y, |y|**2, 1)``, so that ``(-2 x, 1, |x|**2) . row`` is ``|x - y|**2``. The order is that of a
     systematic sample: any ``sample`` consecutive rows are spread evenly over the caller's, so that the first tile gives a
@@ -23,6 +23,8 @@ class Layout:
     Parameters
     ----------
     pool : Pool
+    dtype : str
+        "f4" or "f8".
     sample : int
 
     Attributes
@@ -31,17 +33,17 @@ class Layout:
         Which of the caller's rows stands at each place.
     place : ndarray of shape (n,), int64
         The inverse.
-    right : ndarray of shape (n, d + 2), float32
+    right : ndarray of shape (n, d + 2), ``dtype``
     """
 
-    def __init__(self, pool: Pool, sample: int) -> None:
+    def __init__(self, pool: Pool, dtype: str, sample: int) -> None:
         n, d = pool.n, pool.d
         stride = -(-n // sample)
         order = np.arange(-(-n // stride) * stride).reshape(-1, stride).T.ravel()
         self.order = order[order < n]
         self.place = np.empty(n, np.int64)
         self.place[self.order] = np.arange(n)
-        self.right = np.empty((n, d + 2), np.float32)
+        self.right = np.empty((n, d + 2), dtype)
         self._pool = pool
         pool.each_block(self._fill, n, pool.block(d))
 
@@ -53,7 +55,7 @@ class Layout:
 
     def left(self, places: slice | np.ndarray) -> np.ndarray:
         """``(-2 x, 1, |x|**2)`` of the rows at these places."""
-        x = self.right[places] * np.float32(-2)
+        x = self.right[places] * self.right.dtype.type(-2)
         x[:, -2] = 1.0
         x[:, -1] = self.right[places, -2]
         return x
@@ -62,28 +64,33 @@ class Layout:
 class Lists:
     """For each of m queries the ``count`` nearest places seen so far.
 
-    A place and its score are one integer, ``score's bits * 2**32 + place``: scores are not negative, so that integers
-    are ordered as the scores are, and selecting integers is several times faster than selecting positions of floats.
+    A place and its score are one integer: the score's bits in float64, the lowest of them overwritten with the place.
+    Scores are not negative, so that integers are ordered as the scores are, and selecting integers is several times
+    faster than selecting positions of floats. A float32 score loses nothing by it (up to 2**29 rows), a float64 score
+    becomes slightly smaller: the largest score of a list stays a bound that no row outside it falls below.
 
     Parameters
     ----------
-    score : ndarray of shape (m, w), float32
+    score : ndarray of shape (m, w), float32 or float64
         Squared distances to the first w places, of which at least ``count`` are finite.
     count : int
+    n : int
+        How many places there are.
 
     Attributes
     ----------
-    bar : ndarray of shape (m,), float32
+    bar : ndarray of shape (m,), ``score``'s dtype
         The largest score in each list: only smaller ones are of interest. It may be read while another thread
         merges; an old bar lets through too much, never too little.
     """
 
-    def __init__(self, score: np.ndarray, count: int) -> None:
+    def __init__(self, score: np.ndarray, count: int, n: int) -> None:
+        self._place_bits = np.int64((1 << n.bit_length()) - 1)
         self._lock = threading.Lock()
         self._hits: list[tuple[np.ndarray, np.ndarray]] = []
         self._n_hits = 0
         self.bar = _upper_bound(score, count)
-        query, place = below(score, np.nextafter(self.bar, np.float32(np.inf))[:, None])
+        query, place = below(score, np.nextafter(self.bar, self.bar.dtype.type(np.inf))[:, None])
         if query.size > 16 * count * len(score):  # ties by the hundred
             place = np.argpartition(score, count - 1, axis=1)[:, :count].ravel()
             query = np.repeat(np.arange(len(score)), count)
@@ -94,7 +101,7 @@ class Lists:
     @property
     def places(self) -> np.ndarray:
         """ndarray of shape (m, count), int64: the places, in any order."""
-        return self._keys & 0xFFFFFFFF
+        return self._keys & self._place_bits
 
     def add(self, query: np.ndarray, place: np.ndarray, score: np.ndarray) -> None:
         """Take note of hits, and merge them once there are several for every place in the lists.
@@ -103,11 +110,12 @@ class Lists:
         ----------
         query, place : ndarray of shape (h,), int64
             Which list, and the place found.
-        score : ndarray of shape (h,), float32
+        score : ndarray of shape (h,), float32 or float64
         """
-        bits = np.maximum(score, np.float32(0)).view(np.int32).astype(np.int64)
+        # Rounding may leave a square below zero; what it stands for is not.
+        bits = np.maximum(score, 0, dtype=np.float64).view(np.int64) & ~self._place_bits
         with self._lock:
-            self._hits.append((query.astype(np.int16), (bits << 32) | place))
+            self._hits.append((query.astype(np.int16), bits | place))
             self._n_hits += query.size
             if self._n_hits > 3 * self._keys.size:
                 self._merge()
@@ -132,7 +140,7 @@ class Lists:
         padded.ravel()[np.repeat(start, number[hit]) + np.arange(query.size)] = keys[order]
         padded.partition(count - 1, axis=1)
         self._keys[hit] = padded[:, :count]
-        self.bar = (self._keys.max(axis=1) >> 32).astype(np.int32).view(np.float32)
+        self.bar = (self._keys.max(axis=1) & ~self._place_bits).view(np.float64).astype(self.bar.dtype)
 
 
 def below(score: np.ndarray, bar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

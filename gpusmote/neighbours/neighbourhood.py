@@ -10,7 +10,8 @@ from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
-from gpusmote.neighbours.choose import choose
+from gpusmote.neighbours.choose import choose, second
+from gpusmote.neighbours.duplicates import Groups
 from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
 
@@ -58,6 +59,12 @@ def _tiles(pool: Pool) -> Source:
     return Tiles(pool)
 
 
+def _tiles64(pool: Pool) -> Source:
+    from gpusmote.neighbours.tiles import Tiles
+
+    return Tiles(pool, FLOAT64)
+
+
 def _pairs(pool: Pool) -> Source:
     from gpusmote.neighbours.pairs import Pairs
 
@@ -76,19 +83,20 @@ def _product64(pool: Pool) -> Source:
     return Product(pool, FLOAT64)
 
 
-def _faiss(pool: Pool) -> Source:
-    from gpusmote.neighbours.faiss_gpu import FaissGpu
+def _device(pool: Pool) -> Source:
+    from gpusmote.neighbours.faiss_gpu import device_source
 
-    return FaissGpu(pool)
+    return device_source(pool)
 
 
 SOURCES: dict[str, Callable[[Pool], Source]] = {
     "tree": _tree,
     "tiles": _tiles,
+    "tiles-float64": _tiles64,
     "pairs": _pairs,
     "product": _product,
     "product-float64": _product64,
-    "faiss": _faiss,
+    "device": _device,
 }
 """Every source of candidates by the name that :mod:`~gpusmote.neighbours.choose` gives it."""
 
@@ -108,8 +116,12 @@ class Neighbourhood:
     """
 
     def __init__(self, backend: Backend, values: Array, report: SearchReport, source: str | None = None) -> None:
-        self._pool, self._report, self._forced = Pool(backend, values), report, source
-        self._sources: dict[str, Source] = {}
+        self._report, self._forced = report, source
+        groups = Groups(backend, values)
+        # With few copies about, the search takes them in its stride.
+        self._groups = groups if groups.n <= 0.9 * len(values) else None
+        self._pool = Pool(backend, values if self._groups is None else values[groups.lowest])
+        self._n, self._sources = len(values), dict[str, Source]()
 
     def nearest(self, queries: Array | None, k: int) -> Array:
         """The k nearest other rows of each query.
@@ -136,19 +148,52 @@ class Neighbourhood:
         Besides its result and one float32 copy of ``values``, a search on the host holds at most about 60 MiB and
         another 12 MiB a thread.
         """
-        pool = self._pool
+        pool, groups = self._pool, self._groups
         everything = queries is None
-        queries = pool.xp.arange(pool.n) if everything else queries
-        out = pool.xp.empty((len(queries), k), "i8")
-        choice = choose(pool.backend.name, pool.n, pool.d, k, everything)
-        block = max(1, _ENTRIES // choice.count)
+        queries = pool.xp.arange(self._n) if everything else queries
         with single_threaded_blas() if pool.backend.name == "cpu" else contextlib.nullcontext():
-            source = None if choice.source == "every" else self._source(self._forced or choice.source)
-            for start in range(0, len(queries), block):
-                asked = queries[start : start + block]
-                self._search(source, asked, choice.count, k, out[start : start + block])
-        self._report.queries += len(queries)
+            if groups is None:
+                out, passes = self._nearest(queries, k, everything)
+            else:
+                out, passes = self._nearest_by_groups(groups, queries, k)
+        self._count(passes)
         return out
+
+    def _nearest_by_groups(self, groups: Groups, queries: Array, k: int) -> tuple[Array, Array]:
+        """The same among groups of equal rows, then among the rows in them."""
+        pool, xp = self._pool, self._pool.xp
+        out = xp.empty((len(queries), k), "i8")
+        every = xp.arange(groups.n)
+        near, passes = self._nearest(every, min(k, groups.n - 1), True)
+        distance = pool.backend.rerank(pool.values, every, near)
+        block = max(1, _ENTRIES // ((k + 1) * (k + 1)))
+        for start in range(0, len(queries), block):
+            asked = queries[start : start + block]
+            of = groups.of[asked]
+            out[start : start + block] = groups.expand(asked, near[of], distance[of], k)
+        return out, passes[groups.of[queries]]
+
+    def _nearest(self, queries: Array, k: int, everything: bool) -> tuple[Array, Array]:
+        """The k nearest rows of the pool, and which pass was certain of them: 0, 1 or 2."""
+        pool = self._pool
+        out = pool.xp.empty((len(queries), k), "i8")
+        passes = pool.xp.zeros(len(queries), "i1")
+        if k == 0:  # all rows are one
+            return out, passes
+        choice = choose(pool.backend.name, pool.n, pool.d, k, everything)
+        source = None if choice.source == "every" else self._source(self._forced or choice.source)
+        block = max(1, _ENTRIES // choice.count)
+        for start in range(0, len(queries), block):
+            part = slice(start, start + block)
+            self._search(source, queries[part], choice.count, k, out[part], passes[part])
+        return out, passes
+
+    def _count(self, passes: Array) -> None:
+        number = [int((passes == i).sum()) for i in range(3)]
+        self._report.queries += len(passes)
+        self._report.certified_first += number[0]
+        self._report.certified_float64 += number[1]
+        self._report.certified_last += number[2]
 
     def _source(self, name: str) -> Source:
         if name not in self._sources:
@@ -157,23 +202,23 @@ class Neighbourhood:
         self._report.used(source.name)
         return source
 
-    def _search(self, source: Source | None, asked: Array, count: int, k: int, out: Array) -> None:
+    def _search(
+        self, source: Source | None, asked: Array, count: int, k: int, out: Array, passes: Array
+    ) -> None:
         """Write the k nearest of each query to ``out``: the first source, then float64, then the last pass."""
-        pool, xp, report = self._pool, self._pool.xp, self._report
+        pool, xp = self._pool, self._pool.xp
         doubtful, _ = self._pass(source, asked, count, k, out)
-        report.certified_first += len(asked) - len(doubtful)
         if not len(doubtful):
             return
-        again = xp.empty((len(doubtful), k), "i8")
         wider = min(4 * count, pool.n - 1)
-        still, kth = self._pass(
-            self._source("product-float64") if wider < pool.n - 1 else None, asked[doubtful], wider, k, again
-        )
-        report.certified_float64 += len(doubtful) - len(still)
-        if len(still):
-            report.certified_last += len(still)
-            report.used("last")
-            again[still] = last_pass(pool, asked[doubtful[still]], kth[still], k)
+        source = self._source(second(pool.backend.name)) if wider < pool.n - 1 else None
+        again = xp.empty((len(doubtful), k), "i8")
+        left, kth = self._pass(source, asked[doubtful], wider, k, again)
+        passes[doubtful] = 1
+        if len(left):
+            self._report.used("last")
+            again[left] = last_pass(pool, asked[doubtful[left]], kth[left], k)
+            passes[doubtful[left]] = 2
         out[doubtful] = again
 
     def _pass(self, source: Source | None, asked: Array, count: int, k: int, out: Array) -> tuple[Array, Array]:

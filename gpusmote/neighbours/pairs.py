@@ -31,19 +31,19 @@ class Pairs:
 
     def __init__(self, pool: Pool) -> None:
         self._n = pool.n
-        self._layout = Layout(pool, _SIDE)
+        self._layout = Layout(pool, "f4", _SIDE)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`~gpusmote.neighbours.candidates.Source`; ``queries`` must be all rows in order."""
         n, order = self._n, self._layout.order
         side = max(_SIDE, count + 1)
         n_blocks = -(-n // side)
-        lists = [Lists(self._scores(0, 0, side), count)]
+        lists = [Lists(self._scores(0, 0, side), count, n)]
         lists += [None] * (n_blocks - 1)
 
         def begin(block: int, _: int) -> None:
             score = self._scores(block + 1, 0, side)
-            lists[block + 1] = Lists(score, count)
+            lists[block + 1] = Lists(score, count, n)
             self._below(score, lists[0], block + 1, side)
 
         def meet(task: int, _: int) -> None:

@@ -1,11 +1,11 @@
-"""Candidates by tiles of scores in float32 and a bar: any queries, many columns. NumPy only."""
+"""Candidates by tiles of scores and a bar: any queries, many columns. NumPy only."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gpusmote._threads import run_blocks
-from gpusmote.neighbours.certificate import FLOAT32
+from gpusmote.neighbours.certificate import FLOAT32, Arithmetic
 from gpusmote.neighbours.lists import Layout, Lists, below
 from gpusmote.neighbours.pool import Pool
 
@@ -24,14 +24,15 @@ class Tiles:
     ----------
     pool : Pool
         On the host.
+    arithmetic : Arithmetic, default=FLOAT32
+        FLOAT32 or FLOAT64.
     """
 
-    name = "tiles"
-    arithmetic = FLOAT32
-
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, arithmetic: Arithmetic = FLOAT32) -> None:
+        self.name = "tiles" if arithmetic is FLOAT32 else "tiles-float64"
+        self.arithmetic = arithmetic
         self._n = pool.n
-        self._layout = Layout(pool, _TILE)
+        self._layout = Layout(pool, arithmetic.dtype, _TILE)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`~gpusmote.neighbours.candidates.Source`."""
@@ -50,7 +51,7 @@ class Tiles:
     def _search(self, asked: np.ndarray, count: int) -> Lists:
         left = self._layout.left(asked)
         width = min(self._n, max(_TILE, count + 1))
-        lists = Lists(self._scores(left, asked, 0, width), count)
+        lists = Lists(self._scores(left, asked, 0, width), count, self._n)
         for first in range(width, self._n, _TILE):
             score = self._scores(left, asked, first, min(self._n, first + _TILE))
             query, place = below(score, lists.bar[:, None])
