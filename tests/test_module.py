@@ -18,6 +18,9 @@ from sklearn.datasets import load_breast_cancer
 import gpusmote
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError, ParameterError, TooFewRowsError
 from gpusmote.module import oversample
+from tests.standin.install import cuda
+
+__all__ = ["cuda"]
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +134,13 @@ def test_random_state_repeats_the_call(donors):
     first = oversample(donors, "kind", random_state=3)
     pd.testing.assert_frame_equal(oversample(donors, "kind", random_state=3), first)
     assert not oversample(donors, "kind", random_state=4).equals(first)
+
+
+def test_rows_are_the_same_to_the_bit_on_a_device(donors, cuda):
+    expected = oversample(donors, "kind", random_state=3)
+    machine = cuda()
+    pd.testing.assert_frame_equal(oversample(donors, "kind", random_state=3, device="cuda"), expected, check_exact=True)
+    assert machine.launches
 
 
 def test_the_result_shares_no_memory_with_the_table(donors):

@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 from sklearn.datasets import load_breast_cancer, load_wine
 
-from gpusmote import r
+from tests.r.helpers import CALLS
+from tests.standin.install import cuda
 
-CALLS = {
-    "SMOTE": lambda X, target, **kw: r.SMOTE(X, target, **kw),
-    "type1": lambda X, target, **kw: r.BLSMOTE(X, target, method="type1", **kw),
-    "type2": lambda X, target, **kw: r.BLSMOTE(X, target, method="type2", **kw),
-}
+__all__ = ["cuda"]
 
 
 @pytest.fixture(params=CALLS.values(), ids=CALLS)

@@ -24,8 +24,7 @@ from gpusmote.errors import (
     ParameterError,
     TooFewRowsError,
 )
-
-from .brute import features
+from tests.r.helpers import features
 
 
 def test_matrix_and_other_tables_work_with_r_names(call, cancer):

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from gpusmote import r
-
-from .brute import features
+from tests.r.helpers import features
 
 FIELDS = ["data", "syn_data", "orig_N", "orig_P", "K", "K_all", "dup_size", "outcast", "eps", "method"]
 

@@ -14,9 +14,7 @@ from gpusmote.errors import (
     NoSeedsError,
     TooFewRowsError,
 )
-
-from .brute import danger_rows, features, gaps, nearest, positions
-from .conftest import CALLS
+from tests.r.helpers import CALLS, danger_rows, features, gaps, nearest, positions
 
 
 @pytest.mark.parametrize("dup_size", [0, 1, 3])
@@ -126,6 +124,16 @@ def test_shuffle_picks_and_gaps_are_the_documented_words_of_the_stream(cancer):
     base = order.repeat(2)
     other = [nearest(values, i, minority, 3)[j] for i, j in zip(base, pick, strict=True)]
     assert np.array_equal(features(result.syn_data), values[base] + gap[:, None] * (values[other] - values[base]))
+
+
+def test_rows_are_the_same_to_the_bit_on_a_device(call, cancer, cuda):
+    expected = call(*cancer, random_state=5)
+    machine = cuda()
+    with gpusmote.config_context(device="cuda"):
+        result = call(*cancer, random_state=5)
+    assert machine.launches
+    assert result.data.equals(expected.data)
+    assert result.orig_P.equals(expected.orig_P)
 
 
 @st.composite

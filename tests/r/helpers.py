@@ -1,8 +1,16 @@
-"""What the rows are held to, by brute force."""
+"""The functions, and what their rows are held to, by brute force."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from gpusmote import r
+
+CALLS = {
+    "SMOTE": lambda X, target, **kw: r.SMOTE(X, target, **kw),
+    "type1": lambda X, target, **kw: r.BLSMOTE(X, target, method="type1", **kw),
+    "type2": lambda X, target, **kw: r.BLSMOTE(X, target, method="type2", **kw),
+}
 
 
 def nearest(X, row, among, k):
