@@ -82,7 +82,7 @@ def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str
     if kind == "cpu":
         return None, source, ""
     if kind == "cuda":
-        return _demanded(source, ordinal, lies_on), source, ""
+        return _with_faiss_or_not(_demanded(source, ordinal, lies_on), source)
     return _automatic(work, lies_on)
 
 
@@ -107,8 +107,8 @@ def _demanded(source: str, ordinal: int | None, lies_on: str) -> int:
 
 def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
     if lies_on != "cpu":
-        ordinal = parse_device(lies_on)[1]
-        return _demanded(f"X lies on {lies_on}", ordinal, lies_on), f"X lies on {lies_on}", _missing_faiss()
+        reason = f"X lies on {lies_on}"
+        return _with_faiss_or_not(_demanded(reason, parse_device(lies_on)[1], lies_on), reason)
     size = f"the search compares {work:.1e} values at most"
     if work < WORK_WORTH_A_DEVICE:
         return None, f"{size}; a device pays from {WORK_WORTH_A_DEVICE:.0e}", ""
@@ -118,7 +118,7 @@ def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
         return None, "no CUDA device was found", ""
     found = detect.look()
     if found.usable:
-        return _current(), size, _missing_faiss()
+        return _with_faiss_or_not(_current(), size)
     if found.has_cupy and not found.devices:
         return None, f"CuPy sees no device (CuPy: {found.cupy})", ""
     missing = f"CuPy: {found.cupy}" if not found.has_cupy else f"NVRTC: {found.nvrtc}"
@@ -135,16 +135,22 @@ def _remedy(found: detect.Found) -> str:
     return f"{detect.INSTALL} brings what is missing, but for the NVIDIA driver."
 
 
-def _missing_faiss() -> str:
-    """Advice where FAISS could be had and is not; there is no wheel of it for CUDA 13 or other processors."""
+def _with_faiss_or_not(ordinal: int, reason: str) -> tuple[int, str, str]:
+    """Say what takes FAISS's place where it is missing, and how to get it where it could be had.
+
+    There is no wheel of it for CUDA 13, nor for other processors.
+    """
     found = detect.look()
-    could = sys.platform == "linux" and platform.machine() == "x86_64" and _cuda_major() == 12
-    if found.has_faiss or not could:
-        return ""
-    return (
-        f"Neighbours are sought by tiles in CuPy, because FAISS for the GPU cannot be used (FAISS: {found.faiss}). "
+    if found.has_faiss:
+        return ordinal, reason, ""
+    reason += f"; neighbours by tiles in CuPy (FAISS: {found.faiss})"
+    if sys.platform != "linux" or platform.machine() != "x86_64" or _cuda_major() != 12:
+        return ordinal, reason, ""
+    advice = (
+        f"Neighbours are sought by tiles in CuPy, because FAISS cannot be used on the GPU (FAISS: {found.faiss}). "
         f"{detect.INSTALL} brings it; the rows are the same, the search is faster."
     )
+    return ordinal, reason, advice
 
 
 def _cuda_major() -> int:

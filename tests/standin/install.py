@@ -76,7 +76,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
         pytest.skip(NO_COMPILER)
 
     def start(devices: int = 1, memory: int = 8 << 30, faiss: bool = True) -> Machine:
-        from gpusmote.backends import detect
+        detect, select = (importlib.import_module(f"gpusmote.backends.{name}") for name in ("detect", "select"))
         from tests.standin import faiss_standin
 
         real = real_cupy() if not getattr(sys.modules.get("cupy"), "is_stand_in", False) else None
@@ -88,10 +88,11 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
         machine.reset(devices, memory)
         monkeypatch.setattr(detect, "driver_found", lambda: "stand-in driver")
         monkeypatch.setattr(detect, "_found", {})
+        monkeypatch.setattr(select, "_warned", set())
         if faiss and faiss_standin.available():
             faiss_standin.replace(monkeypatch)
         else:
-            monkeypatch.setattr(detect, "faiss_gpu", lambda: (None, "FAISS is not installed"))
+            monkeypatch.setattr(detect, "faiss_gpu", lambda: (None, "not installed"))
         return machine
 
     return start
