@@ -267,11 +267,7 @@ class _Planner:
         neighbours = pool.nearest(recipe.seeds, recipe.k, self._shrink)
         fields: dict[str, Any] = self._reach(recipe, neighbours)
         if self._legacy is not None:
-            limit = fields.pop("width", None)
-            fields.pop("low", None)
-            limit = None if limit is None else backend.to_host(limit).ravel()
-            pick, gap = self._legacy.draw(int(neighbours.size), task.n_new, limit)
-            fields["picks"], fields["gaps"] = backend.asarray(pick), backend.asarray(gap)
+            fields = self._drawn(self._legacy, recipe, fields, neighbours, task.n_new)
         if recipe.counts is not None:
             fields["ends"] = backend.xp.cumsum(recipe.counts)
         seeds, values, rows = pool.locate(recipe.seeds), pool.values, pool.rows
@@ -284,6 +280,19 @@ class _Planner:
             )
         key = draws.class_key(self._entropy, task.position) if self._entropy else np.zeros(2, np.uint64)
         return Part(task.position, task.n_new, values, rows, seeds, neighbours, key, **fields)
+
+    def _drawn(
+        self, legacy: LegacyDraws, recipe: Recipe, fields: dict[str, Any], neighbours: Any, n_new: int
+    ) -> dict[str, Any]:
+        """The fields with all draws of the class in them, in imbalanced-learn's order."""
+        limit = None
+        n = int(neighbours.shape[1])
+        if recipe.counts is None:  # every row draws its pair; the pair's reach is part of imbalanced-learn's draws
+            n = int(neighbours.size)
+            limit = self._backend.to_host(fields["width"]).ravel() if fields else None
+            fields = {}
+        pick, gap = legacy.draw(n, n_new, limit)
+        return {**fields, "picks": self._backend.asarray(pick), "gaps": self._backend.asarray(gap)}
 
     @staticmethod
     def _reach(recipe: Recipe, neighbours: Any) -> dict[str, Any]:
