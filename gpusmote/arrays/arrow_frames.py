@@ -11,20 +11,26 @@ from gpusmote.arrays.frame_table import Column, FrameTable, refuse_column_types
 
 __all__ = ["ArrowTable", "PolarsTable"]
 
+# By narwhals' names. What is missing is refused: decimals and 128-bit integers, too, which float64 does not hold.
+_DTYPES = {
+    name: np.dtype(name.lower())
+    for name in (
+        *("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64"),
+        *("Float16", "Float32", "Float64"),
+    )
+} | {"Boolean": np.dtype(bool)}
+
 
 def _read_columns(names: list[str], columns: list[Any]) -> list[Column]:
     """The columns of a frame, each a series that narwhals knows."""
     import narwhals.stable.v2 as nw
 
-    sized = [nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64, nw.Float32, nw.Float64]
-    dtypes: dict[Any, np.dtype] = {kind: np.dtype(kind.__name__.lower()) for kind in sized}
-    dtypes[nw.Boolean] = np.dtype(bool)
     series = [nw.from_native(column, series_only=True) for column in columns]
-    kinds = [type(one.dtype) for one in series]
+    kinds = [type(one.dtype).__name__ for one in series]
     refuse_column_types(
-        [(name, str(one.dtype)) for name, one, kind in zip(names, series, kinds, strict=True) if kind not in dtypes]
+        [(name, str(one.dtype)) for name, one, kind in zip(names, series, kinds, strict=True) if kind not in _DTYPES]
     )
-    return [Column(dtypes[kind], one.null_count(), one.to_numpy) for one, kind in zip(series, kinds, strict=True)]
+    return [Column(_DTYPES[kind], one.null_count(), one.to_numpy) for one, kind in zip(series, kinds, strict=True)]
 
 
 class PolarsTable(FrameTable):

@@ -16,6 +16,7 @@ from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 __all__ = [
     "EXACT_INTEGER",
     "BadColumn",
+    "ColumnLabels",
     "check_dtype",
     "check_shape",
     "check_values",
@@ -31,7 +32,7 @@ __all__ = [
 EXACT_INTEGER = 2**53
 """Every whole number up to this one, and its negative, is a float64."""
 
-Labels = Sequence[Hashable] | None
+ColumnLabels = Sequence[Hashable] | None
 """The columns' names in the caller's container, or None where they are only numbered."""
 
 _IMPUTE = (
@@ -49,14 +50,14 @@ class BadColumn:
     infinite: int = 0
     null: int = 0
 
-    def describe(self, labels: Labels) -> str:
+    def describe(self, labels: ColumnLabels) -> str:
         """For instance ``column 'fare' (3 NaN, 1 infinite)``; scikit-learn's words for both are in it."""
         counts = [(self.nan, "NaN"), (self.infinite, "infinite"), (self.null, "null")]
         found = ", ".join(f"{count:,} {kind}" for count, kind in counts if count)
         return f"{column_label(self.column, labels)} ({found})"
 
 
-def column_label(column: int, labels: Labels) -> str:
+def column_label(column: int, labels: ColumnLabels) -> str:
     """The column by its name, or by its number from 0 where it has no name."""
     return f"column {column if labels is None else labels[column]!r}"
 
@@ -118,7 +119,7 @@ def check_dtype(dtype: np.dtype) -> None:
     )
 
 
-def object_to_float(values: np.ndarray, labels: Labels) -> np.ndarray:
+def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
     """Numbers that are Python objects, as float64 with NaN for None.
 
     Parameters
@@ -135,6 +136,7 @@ def object_to_float(values: np.ndarray, labels: Labels) -> np.ndarray:
     """
     kinds = [set(map(type, values[:, j].tolist())) for j in range(values.shape[1])]
     bad = [(j, kind) for j, found in enumerate(kinds) for kind in found if not _is_number(kind)]
+    bad.sort(key=lambda column: (column[0], column[1].__name__))
     if bad:
         j, kind = bad[0]
         example = next(value for value in values[:, j].tolist() if type(value) is kind)
@@ -143,14 +145,13 @@ def object_to_float(values: np.ndarray, labels: Labels) -> np.ndarray:
             f"X holds objects that are not numbers in {listing(names)}{_why_not(example)}.",
             "Convert or encode these columns, or leave them out.",
         )
-    floats = values.astype(np.float64)
-    # At 2**53 itself the float may already be a rounded integer.
-    for j in np.flatnonzero((np.abs(floats) >= EXACT_INTEGER).any(axis=0)).tolist():
-        whole = [int(value) for value in values[:, j].tolist() if isinstance(value, (int, np.integer))]
-        largest = max(whole, key=abs, default=0)
-        if abs(largest) > EXACT_INTEGER:
-            refuse_inexact(j, largest, labels)
-    return floats
+    for j, found in enumerate(kinds):
+        if any(issubclass(kind, (int, np.integer)) for kind in found):
+            whole = (int(value) for value in values[:, j].tolist() if isinstance(value, (int, np.integer)))
+            largest = max(whole, key=abs)
+            if abs(largest) > EXACT_INTEGER:
+                refuse_inexact(j, largest, labels)
+    return values.astype(np.float64)
 
 
 def _is_number(kind: type) -> bool:
@@ -169,7 +170,7 @@ def _why_not(example: Any) -> str:
     return ""
 
 
-def check_values(values: np.ndarray, labels: Labels) -> None:
+def check_values(values: np.ndarray, labels: ColumnLabels) -> None:
     """Raise unless every value is finite and is held exactly by a float64.
 
     Parameters
@@ -205,7 +206,7 @@ def find_bad_columns(values: Any, xp: Any = np) -> list[BadColumn]:
     return [BadColumn(j, *counts) for j, counts in enumerate(zip(nan, infinite, strict=True)) if any(counts)]
 
 
-def refuse_non_finite(bad: list[BadColumn], labels: Labels, n_features: int) -> None:
+def refuse_non_finite(bad: list[BadColumn], labels: ColumnLabels, n_features: int) -> None:
     """Raise NonFiniteError about ``bad``; nothing happens when there is none."""
     if not bad:
         return
@@ -223,7 +224,7 @@ def refuse_non_finite(bad: list[BadColumn], labels: Labels, n_features: int) -> 
     )
 
 
-def refuse_inexact(column: int, value: int, labels: Labels) -> None:
+def refuse_inexact(column: int, value: int, labels: ColumnLabels) -> None:
     """Raise InputError about an integer that a float64 rounds."""
     raise InputError(
         f"X holds the integer {value} in {column_label(column, labels)}; beyond 2**53 = {EXACT_INTEGER} float64, in "

@@ -70,13 +70,14 @@ class DeviceTable(Table):
             out = cupy.empty((self.n_rows + n_new, self.n_features), self._X.dtype)
             out[: self.n_rows] = self._X
         new = out[self.n_rows :]
-        if backend.name == self.device and new.dtype == self.work_dtype:
-            write(0, n_new, new)
-            return out
-        # Rows made elsewhere (device="cpu"), or in another dtype, come over block by block.
-        for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend.xp):
-            with self._X.device:
-                store(cupy.asarray(rows), new[start:stop], cupy)
+        with backend.active():
+            if backend.name == self.device and new.dtype == self.work_dtype:
+                write(0, n_new, new)
+                return out
+            # Rows made elsewhere (device="cpu"), or in another dtype, come over block by block.
+            for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend.xp):
+                with self._X.device:
+                    store(cupy.asarray(rows), new[start:stop], cupy)
         return out
 
     def check_finite(self) -> None:
@@ -159,7 +160,7 @@ def _cupy() -> Any:
         import cupy
     except ImportError as error:
         raise DeviceError(
-            f"X lies on a CUDA device, and CuPy, which reads it there, cannot be imported: {error}.",
-            "pip install 'gpusmote[cuda12]', or move X to the host.",
+            f"An array lies on a CUDA device, and CuPy, which reads it there, cannot be imported: {error}.",
+            "pip install 'gpusmote[cuda12]', or move the array to the host.",
         ) from error
     return cupy

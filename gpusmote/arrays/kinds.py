@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from gpusmote.arrays.checks import check_shape
@@ -25,7 +26,7 @@ def is_instance(value: Any, module: str, *classes: str) -> bool:
 
 def is_sequence_like(value: Any) -> bool:
     """Whether NumPy can be asked to read ``value`` as an array."""
-    return hasattr(value, "__array__") or isinstance(value, (list, tuple, range))
+    return hasattr(value, "__array__") or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
 
 
 def type_name(value: Any) -> str:

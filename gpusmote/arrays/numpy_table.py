@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.arrays.checks import Labels, check_dtype, check_shape, check_values, object_to_float
+from gpusmote.arrays.checks import ColumnLabels, check_dtype, check_shape, check_values, object_to_float
 from gpusmote.arrays.rounding import native, store
 from gpusmote.arrays.table import Table, WrappedTable, Write, write_in_blocks
 from gpusmote.backends.base import Array, Backend
@@ -28,7 +28,7 @@ class NumpyTable(Table):
         What error messages call the columns.
     """
 
-    def __init__(self, X: np.ndarray, labels: Labels = None) -> None:
+    def __init__(self, X: np.ndarray, labels: ColumnLabels = None) -> None:
         check_dtype(X.dtype)
         check_shape(X.shape)
         self._X = X

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from gpusmote.arrays.checks import (
     EXACT_INTEGER,
     BadColumn,
-    Labels,
+    ColumnLabels,
     check_dtype,
     check_shape,
     refuse_inexact,
@@ -39,7 +39,7 @@ class SparseTable(Table):
         What error messages call the columns.
     """
 
-    def __init__(self, X: Any, labels: Labels = None) -> None:
+    def __init__(self, X: Any, labels: ColumnLabels = None) -> None:
         check_dtype(X.dtype)
         check_shape(X.shape)
         self._X = X if X.format in ("csr", "csc") else X.tocsr()

@@ -67,7 +67,8 @@ def wrap_target(y: Any, n_rows: int) -> Target:
     y : container of n labels
         A NumPy array, list, pandas Series, polars Series, pyarrow array or array that speaks DLPack; labels are whole
         numbers, bool, text, or any objects that can be sorted; floats must be whole. It may be a table of one column,
-        or of several columns of which exactly one is 1 in each row.
+        or of several columns of which exactly one is 1 in each row. Labels belong to rows by position: an index is
+        not looked at.
     n_rows : int
         Rows of X.
 
@@ -188,7 +189,8 @@ def _encode_objects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             "Convert them to one type, for instance all to str.",
         ) from error
     classes = np.empty(len(found), values.dtype)
-    classes[:] = found
+    for code, label in enumerate(found):
+        classes[code] = label  # one by one: NumPy would take a list of tuples for a table
     position = {label: code for code, label in enumerate(found)}
     return classes, np.fromiter((position[label] for label in labels), np.int64, len(labels))
 

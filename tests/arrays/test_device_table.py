@@ -128,9 +128,9 @@ def test_libraries_that_cannot_give_an_array_back():
 
 def test_a_device_array_without_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(DeviceError, match="X lies on a CUDA device, and CuPy, which reads it there") as caught:
+    with pytest.raises(DeviceError, match="An array lies on a CUDA device, and CuPy, which reads it there") as caught:
         wrap_features(Foreign(X, Namespace, device=2))
-    assert caught.value.hint == "pip install 'gpusmote[cuda12]', or move X to the host."
+    assert caught.value.hint == "pip install 'gpusmote[cuda12]', or move the array to the host."
 
 
 # CuPy, by the stand-in
@@ -169,18 +169,16 @@ def test_cupy_arrays_stay_on_their_device(machine, dtype, works_on):
         assert work.flags.c_contiguous
         assert work.dtype == table.work_dtype
         assert np.array_equal(backend.to_host(work), same.take(rows, BACKEND))
-    with backend.active():
-        whole = table.append(2, writer(backend), backend)
-        part = table.only(backend.asarray(NEW.astype(table.work_dtype)), backend)
-        nothing = table.append(0, writer(backend), backend)
+    whole = table.append(2, writer(backend), backend)
+    part = table.only(backend.asarray(NEW.astype(table.work_dtype)), backend)
+    nothing = table.append(0, writer(backend), backend)
     expected = same.append(2, writer(BACKEND), BACKEND)
     for result, rows in ((whole, expected), (part, expected[4:]), (nothing, host)):
         assert result.device.id == 1
         assert result.dtype == host.dtype
         assert np.array_equal(on_host(result), rows)
     assert np.array_equal(on_host(array), host)
-    with backend.active():
-        assert table.fingerprint(backend) == same.fingerprint(BACKEND)
+    assert table.fingerprint(backend) == same.fingerprint(BACKEND)
 
 
 def test_matching_dtypes_are_written_in_place(machine):

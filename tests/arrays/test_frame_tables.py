@@ -21,22 +21,33 @@ from tests.arrays.helpers import BACKEND, append, taken, writer
 
 quick = settings(derandomize=True, deadline=None, max_examples=60)
 
+HALF = [pl.Float16] if hasattr(pl, "Float16") and hasattr(nw, "Float16") else []  # both are recent
 SPARSE = pd.SparseDtype(float, 0)
 PANDAS = {
-    "f": ["float16", "float32", "float64", "Float32", "Float64", "float[pyarrow]", "double[pyarrow]", SPARSE],
+    "f": [
+        "float16",
+        "float32",
+        "float64",
+        "Float32",
+        "Float64",
+        "halffloat[pyarrow]",
+        "float[pyarrow]",
+        "double[pyarrow]",
+        SPARSE,
+    ],
     "i": ["int8", "int32", "int64", "Int8", "Int64", "int16[pyarrow]", "int64[pyarrow]", pd.SparseDtype("int32", 0)],
     "u": ["uint8", "uint64", "UInt16", "uint32[pyarrow]", pd.SparseDtype("uint8", 3)],
     "b": ["bool", "boolean", "bool[pyarrow]", pd.SparseDtype(bool, False)],
 }
 ALL_PANDAS = [(kind, dtype) for kind, dtypes in PANDAS.items() for dtype in dtypes]
 POLARS = {
-    "f": [pl.Float32, pl.Float64],
+    "f": [*HALF, pl.Float32, pl.Float64],
     "i": [pl.Int8, pl.Int16, pl.Int32, pl.Int64],
     "u": [pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64],
     "b": [pl.Boolean],
 }
 ARROW = {
-    "f": [pa.float32(), pa.float64()],
+    "f": [*([pa.float16()] if HALF else []), pa.float32(), pa.float64()],
     "i": [pa.int8(), pa.int16(), pa.int32(), pa.int64()],
     "u": [pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()],
     "b": [pa.bool_()],

@@ -297,3 +297,8 @@ def test_integers_that_float64_rounds_are_refused(dtype):
         X[1, 1] = -(2**53) - 1
         with pytest.raises(InputError, match="integer -9007199254740993 in column 1"):
             wrap_features(X).check_finite()
+
+
+def test_python_integers_beyond_any_float():
+    with pytest.raises(InputError, match=r"X holds the integer -10{400} in column 1; beyond 2\*\*53"):
+        wrap_features([[1, -(10**400)], [2, 3]])

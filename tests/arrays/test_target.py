@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 
 import numpy as np
@@ -103,6 +104,24 @@ def test_numpy_classes_are_those_of_unique(dtype, numbers):
     assert target.append(np.zeros(2, np.int64), None).dtype == y.dtype
 
 
+def test_strings_of_any_length():
+    y = np.array(["b", "a" * 100, "b"], np.dtypes.StringDType())
+    target = wrap_target(y, 3)
+    assert target.classes.tolist() == ["a" * 100, "b"]
+    assert target.classes.dtype == y.dtype
+    whole = target.append(np.array([0]), None)
+    assert whole.dtype == y.dtype
+    assert whole.tolist() == ["b", "a" * 100, "b", "a" * 100]
+
+
+def test_tuples_as_labels():
+    y = np.empty(3, object)
+    y[:] = [("b", 1), ("a", 2), ("b", 1)]
+    target = wrap_target(y, 3)
+    assert target.classes.tolist() == [("a", 2), ("b", 1)]
+    assert target.append(np.array([0]), None).tolist() == [("b", 1), ("a", 2), ("b", 1), ("a", 2)]
+
+
 def test_original_objects_stay_the_same_objects():
     y = ["a", "b", "a"]
     whole = wrap_target(y, 3).append(np.array([1]), None)
@@ -168,6 +187,7 @@ def test_indicator_columns_keep_their_encoding(build):
 def test_array_likes_become_arrays():
     assert wrap_target((0, 1, 0), 3).append(np.array([1]), None).tolist() == [0, 1, 0, 1]
     assert wrap_target(range(2), 2).classes.tolist() == [0, 1]
+    assert wrap_target(collections.deque([1, 0]), 2).codes.tolist() == [1, 0]
     assert wrap_target(pd.Categorical(["a", "b"]), 2).append(np.array([0]), None).tolist() == ["a", "b", "a"]
 
 
