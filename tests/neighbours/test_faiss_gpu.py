@@ -1,0 +1,192 @@
+"""Candidates on the device over the stand-in: honest about their edge, on the right stream, within the budget."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gpusmote.backends import Backend, detect
+from gpusmote.backends.cuda import CudaBackend
+from gpusmote.errors import DeviceError
+from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu
+from gpusmote.neighbours.certificate import FLOAT64
+from gpusmote.neighbours.device_tiles import DeviceTiles
+from gpusmote.neighbours.faiss_gpu import FaissGpu, device_source
+from gpusmote.neighbours.pool import Pool
+from tests.standin import faiss_standin
+from tests.standin.install import cuda
+
+__all__ = ["cuda"]
+
+needs_faiss = pytest.mark.skipif(not faiss_standin.available(), reason=faiss_standin.MISSING)
+SOURCES = [pytest.param("faiss", marks=needs_faiss), "tiles"]
+
+
+def pool_on(ordinal, values):
+    backend = CudaBackend(ordinal)
+    with backend.active():
+        return Pool(backend, backend.asarray(values))
+
+
+def source(name, pool):
+    return DeviceTiles(pool) if name == "tiles" else FaissGpu(pool, detect.faiss_gpu()[0])
+
+
+def table(rng, n, d, kind):
+    values = rng.normal(size=(n, d))
+    if kind == "ties":
+        values = np.round(values)
+    elif kind == "offset":
+        values += 1e5
+    return values
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@settings(derandomize=True, deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.sampled_from([20, 33, 64, 300, 1500]),
+    count=st.integers(1, 17),
+    kind=st.sampled_from(["plain", "ties", "offset"]),
+)
+def test_candidates_keep_the_contract(cuda, name, seed, n, count, kind):
+    cuda()
+    rng = np.random.default_rng(seed)
+    values, asked = table(rng, n, 4, kind), rng.permutation(n)[:19]
+    pool = pool_on(0, values)
+    rows, edge = (a.get() for a in source(name, pool).candidates(pool.backend.asarray(asked), count))
+    assert rows.shape == (len(asked), count)
+    assert rows.dtype == np.int64
+    assert edge.dtype == np.float64
+    assert (np.sort(rows, axis=1)[:, 1:] > np.sort(rows, axis=1)[:, :-1]).all()
+    assert not (rows == asked[:, None]).any()
+    reduced = pool.reduced(slice(0, n)).get()
+    distance = ((reduced[asked][:, None] - reduced[None]) ** 2).sum(axis=2)
+    distance[np.arange(len(asked)), asked] = np.inf
+    np.put_along_axis(distance, rows, np.inf, axis=1)
+    # No row outside the list is nearer than the edge, but for what float32 may err.
+    assert (distance.min(axis=1) >= edge - 1e-5).all()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("kind", ["plain", "ties", "offset"])
+def test_the_nearest_are_those_of_the_cpu(cuda, monkeypatch, name, kind):
+    """The whole search, at one tile's size and beyond it."""
+    cuda(faiss=name == "faiss")
+    monkeypatch.setattr("gpusmote.neighbours.device_tiles._TILE", 320)
+    values = table(np.random.default_rng(5), 900, 5, kind)
+    expected = Neighbourhood(Backend(), values, SearchReport()).nearest(None, 5)
+    backend, report = CudaBackend(0), SearchReport()
+    found = Neighbourhood(backend, backend.asarray(values), report).nearest(None, 5)
+    assert found.get().tolist() == expected.tolist()
+    assert report.sources[0] == {"faiss": "faiss-gpu", "tiles": "device-tiles"}[name]
+
+
+@needs_faiss
+def test_faiss_works_on_the_callers_stream_and_forgets_it(cuda, monkeypatch):
+    machine = cuda(devices=2)
+    import cupy
+
+    pool = pool_on(1, np.random.default_rng(0).normal(size=(50, 3)))
+    with cupy.cuda.Device(1), cupy.cuda.Stream() as stream:
+        FaissGpu(pool, detect.faiss_gpu()[0]).candidates(cupy.arange(7), 5)
+    (search,) = machine.searches
+    assert (search["device"], search["stream"]) == (1, stream.ptr)
+    assert (search["k"], search["n"], search["m"]) == (6, 50, 7)
+    assert faiss_gpu._of_thread.held[1].stream is None
+
+
+@needs_faiss
+def test_the_budget_of_faiss_is_a_share_of_what_is_free(cuda):
+    machine = cuda(memory=1 << 30)
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    FaissGpu(pool, detect.faiss_gpu()[0]).candidates(pool.xp.arange(7), 5)
+    assert (1 << 30) // 10 < machine.searches[0]["temporary"] <= (1 << 30) // 8
+
+
+@needs_faiss
+def test_queries_go_in_blocks(cuda, monkeypatch):
+    machine = cuda()
+    monkeypatch.setattr(Pool, "block", lambda self, width: 20)
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    FaissGpu(pool, detect.faiss_gpu()[0]).candidates(pool.xp.arange(50), 5)
+    assert [search["m"] for search in machine.searches] == [20, 20, 10]
+
+
+@needs_faiss
+def test_resources_are_made_once_a_thread_and_device(cuda):
+    cuda(devices=2)
+    import faiss
+
+    before = faiss.StandardGpuResources.made
+
+    def work():
+        for ordinal in (0, 1, 0, 1):
+            pool = pool_on(ordinal, np.random.default_rng(0).normal(size=(50, 3)))
+            with pool.backend.active():
+                FaissGpu(pool, faiss).candidates(pool.xp.arange(3), 5)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faiss.StandardGpuResources.made - before == 6
+
+
+@needs_faiss
+def test_lists_longer_than_faiss_selects_come_from_tiles(cuda, monkeypatch):
+    machine = cuda()
+    monkeypatch.setattr(faiss_gpu, "LARGEST_K", 10)
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    rows, _ = FaissGpu(pool, detect.faiss_gpu()[0]).candidates(pool.xp.arange(3), 10)
+    assert rows.shape == (3, 10)
+    assert machine.searches == []
+
+
+@needs_faiss
+def test_a_failure_of_faiss_is_told_of(cuda, monkeypatch):
+    cuda()
+    import faiss
+
+    def fail(resources, arguments):
+        raise RuntimeError("cudaMalloc error out of memory")
+
+    monkeypatch.setattr(faiss, "bfKnn", fail)
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    with pytest.raises(DeviceError, match=r"FAISS failed on cuda:0 \(7 queries, 50 rows x 3 columns\): cudaMalloc"):
+        FaissGpu(pool, faiss).candidates(pool.xp.arange(7), 5)
+    assert faiss_gpu._of_thread.held[0].stream is None
+
+
+def test_the_source_is_what_the_device_has(cuda, monkeypatch):
+    cuda(faiss=False)
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    assert isinstance(device_source(pool), DeviceTiles)
+    monkeypatch.setenv("CUPY_TF32", "1")
+    found = device_source(pool)
+    assert (found.name, found.arithmetic) == ("product-float64", FLOAT64)
+
+
+@needs_faiss
+def test_faiss_is_taken_where_it_sees_the_device(cuda, monkeypatch):
+    cuda(devices=2)
+    import faiss
+
+    pool = pool_on(1, np.random.default_rng(0).normal(size=(50, 3)))
+    with pool.backend.active():
+        assert isinstance(device_source(pool), FaissGpu)
+        monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+        assert isinstance(device_source(pool), DeviceTiles)
+
+
+def test_faiss_is_not_asked_where_it_would_end_the_process():
+    """On a machine without a device the searches abort; detection must stop before them."""
+    found, why = detect.faiss_gpu()
+    if found is not None:
+        pytest.skip("this machine has a device that FAISS can use")
+    assert "sees no device" in why or "not installed" in why or "without GPU support" in why
