@@ -12,7 +12,10 @@ from gpusmote.backends.base import Array
 from gpusmote.neighbours.certificate import Arithmetic
 from gpusmote.neighbours.pool import Pool
 
-__all__ = ["Source", "drop_self", "every_other"]
+__all__ = ["AT_ONCE", "Source", "drop_self", "every_other"]
+
+AT_ONCE = 1 << 21
+"""Candidates that a source is asked for at once: 16 MiB of row numbers, and as much of distances."""
 
 
 class Source(Protocol):

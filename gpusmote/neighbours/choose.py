@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from gpusmote.neighbours.candidates import AT_ONCE
+from gpusmote.neighbours.dimension import local_dimension
+from gpusmote.neighbours.pool import Pool
+
 __all__ = ["Choice", "choose", "second"]
 
 
@@ -15,15 +19,14 @@ class Choice:
     count: int
 
 
-def choose(device: str, n: int, d: int, k: int, everything: bool) -> Choice:
+def choose(pool: Pool, k: int, everything: bool) -> Choice:
     """Which source serves a search. It decides speed only.
 
     Parameters
     ----------
-    device : str
-        The backend's name.
-    n, d, k : int
-        Rows of the pool, columns, neighbours wanted.
+    pool : Pool
+    k : int
+        Neighbours wanted.
     everything : bool
         Whether every row is a query.
 
@@ -33,22 +36,27 @@ def choose(device: str, n: int, d: int, k: int, everything: bool) -> Choice:
 
     Notes
     -----
-    Measured with NumPy 2.4, SciPy 1.17 and OpenBLAS 0.3 (AVX2) on two cores, Gaussian rows, k = 5. A query costs the
-    tiles n * (0.016 d + 0.16) ns a core and the tree a time that grows little with n but doubles with every 1.3
-    columns; they cross at about n = 2,300 for 2 columns, 6,700 for 4, 19,000 for 6, 56,000 for 8.
-    On a device the list is 31 long: with the query itself 32, which FAISS selects with the kernel that it has for 6.
+    Measured with NumPy 2.4, SciPy 1.17 and OpenBLAS 0.3 (AVX2) on two cores, k = 5. A query costs tiles and pairs a
+    time that grows with n: at 8 columns 0.8 and 0.5 ns a row and core, at 32 columns 1.0 and 0.7. It costs the tree a
+    time that hardly grows with n, but by 1.8 for every dimension that the rows have locally
+    (:func:`~gpusmote.neighbours.dimension.local_dimension`): Gaussian rows cross at about n = 2,500 for 2 columns,
+    8,000 for 4, 25,000 for 6, 80,000 for 8; for 10,000 flights (8 columns, 1.5 dimensions) the tree takes half the time
+    of pairs. Pairs share each product between two queries, but hold the lists of all rows at once.
+    On a device the list holds 31, because FAISS selects 32, the query among them, with the kernel that it has for 6.
     """
-    table = (
-        # where                                      source     candidates
-        (n - 1 <= k + 3,                             "every",   n - 1),
-        (device != "cpu",                            "device",  max(31, k + 8)),
-        (d <= 12 and n >= 800 * 1.8**d,              "tree",    k + 3),
-        (everything and 4096 <= n <= 262_144,        "pairs",   k + 3),
-        (True,                                       "tiles",   k + 3),
-    )  # fmt: skip
-    return next(Choice(source, count) for applies, source, count in table if applies)
+    n, d, on_host = pool.n, pool.d, pool.backend.name == "cpu"
+    count = k + 3 if on_host else max(31, k + 8)
+    if n - 1 <= count:
+        return Choice("every", n - 1)
+    if not on_host:
+        return Choice("device", count)
+    if n >= 2_000 and d <= 16 and n >= 800 * 1.8 ** local_dimension(pool):
+        return Choice("tree", count)
+    if everything and n >= 4_096 and n * count <= AT_ONCE:
+        return Choice("pairs", count)
+    return Choice("tiles", count)
 
 
-def second(device: str) -> str:
+def second(pool: Pool) -> str:
     """Which source serves the float64 pass."""
-    return "tiles-float64" if device == "cpu" else "product-float64"
+    return "tiles-float64" if pool.backend.name == "cpu" else "product-float64"

@@ -55,4 +55,5 @@ def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray) -> n
     # A row may be listed twice by a careless index: only its first occurrence is the one expected.
     drop = np.where(is_self.any(axis=1), is_self.argmax(axis=1), found.shape[1] - 1)
     keep = np.arange(found.shape[1]) != drop[:, None]
-    return found[keep].reshape(len(found), -1)
+    nearest: np.ndarray = found[keep].reshape(len(found), -1)
+    return nearest

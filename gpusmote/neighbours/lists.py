@@ -17,8 +17,8 @@ class Layout:
     """Reduced rows, ready for products that are squared distances, in an order that spreads any pattern.
 
     Row i is ``(y, |y|**2, 1)``, so that ``(-2 x, 1, |x|**2) . row`` is ``|x - y|**2``. The order is that of a
-    systematic sample: any ``sample`` consecutive rows are spread evenly over the caller's, so that the first tile gives a
-    fair idea of how near the nearest are, even where the caller's rows are sorted.
+    systematic sample: any ``sample`` consecutive rows are spread evenly over the caller's, so that the first tile gives
+    a fair idea of how near the nearest are, even where the caller's rows are sorted.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Layout:
 
     def left(self, places: slice | np.ndarray) -> np.ndarray:
         """``(-2 x, 1, |x|**2)`` of the rows at these places."""
-        x = self.right[places] * self.right.dtype.type(-2)
+        x: np.ndarray = self.right[places] * self.right.dtype.type(-2)
         x[:, -2] = 1.0
         x[:, -1] = self.right[places, -2]
         return x
@@ -86,6 +86,7 @@ class Lists:
 
     def __init__(self, score: np.ndarray, count: int, n: int) -> None:
         self._place_bits = np.int64((1 << n.bit_length()) - 1)
+        self._query_dtype = np.int16 if len(score) < 1 << 15 else np.int64
         self._lock = threading.Lock()
         self._hits: list[tuple[np.ndarray, np.ndarray]] = []
         self._n_hits = 0
@@ -115,7 +116,7 @@ class Lists:
         # Rounding may leave a square below zero; what it stands for is not.
         bits = np.maximum(score, 0, dtype=np.float64).view(np.int64) & ~self._place_bits
         with self._lock:
-            self._hits.append((query.astype(np.int16), bits | place))
+            self._hits.append((query.astype(self._query_dtype), bits | place))
             self._n_hits += query.size
             if self._n_hits > 3 * self._keys.size:
                 self._merge()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
-from gpusmote.neighbours.candidates import Source, every_other
+from gpusmote.neighbours.candidates import AT_ONCE, Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
 from gpusmote.neighbours.choose import choose, second
 from gpusmote.neighbours.duplicates import Groups
@@ -16,8 +16,6 @@ from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
 
 __all__ = ["SOURCES", "Neighbourhood", "SearchReport"]
-
-_ENTRIES = 1 << 21  # candidates re-ranked at once: 16 MiB of row numbers and as much of distances
 
 
 @dataclasses.dataclass
@@ -166,7 +164,7 @@ class Neighbourhood:
         every = xp.arange(groups.n)
         near, passes = self._nearest(every, min(k, groups.n - 1), True)
         distance = pool.backend.rerank(pool.values, every, near)
-        block = max(1, _ENTRIES // ((k + 1) * (k + 1)))
+        block = max(1, AT_ONCE // ((k + 1) * (k + 1)))
         for start in range(0, len(queries), block):
             asked = queries[start : start + block]
             of = groups.of[asked]
@@ -180,9 +178,9 @@ class Neighbourhood:
         passes = pool.xp.zeros(len(queries), "i1")
         if k == 0:  # all rows are one
             return out, passes
-        choice = choose(pool.backend.name, pool.n, pool.d, k, everything)
+        choice = choose(pool, k, everything)
         source = None if choice.source == "every" else self._source(self._forced or choice.source)
-        block = max(1, _ENTRIES // choice.count)
+        block = max(1, AT_ONCE // choice.count)
         for start in range(0, len(queries), block):
             part = slice(start, start + block)
             self._search(source, queries[part], choice.count, k, out[part], passes[part])
@@ -202,16 +200,14 @@ class Neighbourhood:
         self._report.used(source.name)
         return source
 
-    def _search(
-        self, source: Source | None, asked: Array, count: int, k: int, out: Array, passes: Array
-    ) -> None:
+    def _search(self, source: Source | None, asked: Array, count: int, k: int, out: Array, passes: Array) -> None:
         """Write the k nearest of each query to ``out``: the first source, then float64, then the last pass."""
         pool, xp = self._pool, self._pool.xp
         doubtful, _ = self._pass(source, asked, count, k, out)
         if not len(doubtful):
             return
         wider = min(4 * count, pool.n - 1)
-        source = self._source(second(pool.backend.name)) if wider < pool.n - 1 else None
+        source = self._source(second(pool)) if wider < pool.n - 1 else None
         again = xp.empty((len(doubtful), k), "i8")
         left, kth = self._pass(source, asked[doubtful], wider, k, again)
         passes[doubtful] = 1

@@ -17,8 +17,8 @@ _SIDE = 1024
 class Pairs:
     """Tiles of the symmetric table of squared distances, on and above its diagonal: half the products.
 
-    The first block of rows is a systematic sample (see :class:`~gpusmote.neighbours.lists.Layout`): every block meets it
-    first, which gives every list its first bar.
+    The first block of rows is a systematic sample (see :class:`~gpusmote.neighbours.lists.Layout`): every block meets
+    it first, which gives every list its first bar.
 
     Parameters
     ----------
@@ -34,17 +34,31 @@ class Pairs:
         self._layout = Layout(pool, "f4", _SIDE)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`~gpusmote.neighbours.candidates.Source`; ``queries`` must be all rows in order."""
-        n, order = self._n, self._layout.order
+        """See :class:`~gpusmote.neighbours.candidates.Source`; all lists are made, whatever the queries."""
         side = max(_SIDE, count + 1)
-        n_blocks = -(-n // side)
-        lists = [Lists(self._scores(0, 0, side), count, n)]
-        lists += [None] * (n_blocks - 1)
+        lists = self._meet_all(count, side)
+        rows = np.empty((self._n, count), np.int64)
+        edge = np.empty(self._n)
 
-        def begin(block: int, _: int) -> None:
-            score = self._scores(block + 1, 0, side)
-            lists[block + 1] = Lists(score, count, n)
-            self._below(score, lists[0], block + 1, side)
+        def end(block: int, _: int) -> None:
+            lists[block].finish()
+            at = self._layout.order[block * side : (block + 1) * side]
+            rows[at] = self._layout.order[lists[block].places]
+            edge[at] = lists[block].bar
+
+        run_blocks(end, len(lists), 1)
+        return (rows, edge) if len(queries) == self._n else (rows[queries], edge[queries])
+
+    def _meet_all(self, count: int, side: int) -> dict[int, Lists]:
+        """Lists of every block, after every block has met every other."""
+        n_blocks = -(-self._n // side)
+        lists = {0: Lists(self._scores(0, 0, side), count, self._n)}
+        tasks = _round_robin(n_blocks)
+
+        def begin(before: int, block: int) -> None:
+            score = self._scores(block, 0, side)
+            lists[block] = Lists(score, count, self._n)
+            self._below(score, lists[0], block, side)
 
         def meet(task: int, _: int) -> None:
             i, j = tasks[task]
@@ -55,19 +69,8 @@ class Pairs:
                 self._below(score, lists[j], i, side)
 
         run_blocks(begin, n_blocks - 1, 1)
-        tasks = _round_robin(n_blocks)
         run_blocks(meet, len(tasks), 1)
-        rows = np.empty((n, count), np.int64)
-        edge = np.empty(n)
-
-        def end(block: int, _: int) -> None:
-            lists[block].finish()
-            at = order[block * side : (block + 1) * side]
-            rows[at] = order[lists[block].places]
-            edge[at] = lists[block].bar
-
-        run_blocks(end, n_blocks, 1)
-        return rows, edge
+        return lists
 
     def _scores(self, i: int, j: int, side: int) -> np.ndarray:
         score = self._layout.left(slice(i * side, (i + 1) * side)) @ self._layout.right[j * side : (j + 1) * side].T

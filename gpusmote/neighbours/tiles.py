@@ -12,6 +12,7 @@ from gpusmote.neighbours.pool import Pool
 __all__ = ["Tiles"]
 
 _BLOCK, _TILE = 512, 2048
+_LIST_ENTRIES = 1 << 18
 
 
 class Tiles:
@@ -45,7 +46,7 @@ class Tiles:
             np.take(layout.order, lists.places, out=rows[start:stop])
             edge[start:stop] = lists.bar
 
-        run_blocks(work, len(queries), _BLOCK)
+        run_blocks(work, len(queries), min(_BLOCK, max(16, _LIST_ENTRIES // count)))
         return rows, edge
 
     def _search(self, asked: np.ndarray, count: int) -> Lists:
