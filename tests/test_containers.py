@@ -110,7 +110,7 @@ def test_labels_of_any_kind(overlapping):
     expected = SMOTE(random_state=0).fit_resample(X, codes)[0]
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     words = np.array(["no", "yes"])  # in the order of the codes: a class's key is its place among the sorted classes
-    kinds = [words[codes], codes.astype(bool), codes - 1.0, list(words[codes]), pandas.Categorical(words[codes])]
+    kinds = [words[codes], codes.astype(bool), codes - 1.0, list(words[codes])]
     kinds += [pandas.Series(words[codes], dtype="category", name="label"), np.eye(2, dtype=int)[codes]]
     for y in kinds:
         X_res, y_res = SMOTE(random_state=0).fit_resample(X, y)
