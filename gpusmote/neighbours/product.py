@@ -10,6 +10,8 @@ from gpusmote.neighbours.pool import Pool
 
 __all__ = ["Product", "scores"]
 
+_HOST, _DEVICE = (256, 2048), (2048, 32_768)  # queries and rows that meet at once
+
 
 class Product:
     """All scores ``|y|**2 - 2 x.y`` of a block of queries and a tile of rows; the smallest are kept.
@@ -25,8 +27,7 @@ class Product:
         self.name = f"product-{'float32' if arithmetic.dtype == 'f4' else 'float64'}"
         self.arithmetic = arithmetic
         self._pool = pool
-        on_host = pool.backend.name == "cpu"
-        self._block, self._tile = (256, 2048) if on_host else (2048, 32_768)
+        self._block, self._tile = _HOST if pool.backend.name == "cpu" else _DEVICE
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
         """See :class:`~gpusmote.neighbours.candidates.Source`."""

@@ -1,0 +1,238 @@
+"""The k nearest rows are those of brute force, whatever the table and wherever the candidates come from."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from tests import reference
+from tests.neighbours.tables import AWKWARD
+
+from gpusmote.backends import Backend
+from gpusmote.neighbours import Neighbourhood, SearchReport, lists, pairs, product, tiles
+
+K = 5
+SOURCES = ["tree", "tiles", "pairs", "product", "tiles-float64", "product-float64"]
+REAL = {f.__name__: f for f in (load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine)}
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Blocks and tiles so small that a table of some hundred rows makes many."""
+    monkeypatch.setattr(tiles, "_BLOCK", 64)
+    monkeypatch.setattr(tiles, "_TILE", 48)
+    monkeypatch.setattr(pairs, "_SIDE", 40)
+    monkeypatch.setattr(product, "_HOST", (64, 50))
+
+
+def search(X, k=K, queries=None, source=None):
+    report = SearchReport()
+    before = X.copy()
+    found = Neighbourhood(Backend(), X, report, source).nearest(queries, k)
+    np.testing.assert_array_equal(X, before)
+    certified = report.certified_first + report.certified_float64 + report.certified_last
+    assert report.queries == certified == len(found)
+    assert found.dtype == np.int64
+    return found, report
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize("source", [None, *SOURCES])
+def test_awkward_tables(source, name, dtype, small_tiles):
+    X = AWKWARD[name]().astype(dtype)
+    found, _ = search(X, source=source)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, K))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("name", REAL)
+def test_real_tables(name, dtype):
+    X = np.ascontiguousarray(REAL[name]().data, dtype)[:900]
+    found, _ = search(X)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, K))
+
+
+@pytest.mark.parametrize("source", [None, *SOURCES])
+def test_some_rows_are_queries(source, small_tiles):
+    """As Borderline-SMOTE asks: some rows among all, in any order, once with copies and once without."""
+    for X in (AWKWARD["heavy tails"](), AWKWARD["duplicates"]()):
+        queries = np.random.default_rng(0).permutation(len(X))[:77]
+        found, _ = search(X, queries=queries, source=source)
+        np.testing.assert_array_equal(found, reference.nearest(X, queries, K))
+
+
+@pytest.mark.parametrize("k", [1, 2, 30, 200, 298, 299])
+@pytest.mark.parametrize("source", [None, *SOURCES])
+def test_every_k(source, k, small_tiles):
+    X = np.random.default_rng(3).standard_normal((300, 7))
+    found, _ = search(X, k=k, source=source)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, k))
+
+
+def test_tables_of_several_whole_tiles():
+    """The sizes of tiles that users get: checked on every 37th row."""
+    rng = np.random.default_rng(11)
+    for d, dtype in ((3, "f8"), (20, "f4")):
+        X = rng.standard_normal((5000, d)).astype(dtype)
+        X[rng.integers(0, 5000, 200)] = X[rng.integers(0, 5000, 200)]
+        queries = np.arange(0, 5000, 37)
+        expected = reference.nearest(X, queries, K)
+        for source in ("tree", "tiles", "pairs"):
+            found, report = search(X, source=source)
+            np.testing.assert_array_equal(found[queries], expected)
+            assert report.sources[0] == source
+
+
+def test_one_index_serves_several_searches():
+    X = AWKWARD["heavy tails"]()
+    report = SearchReport()
+    neighbourhood = Neighbourhood(Backend(), X, report)
+    for queries, k in ((None, 3), (np.array([7, 5]), 9), (None, 9)):
+        np.testing.assert_array_equal(neighbourhood.nearest(queries, k), reference.nearest(X, queries, k))
+    assert report.queries == 2 * len(X) + 2
+    assert report.sources == ["tiles"]
+
+
+def test_no_queries():
+    found, report = search(AWKWARD["plain"](), queries=np.empty(0, np.int64))
+    assert found.shape == (0, K)
+    assert report.queries == 0
+
+
+@pytest.mark.parametrize("exponent", [-700, -400, 400, 900])
+def test_extreme_magnitudes_are_ordered_by_their_scaled_rows(exponent):
+    """Their squares are zero or infinite; the rows times a power of two have the distances that decide."""
+    X = np.random.default_rng(5).standard_normal((200, 4)) + 3
+    expected = reference.nearest(X, None, K)
+    np.testing.assert_array_equal(search(X * 2.0**exponent)[0], expected)
+
+
+def test_the_whole_range_of_float64():
+    X = np.random.default_rng(5).uniform(-1, 1, (200, 4))
+    expected = reference.nearest(X, None, K)
+    np.testing.assert_array_equal(search(X * np.finfo("f8").max)[0], expected)
+
+
+def test_the_whole_range_of_float32():
+    X = (np.random.default_rng(5).uniform(-1, 1, (200, 4)) * np.finfo("f4").max).astype("f4")
+    np.testing.assert_array_equal(search(X)[0], reference.nearest(X, None, K))
+    X = (np.random.default_rng(5).uniform(-1, 1, (200, 4)) * 1e-42).astype("f4")
+    np.testing.assert_array_equal(search(X)[0], reference.nearest(X, None, K))
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(
+    X=hnp.arrays(
+        st.sampled_from([np.float32, np.float64]),
+        st.tuples(st.integers(7, 40), st.integers(1, 4)),
+        elements=st.one_of(
+            st.integers(-2, 2).map(float),
+            st.floats(-1e6, 1e6, width=32),
+            st.sampled_from([1e-30, 1e30, 3e-38, 0.1]).map(lambda v: float(np.float32(v))),
+        ),
+    ),
+    k=st.integers(1, 6),
+    source=st.sampled_from([None, *SOURCES]),
+)
+def test_any_table(X, k, source):
+    np.testing.assert_array_equal(search(X, k=k, source=source)[0], reference.nearest(X, None, k))
+
+
+def test_plain_rows_are_certified_at_once():
+    _, report = search(np.random.default_rng(0).standard_normal((600, 12)))
+    assert report == SearchReport(sources=["tiles"], queries=600, certified_first=600)
+
+
+def test_the_float64_pass_is_reached():
+    """Float32 cannot tell neighbours apart in clusters that are far from each other."""
+    _, report = search(AWKWARD["clusters far apart"]())
+    assert report.certified_float64 > 300
+    assert report.sources == ["tiles", "tiles-float64"]
+
+
+def test_the_last_pass_is_reached():
+    """The corners of a cross all have one distance: no list shorter than all of them can be certified."""
+    X = np.r_[np.zeros((1, 40)), np.eye(40), -np.eye(40)] + 0.0
+    found, report = search(X)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, K))
+    assert report.certified_last > 0
+    assert report.sources == ["tiles", "tiles-float64", "last"]
+
+
+def test_copies_are_searched_once():
+    X = AWKWARD["duplicates"]()
+    _, report = search(X)
+    assert report == SearchReport(sources=["every"], queries=1200, certified_first=1200)
+
+
+def test_eight_threads_get_the_same_and_leave_blas_as_it_was():
+    import threadpoolctl
+
+    X = np.random.default_rng(2).standard_normal((5000, 20)).astype("f4")
+    expected, _ = search(X)
+    before = [library["num_threads"] for library in threadpoolctl.threadpool_info()]
+    results, failures = [None] * 8, []
+
+    def work(i):
+        try:
+            results[i] = search(X)[0]
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+    assert [library["num_threads"] for library in threadpoolctl.threadpool_info()] == before
+
+
+def _search_in_child(X, queue):
+    queue.put([search(X, source=source)[0] for source in (None, "tree", "pairs", "tiles-float64")])
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork a process"
+)
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_searches_too():
+    X = np.random.default_rng(2).standard_normal((3000, 6))
+    expected, _ = search(X)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_search_in_child, args=(X, queue))
+    child.start()
+    try:
+        for found in queue.get(timeout=60):
+            np.testing.assert_array_equal(found, expected)
+        child.join(timeout=30)
+        assert child.exitcode == 0
+    finally:
+        if child.is_alive():
+            child.kill()
+
+
+def test_lists_keep_the_smallest_scores():
+    rng = np.random.default_rng(0)
+    score = rng.standard_normal((37, 900)) ** 2
+    for dtype in ("f4", "f8"):
+        table = score.astype(dtype)
+        kept = lists.Lists(table[:, :100], 7, 900)
+        for first in range(100, 900, 80):
+            query, place = lists.below(table[:, first : first + 80], kept.bar[:, None])
+            kept.add(query, place + first, table[query, place + first])
+        kept.finish()
+        np.testing.assert_array_equal(np.sort(kept.places, axis=1), np.sort(np.argsort(table, axis=1)[:, :7], axis=1))
+        seventh = np.sort(table, axis=1)[:, 6]
+        assert (kept.bar <= seventh).all()
+        np.testing.assert_allclose(kept.bar, seventh, rtol=1e-12)
