@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
-from tests import reference
-from tests.neighbours.tables import AWKWARD
 
 from gpusmote.backends import Backend
 from gpusmote.neighbours import Neighbourhood, SearchReport, lists, pairs, product, tiles
+from tests import reference
+from tests.neighbours.tables import AWKWARD
 
 K = 5
 SOURCES = ["tree", "tiles", "pairs", "product", "tiles-float64", "product-float64"]
@@ -201,9 +201,7 @@ def _search_in_child(X, queue):
     queue.put([search(X, source=source)[0] for source in (None, "tree", "pairs", "tiles-float64")])
 
 
-@pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork a process"
-)
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork a process")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_searches_too():
     X = np.random.default_rng(2).standard_normal((3000, 6))

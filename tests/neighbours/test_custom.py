@@ -1,0 +1,60 @@
+"""Neighbours by an estimator of the caller's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.neighbors import NearestNeighbors
+
+from gpusmote.errors import ParameterError
+from gpusmote.neighbours.custom import custom_nearest
+from tests import reference
+
+
+class Fixed(BaseEstimator):
+    """Returns what it was told to."""
+
+    def __init__(self, rows=None):
+        self.rows = rows
+
+    def fit(self, X):
+        return self
+
+    def kneighbors(self, X, return_distance=True):
+        assert not return_distance
+        return np.array(self.rows)
+
+
+def test_scikit_learns_exact_neighbours():
+    X = np.random.default_rng(0).standard_normal((80, 3))
+    estimator = NearestNeighbors(n_neighbors=6)
+    queries = np.array([3, 70, 12])
+    np.testing.assert_array_equal(custom_nearest(estimator, X, queries), reference.nearest(X, queries, 5))
+    assert not hasattr(estimator, "n_samples_fit_")  # a clone was fitted
+
+
+def test_another_metric():
+    X = np.array([[0.0, 0.0], [3.0, 3.0], [5.0, 0.0]])
+    found = custom_nearest(NearestNeighbors(n_neighbors=2, metric="chebyshev"), X, np.arange(3))
+    assert found.tolist() == [[1], [0], [1]]
+
+
+def test_the_row_itself_is_dropped_wherever_it_stands():
+    found = custom_nearest(Fixed([[4, 0, 2], [1, 3, 4], [0, 1, 3], [3, 3, 1]]), np.zeros((5, 1)), np.arange(4))
+    assert found.tolist() == [[4, 2], [3, 4], [0, 1], [3, 1]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[0], [1]], r"Fixed.kneighbors returned an array of shape \(2, 1\) for 2 rows.*at least 2"),
+        ([0, 1], r"shape \(2,\)"),
+        ([[0, 1]], r"shape \(1, 2\) for 2 rows"),
+        ([[0, -1], [1, 0]], "returned row -1, fitted on 3 rows"),
+        ([[0, 3], [1, 0]], "returned row 3, fitted on 3 rows"),
+    ],
+)
+def test_what_cannot_be_neighbours_is_refused(rows, message):
+    with pytest.raises(ParameterError, match=message):
+        custom_nearest(Fixed(rows), np.zeros((3, 1)), np.arange(2))

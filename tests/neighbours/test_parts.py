@@ -1,0 +1,148 @@
+"""What a search is made of: the pool, groups of equal rows, the choice of a source, the distances that decide."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gpusmote.backends import Backend
+from gpusmote.neighbours import pairs
+from gpusmote.neighbours.choose import choose, second
+from gpusmote.neighbours.dimension import local_dimension
+from gpusmote.neighbours.duplicates import Groups
+from gpusmote.neighbours.pool import Pool
+from tests import reference
+
+
+def pool_of(X):
+    return Pool(Backend(), np.ascontiguousarray(X))
+
+
+def test_reduced_rows_are_centred_and_at_most_of_norm_one():
+    X = np.random.default_rng(0).standard_normal((500, 4)) * 1e5 + 1e8
+    pool = pool_of(X)
+    Z = pool.reduced(slice(None))
+    assert np.abs(Z.mean(axis=0)).max() < 0.01
+    assert 0.5 <= pool.largest <= 1
+    np.testing.assert_allclose(pool.norms, np.linalg.norm(Z, axis=1), rtol=1e-14)
+    # A difference of reduced rows is a difference of rows times a power of two, but for rounding.
+    assert np.frexp(pool.unit)[0] == 0.5
+    np.testing.assert_allclose((Z[0] - Z[1]) / pool.unit, X[0] - X[1], atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-91, 1.0, 1e90, 1e300])
+def test_extreme_rows_are_scaled_exactly(scale):
+    X = np.random.default_rng(0).uniform(-1, 1, (50, 3)) * scale
+    pool = pool_of(X)
+    factor = (pool.values / X).ravel()
+    assert (factor == factor[0]).all()
+    assert np.frexp(factor[0])[0] == 0.5
+    assert (factor[0] == 1.0) == (2.0**-301 < np.ptp(X, axis=0).max() < 2.0**300)
+    assert 0.5 <= pool.largest <= 1
+
+
+def test_rows_that_are_all_equal_have_no_extent():
+    pool = pool_of(np.full((5, 2), 1e305))
+    assert pool.largest == 0
+    assert pool.unit == 1
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(
+    X=hnp.arrays(
+        st.sampled_from([np.float32, np.float64]),
+        st.tuples(st.integers(1, 60), st.integers(1, 3)),
+        elements=st.integers(-1, 1).map(float),
+    )
+)
+def test_groups_hold_equal_rows_in_order_of_their_lowest(X):
+    groups = Groups(Backend(), X)
+    rows, first, inverse = np.unique(X, axis=0, return_index=True, return_inverse=True)
+    assert groups.n == len(rows)
+    np.testing.assert_array_equal(groups.lowest, np.sort(first))
+    np.testing.assert_array_equal(groups.lowest[groups.of], first[inverse.ravel()])
+
+
+def test_a_hash_for_all_costs_no_neighbour(monkeypatch):
+    """Groups that fall apart, because different rows share a hash, are still groups of equal rows."""
+    from gpusmote.neighbours import Neighbourhood, SearchReport, duplicates
+
+    X = np.random.default_rng(0).integers(0, 3, (300, 2)).astype(float)
+    X = np.repeat(X, 3, axis=0)
+    monkeypatch.setattr(duplicates, "_hashes", lambda xp, values: xp.zeros(len(values), "u8"))
+    groups = Groups(Backend(), X)
+    assert 9 < groups.n <= 300
+    found = Neighbourhood(Backend(), X, SearchReport()).nearest(None, 4)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, 4))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(3, 1, 1), (50, 4, 9), (7, 3, 2000), (5000, 8, 3)])
+def test_deciding_distances_are_summed_in_column_order(shape, dtype):
+    m, c, d = shape
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((60, d)) * 10.0 ** rng.integers(-3, 4, d)).astype(dtype)
+    queries, candidates = rng.integers(0, 60, m), rng.integers(0, 60, (m, c))
+    found = Backend().rerank(X, queries, candidates)
+    table = np.array([reference.squared_distances(X, i) for i in range(60)])
+    np.testing.assert_array_equal(found, table[queries[:, None], candidates])
+
+
+def test_a_single_pair_is_summed_in_column_order_too():
+    """np.sum would add a contiguous column of differences pairwise."""
+    X = np.random.default_rng(1).lognormal(0, 4, (2, 999))
+    found = Backend().rerank(X, np.array([0]), np.array([[1]]))
+    assert found[0, 0] == reference.squared_distances(X, 0)[1]
+
+
+@pytest.mark.parametrize("d", [2, 5, 8])
+def test_local_dimension_of_gaussian_rows(d):
+    X = np.random.default_rng(0).standard_normal((8000, d))
+    assert abs(local_dimension(pool_of(X)) - d) < 0.2 * d
+
+
+def test_local_dimension_sees_through_columns_and_clusters():
+    rng = np.random.default_rng(0)
+    flat = rng.standard_normal((8000, 3)) @ rng.standard_normal((3, 12))
+    assert abs(local_dimension(pool_of(flat)) - 3) < 1
+    clusters = np.r_[rng.standard_normal((4000, 8)), rng.standard_normal((4000, 8)) + 1e4]
+    assert abs(local_dimension(pool_of(clusters)) - 8) < 2
+
+
+def test_local_dimension_where_there_is_nothing_to_see():
+    assert local_dimension(pool_of(np.zeros((5, 2)))) == 0
+    assert local_dimension(pool_of(np.zeros((500, 2)))) == 0
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "k", "everything", "expected"),
+    [
+        (6, 3, 5, True, ("every", 5)),
+        (9, 3, 5, True, ("every", 8)),
+        (10, 3, 5, True, ("tiles", 8)),
+        (2_000, 8, 5, True, ("tiles", 8)),
+        (10_000, 3, 5, True, ("tree", 8)),
+        (10_000, 3, 5, False, ("tree", 8)),
+        (10_000, 12, 5, True, ("pairs", 8)),
+        (10_000, 12, 5, False, ("tiles", 8)),
+        (10_000, 12, 500, True, ("tiles", 503)),  # the lists of all rows at once would be too large
+    ],
+)
+def test_the_choice_of_a_source(n, d, k, everything, expected):
+    X = np.random.default_rng(0).standard_normal((n, d))
+    choice = choose(pool_of(X), k, everything)
+    assert (choice.source, choice.count) == expected
+
+
+def test_the_second_source_on_the_host():
+    assert second(pool_of(np.eye(3))) == "tiles-float64"
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2, 3, 4, 9, 10])
+def test_every_two_blocks_meet_once(n_blocks):
+    met = [tuple(sorted(task)) for task in pairs._round_robin(n_blocks)]
+    blocks = range(1, n_blocks)
+    assert sorted(met) == [(i, j) for i in blocks for j in blocks if i <= j]
