@@ -37,11 +37,13 @@ class Groups:
 
     def __init__(self, backend: Backend, values: Array) -> None:
         xp = self._xp = backend.xp
-        order = xp.argsort(_hashes(xp, values), kind="stable")
+        # Bits, not values: CuPy compares floats with -ftz=true, under which all subnormal numbers are equal.
+        bits = values.view(f"u{values.dtype.itemsize}")
+        order = xp.argsort(_hashes(xp, bits), kind="stable")
         starts = xp.ones(len(values), bool)
         block = max(1, (1 << 20) // values.shape[1])
         for start in range(1, len(values), block):
-            part = values[order[start - 1 : start + block]]
+            part = bits[order[start - 1 : start + block]]
             starts[start : start + block] = (part[1:] != part[:-1]).any(axis=1)
         first = order[starts]  # stable: the lowest row of each group
         by_row = xp.argsort(first)
@@ -89,13 +91,12 @@ class Groups:
         return xp.take_along_axis(rows, xp.argsort(far, axis=1, kind="stable")[:, :k], axis=1)
 
 
-def _hashes(xp: Any, values: Array) -> Array:
+def _hashes(xp: Any, bits: Array) -> Array:
     """One 64-bit number a row: bits folded and multiplied by odd numbers that differ from column to column."""
-    odd = np.random.Philox(key=0).random_raw(values.shape[1]) | np.uint64(1)
-    total = xp.zeros(len(values), "u8")
-    bits = values.view(f"u{values.dtype.itemsize}")
-    fold = np.uint64(4 * values.dtype.itemsize)
-    for j in range(values.shape[1]):
+    odd = np.random.Philox(key=0).random_raw(bits.shape[1]) | np.uint64(1)
+    total = xp.zeros(len(bits), "u8")
+    fold = np.uint64(4 * bits.dtype.itemsize)
+    for j in range(bits.shape[1]):
         column = bits[:, j].astype("u8")
         column ^= column >> fold  # small whole numbers differ in their highest bits only
         column *= odd[j]

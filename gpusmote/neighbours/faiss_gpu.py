@@ -86,9 +86,7 @@ class FaissGpu:
         return indices, distances
 
 
-def bf_knn(
-    faiss: Any, cupy: Any, ordinal: int, rows: Array, queries: Array, distances: Array, indices: Array
-) -> None:
+def bf_knn(faiss: Any, cupy: Any, ordinal: int, rows: Array, queries: Array, distances: Array, indices: Array) -> None:
     """Let FAISS write the nearest rows of each query to ``distances`` and ``indices``; it works asynchronously.
 
     Parameters

@@ -37,6 +37,8 @@ def data(dtype, kind="plain"):
         X[::2] += 1e4
     elif kind == "offset":
         X += 1e9
+    elif kind == "subnormal":  # in float32, where CuPy's own kernels take all these rows for equal
+        X *= 1e-41
     return X.astype(dtype), y
 
 
@@ -45,7 +47,7 @@ def on(device, sampler, X, y):
     return *sampler.fit_resample(X, y), sampler
 
 
-@pytest.mark.parametrize("kind", ["plain", "ties", "clusters", "offset"])
+@pytest.mark.parametrize("kind", ["plain", "ties", "clusters", "offset", "subnormal"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_rows_are_those_of_the_cpu(cuda, sampler, dtype, kind):

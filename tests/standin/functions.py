@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.array import ndarray, unwrap, wrap
+from tests.standin.array import flush, ndarray, unwrap, wrap
 from tests.standin.machine import machine
 
 __all__ = ["CONSTANTS", "FUNCTIONS", "SPECIAL", "delegate"]
@@ -60,7 +60,10 @@ def delegate(name: str, real: Any) -> Callable[..., Any]:
         _check_call(name, function, real, args, kwargs)
         if name in _WAITING or (name == "where" and len(args) == 1):
             machine.count(waits=1)
-        result = function(*unwrap(args), **{key: unwrap(value) for key, value in kwargs.items()})
+        given = unwrap(args)
+        if isinstance(function, np.ufunc):
+            given = [flush(value) for value in given]
+        result = function(*given, **{key: unwrap(value) for key, value in kwargs.items()})
         if name in ("empty", "empty_like") and result.nbytes:
             result.reshape(-1).view(np.uint8)[...] = 0xFF  # not zeros, which would hide what nobody wrote
         return wrap(result)

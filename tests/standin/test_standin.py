@@ -151,6 +151,20 @@ def test_arrays_belong_to_a_device(cuda):
         cupy.cuda.Device(2)
 
 
+def test_subnormal_numbers_are_zero_to_cupys_own_kernels(cuda):
+    """CuPy compiles with -ftz=true: only kernels that avoid it, and copies, keep them."""
+    cuda()
+    import cupy
+
+    tiny = cupy.asarray(np.array([1e-40, 1.0], np.float32))
+    assert (tiny != cupy.zeros(2, "f4")).tolist() == [False, True]
+    assert tiny.astype("f8").tolist() == [0.0, 1.0]
+    assert cupy.add(tiny, tiny).tolist() == [0.0, 2.0]
+    assert (tiny * 1e-30).tolist()[0] == 0.0
+    assert tiny[cupy.arange(2)].copy().get().tobytes() == tiny.get().tobytes() == np.array([1e-40, 1.0], "f4").tobytes()
+    assert (tiny.astype("f8") + 1e-40).astype("f4").tolist() == [0.0, 1.0]
+
+
 def test_what_cupy_lacks_is_lacking(cuda):
     cuda()
     import cupy
