@@ -38,7 +38,7 @@ def data(dtype, kind="plain"):
     elif kind == "offset":
         X += 1e9
     elif kind == "subnormal":  # in float32, where CuPy's own kernels take all these rows for equal
-        X *= 1e-41
+        X, y = X[:150] * 1e-41, y[:150]  # every query goes through the last pass, which the host simulates slowly
     return X.astype(dtype), y
 
 
