@@ -241,7 +241,7 @@ def meaning(scores: list[Score], base_rate: float) -> str:
     if abs(ranking) < margin:
         first = "as well as without them"
     else:
-        first = f"{'better' if ranking > 0 else 'worse'} by {abs(ranking):.0%} than without them"
+        first = f"{abs(ranking):.0%} {'better' if ranking > 0 else 'worse'} than without them"
     best_other = max(weights.g_mean, moved.g_mean)
     if smote.g_mean < plain.g_mean + margin:
         second = f"its yes-or-no answers are no better (G-mean {smote.g_mean:.3f}, without {plain.g_mean:.3f})."

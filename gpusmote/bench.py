@@ -227,12 +227,13 @@ def machine() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Processor, cores, BLAS, versions.
+        Processor, cores, memory, load, BLAS, versions.
     """
     return {
         "processor": _processor(),
         "cores": f"{n_threads()} used of {os.cpu_count()}",
         "memory": _total_memory(),
+        "load before": f"{os.getloadavg()[0]:.1f} in the last minute" if hasattr(os, "getloadavg") else "unknown",
         "BLAS": _blas(),
         "versions": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",

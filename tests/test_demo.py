@@ -116,10 +116,10 @@ def scores(demo: ModuleType, *pr_auc_and_recall: tuple[float, float]) -> list[ob
     ("numbers", "verdict"),
     [
         # PR-AUC and recall (here also the G-mean) of: nothing, another cut, class weights, SMOTE
-        ([(0.5, 0.1), (0.5, 0.7), (0.5, 0.7), (0.4, 0.7)], ["worse by 20%", "without a synthetic row"]),
-        ([(0.5, 0.1), (0.5, 0.6), (0.5, 0.6), (0.6, 0.8)], ["better by 20%", "than by class weights"]),
+        ([(0.5, 0.1), (0.5, 0.7), (0.5, 0.7), (0.4, 0.7)], ["20% worse", "without a synthetic row"]),
+        ([(0.5, 0.1), (0.5, 0.6), (0.5, 0.6), (0.6, 0.8)], ["20% better", "than by class weights"]),
         ([(0.5, 0.7), (0.5, 0.7), (0.5, 0.7), (0.5, 0.7)], ["as well as without", "no better (G-mean"]),
-        ([(0.5, 0.7), (0.5, 0.7), (0.5, 0.7), (0.6, 0.7)], ["better by 20%", "no better (G-mean"]),
+        ([(0.5, 0.7), (0.5, 0.7), (0.5, 0.7), (0.6, 0.7)], ["20% better", "no better (G-mean"]),
     ],
 )
 def test_the_verdict_follows_the_numbers(
