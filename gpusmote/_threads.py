@@ -86,7 +86,11 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def _reset_after_fork() -> None:
-    """A child starts with no users: the threads that were inside do not exist in it."""
+    """A child starts with no users: the threads that were inside do not exist in it.
+
+    If the parent was inside at that moment, the child's BLAS stays at one thread. To raise it here would start threads
+    in a process that may be about to call exec.
+    """
     global _blas_lock, _blas_users, _blas_limit
     _blas_lock = threading.Lock()
     _blas_users, _blas_limit = 0, None

@@ -17,7 +17,7 @@ __all__ = ["Groups"]
 class Groups:
     """Rows of equal bits, put together.
 
-    Rows are ordered by a hash and neighbours in that order compared in full. Where two different rows share a hash, a
+    Rows are ordered by a hash, and those that follow one of the same hash are compared with it in full. Where two different rows share a hash, a
     group may fall into several; nothing below needs groups to be complete.
 
     Parameters
@@ -39,12 +39,15 @@ class Groups:
         xp = self._xp = backend.xp
         # Bits, not values: CuPy compares floats with -ftz=true, under which all subnormal numbers are equal.
         bits = values.view(f"u{values.dtype.itemsize}")
-        order = xp.argsort(_hashes(xp, bits), kind="stable")
+        hashes = _hashes(xp, bits)
+        order = xp.argsort(hashes, kind="stable")
+        hashes = hashes[order]
+        (again,) = xp.nonzero(hashes[1:] == hashes[:-1])
         starts = xp.ones(len(values), bool)
         block = max(1, (1 << 20) // values.shape[1])
-        for start in range(1, len(values), block):
-            part = bits[order[start - 1 : start + block]]
-            starts[start : start + block] = (part[1:] != part[:-1]).any(axis=1)
+        for start in range(0, len(again), block):
+            part = again[start : start + block]
+            starts[part + 1] = (bits[order[part + 1]] != bits[order[part]]).any(axis=1)
         first = order[starts]  # stable: the lowest row of each group
         by_row = xp.argsort(first)
         self.n = len(first)

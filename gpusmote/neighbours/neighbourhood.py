@@ -143,8 +143,9 @@ class Neighbourhood:
 
         Notes
         -----
-        Besides its result and one float32 copy of ``values``, a search on the host holds at most about 60 MiB and
-        another 12 MiB a thread.
+        A search on the host goes block by block: besides its result and a float32 copy of ``values`` (another in
+        float64 where the float64 pass is needed) it holds some 32 MiB and up to 16 MiB a thread, more where k is in
+        the hundreds. For 100,000 rows of 32 float32 columns and k = 5 on two cores the peak was 63 MB in all.
         """
         pool, groups = self._pool, self._groups
         everything = queries is None

@@ -220,6 +220,13 @@ def test_a_forked_child_searches_too():
             child.kill()
 
 
+def test_scores_that_rounding_left_below_zero_count_as_zero():
+    score = np.array([[-1e-9, 3.0, -2e-9, 1.0, 2.0]], "f4")
+    kept = lists.Lists(score, 2, 5)
+    assert sorted(kept.places[0]) == [0, 2]
+    assert kept.bar[0] == 0
+
+
 def test_lists_keep_the_smallest_scores():
     rng = np.random.default_rng(0)
     score = rng.standard_normal((37, 900)) ** 2
