@@ -17,8 +17,8 @@ __all__ = ["Groups"]
 class Groups:
     """Rows of equal bits, put together.
 
-    Rows are ordered by a hash, and those that follow one of the same hash are compared with it in full. Where two different rows share a hash, a
-    group may fall into several; nothing below needs groups to be complete.
+    Rows are ordered by a hash, and those that follow one of the same hash are compared with it in full. Where
+    different rows share a hash, a group may fall into several; nothing below needs groups to be complete.
 
     Parameters
     ----------
