@@ -36,6 +36,7 @@ class Pool:
         self._backend, self._table, self._host_rows = backend, table, rows
         self._description, self._report = description, report
         self._values: Array | None = None
+        self._codes: Array | None = None
         self._neighbourhood: Neighbourhood | None = None
         self.everything = rows is None
         self.size = table.n_rows if rows is None else len(rows)
@@ -47,6 +48,13 @@ class Pool:
         if self._values is None:
             self._values = self._table.take(self._host_rows, self._backend)
         return self._values
+
+    def codes(self, target: Target) -> Array:
+        """array of shape (size,), int64: the class of each row, on the device; copied there once."""
+        if self._codes is None:
+            codes = target.codes if self._host_rows is None else target.codes[self._host_rows]
+            self._codes = self._backend.asarray(codes)
+        return self._codes
 
     def locate(self, positions: Array) -> Array:
         """Which of the pool's rows stand at these positions of X."""
@@ -154,7 +162,7 @@ class ClassTask:
 
     @property
     def _codes(self) -> Array:
-        return self.backend.asarray(self.target.codes)
+        return self.everyone.codes(self.target)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tests.arrays.helpers import BACKEND, append, taken, writer
 quick = settings(derandomize=True, deadline=None, max_examples=60)
 
 HALF = [pl.Float16] if hasattr(pl, "Float16") and hasattr(nw, "Float16") else []  # both are recent
+PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2])
 SPARSE = pd.SparseDtype(float, 0)
 PANDAS = {
     "f": [
@@ -37,7 +38,8 @@ PANDAS = {
     ],
     "i": ["int8", "int32", "int64", "Int8", "Int64", "int16[pyarrow]", "int64[pyarrow]", pd.SparseDtype("int32", 0)],
     "u": ["uint8", "uint64", "UInt16", "uint32[pyarrow]", pd.SparseDtype("uint8", 3)],
-    "b": ["bool", "boolean", "bool[pyarrow]", pd.SparseDtype(bool, False)],
+    # pandas 2 warns of a deprecation of its own when it concatenates sparse bool columns
+    "b": ["bool", "boolean", "bool[pyarrow]", *([pd.SparseDtype(bool, False)] if PANDAS >= (3,) else [])],
 }
 ALL_PANDAS = [(kind, dtype) for kind, dtypes in PANDAS.items() for dtype in dtypes]
 POLARS = {
@@ -287,18 +289,18 @@ def test_missing_values_are_named_and_counted(X, message):
     ("X", "named"),
     [
         (
-            pd.DataFrame({"a": ["x"], "b": [1], "c": pd.Categorical([1])}),
-            "2 columns {}: column 'a' (str), column 'c' (category)",
+            pd.DataFrame({"a": pd.array(["x"], "string"), "b": [1], "c": pd.Categorical([1])}),
+            "2 columns {}: column 'a' (string), column 'c' (category)",
         ),
-        (pd.DataFrame({"t": pd.to_datetime(["2024-01-01"])}), "1 column {}: column 't' (datetime64[us])"),
+        (pd.DataFrame({"t": np.array(["2024-01-01"], "M8[ns]")}), "1 column {}: column 't' (datetime64[ns])"),
         (
             pd.DataFrame({"d": pd.array([decimal.Decimal("1.5")], pd.ArrowDtype(pa.decimal128(5, 2)))}),
             "1 column {}: column 'd' (decimal128(5, 2)[pyarrow])",
         ),
         (pl.DataFrame({"a": ["x"], "b": [[1]]}), "2 columns {}: column 'a' (String), column 'b' (List(Int64))"),
         (
-            pl.DataFrame({"d": [decimal.Decimal("1.5")], "t": [datetime.date(2024, 1, 1)]}),
-            "2 columns {}: column 'd' (Decimal(precision=38, scale=1)), column 't' (Date)",
+            pl.DataFrame({"d": [datetime.time(1)], "t": [datetime.date(2024, 1, 1)]}),
+            "2 columns {}: column 'd' (Time), column 't' (Date)",
         ),
         (pa.table({"c": pa.array(["x"]).dictionary_encode()}), "1 column {}: column 'c' (Categorical)"),
         (pl.DataFrame({"i": [1]}, schema={"i": pl.Int128}), "1 column {}: column 'i' (Int128)"),

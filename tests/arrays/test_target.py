@@ -11,13 +11,17 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse as sp
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.multiclass import type_of_target
 
 from gpusmote.arrays import wrap_target
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
+
+try:
+    import torch
+except ImportError:  # then tensors are not among the containers below
+    torch = None
 
 quick = settings(derandomize=True, deadline=None, max_examples=80)
 
@@ -43,11 +47,11 @@ CONTAINERS = [
     lambda labels: pa.chunked_array([labels[:1], labels[1:]], pa.int64()),
     lambda labels: pa.array([str(label) for label in labels]).dictionary_encode(),
     lambda labels: pa.table({"label": labels}),
-    lambda labels: torch.tensor(labels),
-    lambda labels: torch.tensor(labels, dtype=torch.float32),
     lambda labels: np.array(labels).reshape(-1, 1),
     lambda labels: [[label] for label in labels],
 ]
+if torch is not None:
+    CONTAINERS += [lambda labels: torch.tensor(labels), lambda labels: torch.tensor(labels, dtype=torch.float32)]
 
 
 def same(a, b) -> bool:
@@ -66,7 +70,7 @@ def same(a, b) -> bool:
         return type(a) is type(b) and a.equals(b)
     if isinstance(a, list):
         return type(b) is list and a == b and [type(x) for x in a] == [type(x) for x in b]
-    if isinstance(a, torch.Tensor):
+    if torch is not None and isinstance(a, torch.Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
     return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
 
@@ -155,19 +159,20 @@ def test_pandas_labels_take_over_the_index_of_the_table():
     assert own.index.tolist() == [7, 3, 8]
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda y: y,
-        lambda y: y.astype(float),
-        lambda y: y.tolist(),
-        lambda y: sp.csr_matrix(y),
-        lambda y: sp.coo_array(y),
-        lambda y: pd.DataFrame(y.astype(bool), columns=list("abc")),
-        lambda y: pl.DataFrame(y, schema=["a", "b", "c"]),
-        lambda y: torch.tensor(y),
-    ],
-)
+INDICATORS = [
+    lambda y: y,
+    lambda y: y.astype(float),
+    lambda y: y.tolist(),
+    lambda y: sp.csr_matrix(y),
+    lambda y: sp.coo_array(y),
+    lambda y: pd.DataFrame(y.astype(bool), columns=list("abc")),
+    lambda y: pl.DataFrame(y, schema=["a", "b", "c"]),
+]
+if torch is not None:
+    INDICATORS.append(lambda y: torch.tensor(y))
+
+
+@pytest.mark.parametrize("build", INDICATORS)
 def test_indicator_columns_keep_their_encoding(build):
     plain = np.array([2, 0, 1, 0])
     y = build(np.eye(3, dtype=int)[plain])
@@ -283,8 +288,9 @@ MISSING = [
     (pl.DataFrame({"y": ["a", None, "b", None]}), "nulls"),
     (pa.array([1, None, 0, None]), "nulls"),
     (pa.array(["a", None, "b", None]).dictionary_encode(), "nulls"),
-    (torch.tensor([1.0, float("nan"), 0.0, float("nan")]), "NaN"),
 ]
+if torch is not None:
+    MISSING.append((torch.tensor([1.0, float("nan"), 0.0, float("nan")]), "NaN"))
 
 
 @pytest.mark.parametrize(("y", "kind"), MISSING)

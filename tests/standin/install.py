@@ -93,6 +93,8 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
             faiss_standin.replace(monkeypatch)
         else:
             monkeypatch.setattr(detect, "faiss_gpu", lambda: (None, "not installed"))
+        if faiss and not faiss_standin.available():  # no advice is given where there is no wheel, as for CUDA 13
+            monkeypatch.setattr(select, "_cuda_major", lambda: 13)
         return machine
 
     return start
