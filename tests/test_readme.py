@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import math
 import re
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gpusmote import bench
+from gpusmote.backends.select import WORK_WORTH_A_DEVICE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -97,6 +99,10 @@ def test_the_speed_table_has_the_benchs_shapes() -> None:
     assert [row for row in shown if re.fullmatch(r"[\d,]+ x \d+", row[0])][: len(bench.CASES)] == [
         (str(case), case.dtype) for case in bench.CASES
     ]
+
+
+def test_the_rule_for_auto_is_the_one_in_force() -> None:
+    assert f"10<sup>{math.log10(WORK_WORTH_A_DEVICE):g}</sup> values" in README.replace("\n", " ")
 
 
 def test_the_pasted_demo_counts_are_those_of_the_table() -> None:
