@@ -52,8 +52,8 @@ def check_memory(table: Table, need: Need, backend: Backend) -> dict[str, int]:
     """
     output, search = need.output(table), need.search(table)
     together = table.device == backend.name
-    host_free, device_free = memory.available(), backend.free_memory()
-    output_free = device_free if together else host_free
+    device_free = backend.free_memory()
+    output_free = device_free if together else memory.available()
     size = f"The result would have {table.n_rows + need.n_new:,} rows x {table.n_features:,} columns, {output:,} bytes"
     hint = "Ask for fewer rows, or use plan(X, y).batches(size), which never holds them all."
     _fits(size, output, output_free, "cpu" if not together else backend.name, hint)
