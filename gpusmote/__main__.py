@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         description="SMOTE end to end, by turns with imbalanced-learn's in one process; k = 5, majority 5x.",
     )
     bench.add_argument("--quick", action="store_true", help="the small shapes only")
-    bench.add_argument("--repeat", type=_at_least_one, default=5, metavar="N", help="runs of each (default: 5)")
+    bench.add_argument(
+        "--repeat", type=_at_least_one, default=5, metavar="N", help="runs of each, at least (default: 5)"
+    )
     bench.add_argument("--memory", action="store_true", help="peak memory instead of time; needs no other package")
     bench.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to a file")
     bench.set_defaults(command=_bench)

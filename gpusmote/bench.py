@@ -26,6 +26,8 @@ __all__ = ["CASES", "QUICK", "Case", "machine", "measure_memory", "measure_time"
 
 MAJORITY = 5
 NEIGHBOURS = 5
+LEAST_SECONDS = 2.0
+"""Turns go on until a table has been worked on for so long: calls of milliseconds need more turns than long ones."""
 ALLOWANCE = 256 << 20
 """Bytes that a call may need besides twice the size of its output."""
 
@@ -82,7 +84,7 @@ def run(*, quick: bool = False, repeat: int = 5, memory: bool = False, path: Pat
     quick : bool, default=False
         Only the small tables.
     repeat : int, default=5
-        Runs of each library for each table.
+        Runs of each library for each table, at least; short ones are repeated more often.
     memory : bool, default=False
         Peak memory instead of time.
     path : path, optional
@@ -105,7 +107,7 @@ def run(*, quick: bool = False, repeat: int = 5, memory: bool = False, path: Pat
         print(f"Peak memory of one fit_resample; promised: twice the output + {ALLOWANCE >> 20} MiB.\n")
         results = _print_table(_MEMORY_COLUMNS, map(measure_memory, cases))
     else:
-        print(f"Seconds of fit_resample, median of {repeat} by turns; k = {NEIGHBOURS}, majority {MAJORITY}x.\n")
+        print(f"Seconds of fit_resample, median of {repeat} turns or more; k = {NEIGHBOURS}, majority {MAJORITY}x.\n")
         results = _print_table(_TIME_COLUMNS, _timed(cases, repeat))
     if path is not None:
         path.write_text(json.dumps({"machine": facts, "results": results}, indent=2) + "\n")
@@ -138,32 +140,40 @@ def measure_time(case: Case, theirs: Callable[[], Any], repeat: int) -> dict[str
     theirs : callable
         Makes the other sampler.
     repeat : int
+        Turns, at least.
 
     Returns
     -------
     dict
-        ``rows``, ``columns``, ``dtype``; ``gpusmote`` and ``other``, medians in seconds; ``ratio``, the median of the
-        ratios within each turn, above 1 where gpusmote is faster; ``slowest`` and ``fastest`` of these ratios;
-        ``device``.
+        ``rows``, ``columns``, ``dtype``; ``gpusmote`` and ``other``, medians in seconds; ``turns``; ``ratio``, the
+        median of the ratios within each turn, above 1 where gpusmote is faster, and their quartiles, ``low`` and
+        ``high``; ``device``.
     """
     X, y = case.table()
     ours = SMOTE(k_neighbors=NEIGHBOURS, random_state=0)
-    seconds: dict[str, list[float]] = {"gpusmote": [], "other": []}
-    samplers = [("gpusmote", ours), ("other", theirs())]
-    for turn in range(repeat):
-        for name, sampler in samplers[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
-            sampler.fit_resample(X, y)
-            seconds[name].append(time.perf_counter() - start)
-    ratios = [other / own for own, other in zip(seconds["gpusmote"], seconds["other"], strict=True)]
+    samplers = {"gpusmote": ours, "other": theirs()}
+    turns: list[dict[str, float]] = []
+    begin = time.perf_counter()
+    while len(turns) < repeat or time.perf_counter() - begin < LEAST_SECONDS:
+        order = list(samplers) if len(turns) % 2 else list(samplers)[::-1]
+        turns.append({name: _seconds(samplers[name], X, y) for name in order})
+    ratios = [turn["other"] / turn["gpusmote"] for turn in turns]
+    low, ratio, high = statistics.quantiles(ratios, method="inclusive") if len(ratios) > 1 else ratios * 3
     return {
         **dataclasses.asdict(case),
-        **{name: statistics.median(taken) for name, taken in seconds.items()},
-        "ratio": statistics.median(ratios),
-        "slowest": min(ratios),
-        "fastest": max(ratios),
+        **{name: statistics.median(turn[name] for turn in turns) for name in samplers},
+        "turns": len(turns),
+        "ratio": ratio,
+        "low": low,
+        "high": high,
         "device": ours.device_,
     }
+
+
+def _seconds(sampler: Any, X: np.ndarray, y: np.ndarray) -> float:
+    start = time.perf_counter()
+    sampler.fit_resample(X, y)
+    return time.perf_counter() - start
 
 
 def measure_memory(case: Case) -> dict[str, Any]:
@@ -284,7 +294,8 @@ _TIME_COLUMNS: tuple[Column, ...] = (
     ("imbalanced-learn", lambda row: f"{row['other']:.3f} s"),
     ("gpusmote", lambda row: f"{row['gpusmote']:.3f} s"),
     ("ratio", lambda row: f"{row['ratio']:.2f}x"),
-    ("from - to", lambda row: f"{row['slowest']:.2f} - {row['fastest']:.2f}"),
+    ("middle half", lambda row: f"{row['low']:.2f} - {row['high']:.2f}"),
+    ("turns", lambda row: str(row["turns"])),
 )
 _MEMORY_COLUMNS: tuple[Column, ...] = (
     *_SHAPE,

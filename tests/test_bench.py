@@ -53,14 +53,27 @@ class Sleeper:
         time.sleep(0.25)
 
 
+@pytest.fixture(autouse=True)
+def no_more_turns_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "LEAST_SECONDS", 0.0)
+
+
 def test_times_are_taken_by_turns_and_the_ratio_is_theirs_over_ours() -> None:
     Sleeper.calls = 0
     row = bench.measure_time(TINY, Sleeper, 3)
     assert Sleeper.calls == 3
     assert row["other"] >= 0.25
-    assert row["slowest"] <= row["ratio"] <= row["fastest"]
+    assert row["turns"] == 3
+    assert row["low"] <= row["ratio"] <= row["high"]
     assert row["ratio"] > 1.0  # 60 rows do not take a quarter of a second
     assert (row["rows"], row["columns"], row["dtype"], row["device"]) == (60, 4, "float32", "cpu")
+
+
+def test_short_calls_get_more_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "LEAST_SECONDS", 1.0)
+    assert 2 <= bench.measure_time(TINY, Sleeper, 1)["turns"] <= 4
+    monkeypatch.setattr(bench, "LEAST_SECONDS", 0.0)
+    assert bench.measure_time(TINY, Sleeper, 1)["turns"] == 1
 
 
 def test_without_imbalanced_learn_the_error_names_the_extra(
