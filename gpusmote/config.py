@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import numbers
 import os
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from gpusmote.errors import ParameterError
 
@@ -15,7 +19,13 @@ __all__ = ["config_context", "get_config", "set_config"]
 
 BIT_GENERATORS = ("philox", "mt19937")
 
-_settings: dict[str, Any] = {"device": None, "bit_generator": "philox"}
+_UNITS = {"": 1, **{f"{p}b": 1000**i for i, p in enumerate(("", "k", "m", "g", "t"))}}
+_UNITS.update({f"{p}ib": 1024**i for i, p in enumerate("kmgt", start=1)})
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
+
+_settings: dict[str, Any] = {"device": None, "bit_generator": "philox", "memory_limit": None}
+MemoryLimit = int | float | str | Mapping[str, int | float | str]
+
 # A context variable, so that `with config_context(...)` in one thread or task leaves the others alone.
 _overrides: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar(
     "gpusmote_config", default=MappingProxyType({})
@@ -29,7 +39,8 @@ def get_config() -> dict[str, Any]:
     -------
     dict
         ``device`` ("auto", "cpu", "cuda", "cuda:N": what a sampler's ``device="auto"`` means; from the environment
-        variable ``GPUSMOTE_DEVICE`` where nothing else was set) and ``bit_generator`` ("philox" or "mt19937").
+        variable ``GPUSMOTE_DEVICE`` where nothing else was set), ``bit_generator`` ("philox" or "mt19937") and
+        ``memory_limit`` (see :class:`gpusmote.SMOTE`; None is what is free less a margin).
 
     Examples
     --------
@@ -43,7 +54,9 @@ def get_config() -> dict[str, Any]:
     return merged
 
 
-def set_config(*, device: str | None = None, bit_generator: str | None = None) -> None:
+def set_config(
+    *, device: str | None = None, bit_generator: str | None = None, memory_limit: MemoryLimit | None = None
+) -> None:
     """Change settings for the whole process.
 
     Parameters
@@ -51,17 +64,20 @@ def set_config(*, device: str | None = None, bit_generator: str | None = None) -
     device : str, optional
         See :func:`get_config`. What is not given stays as it is.
     bit_generator : {"philox", "mt19937"}, optional
+    memory_limit : int, float, str or dict, optional
 
     Raises
     ------
     ParameterError
         If a value is not one of those allowed.
     """
-    _settings.update(_checked(device=device, bit_generator=bit_generator))
+    _settings.update(_checked(device=device, bit_generator=bit_generator, memory_limit=memory_limit))
 
 
 @contextlib.contextmanager
-def config_context(*, device: str | None = None, bit_generator: str | None = None) -> Iterator[None]:
+def config_context(
+    *, device: str | None = None, bit_generator: str | None = None, memory_limit: MemoryLimit | None = None
+) -> Iterator[None]:
     """Change settings within a ``with`` block, for this thread (or asyncio task) only.
 
     Parameters
@@ -69,6 +85,7 @@ def config_context(*, device: str | None = None, bit_generator: str | None = Non
     device : str, optional
         See :func:`get_config`. What is not given stays as it is.
     bit_generator : {"philox", "mt19937"}, optional
+    memory_limit : int, float, str or dict, optional
 
     Raises
     ------
@@ -82,14 +99,15 @@ def config_context(*, device: str | None = None, bit_generator: str | None = Non
     ...     gpusmote.get_config()["device"]
     'cpu'
     """
-    token = _overrides.set({**_overrides.get(), **_checked(device=device, bit_generator=bit_generator)})
+    settings = _checked(device=device, bit_generator=bit_generator, memory_limit=memory_limit)
+    token = _overrides.set({**_overrides.get(), **settings})
     try:
         yield
     finally:
         _overrides.reset(token)
 
 
-def _checked(**settings: str | None) -> dict[str, str]:
+def _checked(**settings: Any) -> dict[str, Any]:
     given = {name: value for name, value in settings.items() if value is not None}
     if "device" in given:
         parse_device(given["device"])
@@ -97,6 +115,8 @@ def _checked(**settings: str | None) -> dict[str, str]:
         raise ParameterError(
             f"bit_generator is {given['bit_generator']!r}.", f"It must be one of {', '.join(BIT_GENERATORS)}."
         )
+    if "memory_limit" in given:
+        parse_memory_limit(given["memory_limit"], "cpu")
     return given
 
 
@@ -118,4 +138,52 @@ def parse_device(device: str) -> tuple[str, int | None]:
     raise ParameterError(
         f"device is {device!r}.",
         'It must be "auto", "cpu", "cuda" or "cuda:N" with N the number of the device.',
+    )
+
+
+def parse_memory_limit(limit: MemoryLimit | None, worker: str) -> dict[str, int | float]:
+    """What a ``memory_limit`` says of each kind of memory: bytes (int) or a share of what is free (float).
+
+    Parameters
+    ----------
+    limit : int, float, str, dict or None
+    worker : {"cpu", "cuda"}
+        Whose memory a limit without a name is about.
+
+    Returns
+    -------
+    dict
+        "cpu", "cuda" or both; what is missing has no limit but its free memory.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these, or not above 0.
+
+    Examples
+    --------
+    >>> parse_memory_limit("1.5 GiB", "cuda")
+    {'cuda': 1610612736}
+    >>> parse_memory_limit({"cpu": "8GB", "cuda": 0.5}, "cpu")
+    {'cpu': 8000000000, 'cuda': 0.5}
+    """
+    if limit is None:
+        return {}
+    named = limit if isinstance(limit, Mapping) else {worker: limit}
+    if not set(named) <= {"cpu", "cuda"}:
+        raise ParameterError(f"memory_limit is {limit!r}.", 'Its keys must be "cpu" and "cuda".')
+    return {name: _amount(amount) for name, amount in named.items() if amount is not None}
+
+
+def _amount(limit: Any) -> int | float:
+    if isinstance(limit, str) and (found := _SIZE.fullmatch(limit.strip())) and found[2].lower() in _UNITS:
+        limit = int(float(found[1]) * _UNITS[found[2].lower()])
+    if isinstance(limit, numbers.Integral) and not isinstance(limit, bool) and int(limit) >= 1:
+        return int(limit)
+    if isinstance(limit, (float, np.floating)) and 0 < limit <= 1:
+        return float(limit)
+    raise ParameterError(
+        f"memory_limit is {limit!r}.",
+        'It must be a number of bytes (an int, or text such as "8GB" or "512MiB"), a share of what is free (a float '
+        'above 0, at most 1), or a dict with "cpu" and "cuda".',
     )
