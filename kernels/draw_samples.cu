@@ -7,9 +7,12 @@
 
 #include "philox.cuh"
 
+#define THREADS 256  // of a block, at most: what the backend launches
+
 // Samples start <= s < stop, written to pick[s - start] and gap[s - start].
-extern "C" __global__ void draw_slice(unsigned long long key0, unsigned long long key1, unsigned long long start,
-                                      unsigned long long stop, unsigned long long n, long long* pick, double* gap) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    draw_slice(unsigned long long key0, unsigned long long key1, unsigned long long start, unsigned long long stop,
+               unsigned long long n, long long* __restrict__ pick, double* __restrict__ gap) {
     const unsigned long long stride = static_cast<unsigned long long>(gridDim.x) * blockDim.x;
     const unsigned long long first = static_cast<unsigned long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     for (unsigned long long pair = start / 2 + first; 2 * pair < stop; pair += stride) {
@@ -25,8 +28,9 @@ extern "C" __global__ void draw_slice(unsigned long long key0, unsigned long lon
 }
 
 // The samples numbered samples[0], samples[1], ... in any order.
-extern "C" __global__ void draw_gathered(unsigned long long key0, unsigned long long key1, const long long* samples,
-                                         long long count, unsigned long long n, long long* pick, double* gap) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    draw_gathered(unsigned long long key0, unsigned long long key1, const long long* __restrict__ samples,
+                  long long count, unsigned long long n, long long* __restrict__ pick, double* __restrict__ gap) {
     const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride) {
         const unsigned long long sample = static_cast<unsigned long long>(samples[i]);

@@ -5,12 +5,17 @@
 // library routine promises that. If that thread also read its candidate's row by itself, the 32 threads of a warp would
 // touch 32 rows at once, one value of each. Instead a warp takes 32 candidates of one query and copies a tile of 32
 // columns of them to shared memory with coalesced loads; then every thread adds up its own line of the tile. A line is
-// one value longer than the tile is wide, so that the threads, reading down a column, meet different banks.
+// one value longer than the tile is wide, so that the threads, reading down a column, meet different banks. A warp's
+// load covers 32 neighbouring values, whole cache lines: wider loads by each thread would move the same lines.
+//
+// Limit: d sizeof(T) + 16 bytes a pair over the bandwidth of the memory, or of the second-level cache where the table
+// fits in it; on chips with few float64 units their 3 d operations and 2 d conversions a pair (docs/kernels.md).
 
 #include "distance.cuh"
 
 #define WARPS 4   // of a block; rerank_distances is launched with blocks of 32 x WARPS threads
 #define TILE 32   // candidates and columns of a tile: a warp's width
+#define BLOCKS 8  // on a multiprocessor at least, as far as registers go: 64 a thread at most
 
 template <typename T>
 struct RerankTile {
@@ -69,16 +74,18 @@ __device__ inline void rerank_distances(const T* values, const long long* querie
     }
 }
 
-extern "C" __global__ void rerank_distances_float32(const float* values, const long long* queries,
-                                                    const long long* candidates, long long rows, long long width,
-                                                    long long columns, double* distance) {
+extern "C" __global__ void __launch_bounds__(TILE * WARPS, BLOCKS)
+    rerank_distances_float32(const float* values, const long long* queries,
+                             const long long* candidates, long long rows, long long width,
+                             long long columns, double* distance) {
     __shared__ RerankTile<float> tiles[WARPS];
     rerank_distances(values, queries, candidates, rows, width, columns, distance, tiles[threadIdx.y]);
 }
 
-extern "C" __global__ void rerank_distances_float64(const double* values, const long long* queries,
-                                                    const long long* candidates, long long rows, long long width,
-                                                    long long columns, double* distance) {
+extern "C" __global__ void __launch_bounds__(TILE * WARPS, BLOCKS)
+    rerank_distances_float64(const double* values, const long long* queries,
+                             const long long* candidates, long long rows, long long width,
+                             long long columns, double* distance) {
     __shared__ RerankTile<double> tiles[WARPS];
     rerank_distances(values, queries, candidates, rows, width, columns, distance, tiles[threadIdx.y]);
 }

@@ -18,7 +18,7 @@ HAS_COMPILER = shutil.which("g++") is not None
 NO_COMPILER = "g++ is not installed: the kernels cannot be built for the host"
 
 _FLAGS = ("-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
-_ENTRY = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+_ENTRY = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(([^)]*)\)')
 _TYPES = {
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),
@@ -45,7 +45,8 @@ def signatures(source: str) -> dict[str, list[Parameter]]:
             words = kind.split()
             is_const = words[0] == "const"
             dtype = _TYPES[" ".join(words[is_const:])]
-            parameters.append(Parameter(parameter.strip(), dtype, star == "*", is_const))
+            parameter = parameter.replace("__restrict__", "").strip()
+            parameters.append(Parameter(parameter, dtype, star == "*", is_const))
         found[name] = parameters
     return found
 
