@@ -10,8 +10,6 @@ from gpusmote.backends import Array, Backend
 
 __all__ = ["Part"]
 
-_BLOCK_BYTES = 32 << 20
-
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -97,13 +95,9 @@ class Part:
         samples : range of step 1, or array of int64
         out : array of shape (len(samples), d), the dtype of ``values``
         """
-        row_bytes = self.values.shape[1] * self.values.dtype.itemsize + 64
-        step = max(1, _BLOCK_BYTES // row_bytes)
-        to_host = isinstance(out, np.ndarray) and backend.name != "cpu"
-        for start in range(0, len(samples), step):
-            block = out[start : start + step]
-            target = backend.xp.empty(block.shape, block.dtype) if to_host else block
-            base, neighbour, gap = self.draw(samples[start : start + step], backend)
+
+        def make(start: int, stop: int, target: Array) -> None:
+            base, neighbour, gap = self.draw(samples[start:stop], backend)
             backend.interpolate(self.values, base, neighbour, gap, target)
-            if to_host:
-                block[...] = backend.to_host(target)
+
+        backend.fill(out, make)

@@ -86,7 +86,7 @@ class Plan:
         """
         start, stop = self._slice(start, stop)
         with self._backend.active():
-            out = self._backend.xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
+            out = self._place().xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
             self._write(start, stop, out)
             return self._table.only(out, self._backend)
 
@@ -190,19 +190,23 @@ class Plan:
 
     def _pick(self, positions: np.ndarray) -> tuple[Any, Any]:
         """Rows by their position in the resampled table."""
-        n, backend = self._table.n_rows, self._backend
-        work = backend.xp.empty((len(positions), self._table.n_features), self._table.work_dtype)
+        n, backend, place = self._table.n_rows, self._backend, self._place()
+        work = place.xp.empty((len(positions), self._table.n_features), self._table.work_dtype)
         codes = np.empty(len(positions), np.int64)
         original = np.flatnonzero(positions < n)
-        work[backend.asarray(original)] = self._table.take(positions[original], backend)
+        work[place.integers(original)] = self._table.take(positions[original], place)
         codes[original] = self._target.codes[positions[original]]
         for part, first in zip(self._parts, self._ends, strict=False):
             chosen = np.flatnonzero((positions >= n + first) & (positions < n + first + part.n_new))
-            rows = backend.xp.empty((len(chosen), work.shape[1]), work.dtype)
-            part.write(backend.asarray(positions[chosen] - (n + first)), rows, backend)
-            work[backend.asarray(chosen)] = rows
+            rows = place.xp.empty((len(chosen), work.shape[1]), work.dtype)
+            part.write(backend.integers(positions[chosen] - (n + first)), rows, backend)
+            work[place.integers(chosen)] = rows
             codes[chosen] = part.position
-        return self._table.only(work, backend), self._target.only(codes)
+        return self._table.only(work, place), self._target.only(codes)
+
+    def _place(self) -> Backend:
+        """Where rows are put together: where X lies, so that its own rows make no trip."""
+        return Backend() if self._table.device == "cpu" else self._backend
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a file, from which :meth:`load` replays it to the bit.

@@ -28,32 +28,57 @@ class Pool:
     description : str
         What the error about too large a k calls these rows.
     report : SearchReport
+    whole : Pool, optional
+        Of all of X: where it has been read, these rows are taken from it, and X is not read again.
     """
 
     def __init__(
-        self, backend: Backend, table: Table, rows: np.ndarray | None, description: str, report: SearchReport
+        self,
+        backend: Backend,
+        table: Table,
+        rows: np.ndarray | None,
+        description: str,
+        report: SearchReport,
+        whole: Pool | None = None,
     ) -> None:
         self._backend, self._table, self._host_rows = backend, table, rows
         self._description, self._report = description, report
+        self._whole = whole
         self._values: Array | None = None
         self._codes: Array | None = None
         self._neighbourhood: Neighbourhood | None = None
         self.everything = rows is None
         self.size = table.n_rows if rows is None else len(rows)
-        self.rows: Array = backend.asarray(np.arange(self.size) if rows is None else rows)
+        self._rows: Array | None = None
+
+    @property
+    def rows(self) -> Array:
+        """array of shape (size,), int64: positions in X, on the device; copied there once."""
+        if self._rows is None:
+            here = self._host_rows
+            self._rows = self._backend.xp.arange(self.size) if here is None else self._backend.integers(here)
+        return self._rows
 
     @property
     def values(self) -> Array:
         """array of shape (size, d): the rows themselves, on the device."""
         if self._values is None:
-            self._values = self._table.take(self._host_rows, self._backend)
+            self._values = self._read()
         return self._values
+
+    def _read(self) -> Array:
+        whole, on_device = self._whole, self._backend.name != "cpu"
+        if whole is not None and whole._values is not None:  # all of X is there already
+            return self._backend.xp.take(whole._values, self.rows, axis=0)
+        # Positions that are on the device serve an X that is, too.
+        rows = self.rows if on_device and self._table.device != "cpu" and not self.everything else self._host_rows
+        return self._table.take(rows, self._backend)
 
     def codes(self, target: Target) -> Array:
         """array of shape (size,), int64: the class of each row, on the device; copied there once."""
         if self._codes is None:
             codes = target.codes if self._host_rows is None else target.codes[self._host_rows]
-            self._codes = self._backend.asarray(codes)
+            self._codes = self._backend.integers(codes)
         return self._codes
 
     def locate(self, positions: Array) -> Array:

@@ -39,7 +39,7 @@ def save(path: str | os.PathLike[str], backend: Backend, table: Table, target: T
     header = {
         "format": FORMAT,
         "n_parts": len(parts),
-        "fingerprint": table.fingerprint(backend),
+        "fingerprint": table.fingerprint(),
         "shape": [table.n_rows, table.n_features],
         "work_dtype": table.work_dtype.str,
         "labels_as_objects": as_text,
@@ -88,7 +88,7 @@ def load(path: str | os.PathLike[str], X: Any, device: str) -> tuple[Backend, Ta
     table.check_finite()
     backend, reason = select(device, 0.0, table.device)
     found = {"shape": [table.n_rows, table.n_features], "work_dtype": table.work_dtype.str}
-    found["fingerprint"] = table.fingerprint(backend)
+    found["fingerprint"] = table.fingerprint()
     for what, value in found.items():
         if value != header[what]:
             raise PlanError(
@@ -124,6 +124,6 @@ def _part(stored: dict[str, np.ndarray], number: int, table: Table, backend: Bac
         elif field.name in _ON_HOST:
             fields[field.name] = value
         else:
-            fields[field.name] = backend.asarray(value if value.dtype.kind == "f" else value.astype(np.int64))
+            fields[field.name] = backend.asarray(value) if value.dtype.kind == "f" else backend.integers(value)
     rows = stored[f"{number}.rows"].astype(np.int64)
     return Part(values=table.take(rows, backend), **fields)

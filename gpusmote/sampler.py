@@ -212,7 +212,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         parts, labels = [], target.classes.tolist()
         for c, n_new in make.items():
             rows = np.flatnonzero(target.codes == c)
-            own = Pool(backend, table, rows, f"Class {labels[c]!r}", report.search)
+            own = Pool(backend, table, rows, f"Class {labels[c]!r}", report.search, whole=everyone)
             task = ClassTask(backend, target, c, n_new, own, everyone)
             recipe = self._recipe(task)
             if not len(recipe.seeds):

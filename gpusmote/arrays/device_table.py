@@ -20,11 +20,13 @@ from gpusmote.arrays.kinds import type_name
 from gpusmote.arrays.numpy_table import NumpyTable
 from gpusmote.arrays.rounding import store
 from gpusmote.arrays.table import Table, WrappedTable, Write, write_in_blocks
+from gpusmote.backends import transfer
 from gpusmote.backends.base import Array, Backend
 from gpusmote.errors import DeviceError, InputTypeError
 
-__all__ = ["DeviceTable", "from_dlpack", "host_copy"]
+__all__ = ["DeviceTable", "from_dlpack", "host_copy", "take_on_device"]
 
+_MOST_RUNS = 256
 _ON_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
 _ON_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 
@@ -49,6 +51,8 @@ class DeviceTable(Table):
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         cupy = _cupy()
         with self._X.device:
+            if isinstance(rows, cupy.ndarray):
+                rows = transfer.bring(cupy, rows)
             where = cupy.asarray(rows) if isinstance(rows, np.ndarray) else rows
             chosen = self._X if where is None else self._X[where]
             chosen = cupy.ascontiguousarray(chosen, dtype=self.work_dtype)
@@ -57,7 +61,7 @@ class DeviceTable(Table):
     def only(self, work: Array, backend: Backend) -> Any:
         cupy = _cupy()
         with self._X.device:
-            values = cupy.asarray(work)
+            values = _here(cupy, work)
             if values.dtype == self._X.dtype:
                 return values.copy()
             out = cupy.empty(values.shape, self._X.dtype)
@@ -77,7 +81,7 @@ class DeviceTable(Table):
             # Rows made elsewhere (device="cpu"), or in another dtype, come over block by block.
             for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend.xp):
                 with self._X.device:
-                    store(cupy.asarray(rows), new[start:stop], cupy)
+                    store(_here(cupy, rows), new[start:stop], cupy)
         return out
 
     def check_finite(self) -> None:
@@ -92,6 +96,11 @@ class DeviceTable(Table):
                     value = int(self._X[i, j])
                     if abs(value) > EXACT_INTEGER:
                         refuse_inexact(j, value, None)
+
+
+def _here(cupy: Any, work: Array) -> Array:
+    """A work array of wherever, on the current device."""
+    return transfer.bring(cupy, work) if isinstance(work, cupy.ndarray) else cupy.asarray(work)
 
 
 def from_dlpack(X: Any) -> Table:
@@ -112,6 +121,27 @@ def host_copy(y: Any) -> np.ndarray:
         return np.asarray(_exchange(y.detach().cpu(), np.from_dlpack, "y"))
     cupy = _cupy()
     return np.asarray(cupy.asnumpy(y if isinstance(y, cupy.ndarray) else _exchange(y, cupy.from_dlpack, "y")))
+
+
+def take_on_device(y: Any, rows: np.ndarray) -> Any:
+    """``y[rows]`` of a CuPy array. Of rows in order, then few runs of one row each, nothing goes to the device.
+
+    So are the rows that the labels of a resampled table are taken from.
+    """
+    cupy = _cupy()
+    with y.device:
+        n = len(y)
+        if len(rows) < n or not np.array_equal(rows[:n], np.arange(n)):
+            return y[cupy.asarray(rows)]
+        starts = n + np.flatnonzero(np.diff(rows[n:], prepend=-1))
+        if len(starts) > _MOST_RUNS:
+            return y[cupy.asarray(rows)]
+        out = cupy.empty((len(rows), *y.shape[1:]), y.dtype)
+        out[:n] = y
+        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+            row = int(rows[start])
+            out[start:stop] = y[row : row + 1]
+    return out
 
 
 def _device_type(array: Any, name: str) -> int:

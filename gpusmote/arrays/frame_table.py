@@ -80,6 +80,7 @@ class FrameTable(Table):
         self.n_rows, self.n_features = n_rows, len(columns)
         single = all(native(column.dtype) == np.float32 for column in columns)
         self.work_dtype = np.dtype(np.float32 if single else np.float64)
+        self._by_blocks = all(column.keep for column in columns)  # the others are read whole each time
         self.itemsize = sum(column.dtype.itemsize for column in columns) / len(columns)
 
     @abc.abstractmethod
@@ -90,7 +91,7 @@ class FrameTable(Table):
     def _join(self, new: list[Any]) -> Any:
         """X, and below it the frames ``new``."""
 
-    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
+    def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         if not isinstance(rows, np.ndarray):
             start, stop, step = (rows or slice(None)).indices(self.n_rows)
             rows = np.arange(start, stop, step)
@@ -103,7 +104,7 @@ class FrameTable(Table):
         for start in range(0, len(rows), block):
             for j, values in kept:
                 out[start : start + block, j] = values[rows[start : start + block]]
-        return backend.asarray(out)
+        return out
 
     def only(self, work: Array, backend: Backend) -> Any:
         return self._new_frame(self._stored(backend.to_host(work)))

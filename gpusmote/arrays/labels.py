@@ -160,11 +160,11 @@ def _read_arrow(y: Any) -> Labels:
 
 
 def _read_dlpack(y: Any) -> Labels:
-    from gpusmote.arrays.device_table import host_copy
+    from gpusmote.arrays.device_table import host_copy, take_on_device
 
     def take(rows: np.ndarray) -> Any:
         if is_instance(y, "torch", "Tensor"):
             return y.detach()[sys.modules["torch"].from_numpy(rows).to(y.device)]
-        return y[sys.modules["cupy"].asarray(rows) if is_instance(y, "cupy", "ndarray") else rows]
+        return take_on_device(y, rows) if is_instance(y, "cupy", "ndarray") else y[rows]
 
     return Labels(host_copy(y), take)

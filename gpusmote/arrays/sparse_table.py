@@ -50,9 +50,9 @@ class SparseTable(Table):
         stored = self._X.data.nbytes + self._X.indices.nbytes + self._X.indptr.nbytes
         self.itemsize = stored / (self.n_rows * self.n_features)
 
-    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
+    def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         chosen = self._rows if rows is None else self._rows[rows]
-        return backend.asarray(np.ascontiguousarray(chosen.toarray(), dtype=self.work_dtype))
+        return np.ascontiguousarray(chosen.toarray(), dtype=self.work_dtype)
 
     def only(self, work: Array, backend: Backend) -> Any:
         parts = _compress(self._stored(backend.to_host(work)))

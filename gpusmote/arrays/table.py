@@ -44,13 +44,12 @@ class Table(abc.ABC):
     device: str = "cpu"
     itemsize: float = 8.0
 
-    @abc.abstractmethod
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         """Rows as a C-contiguous work array on the backend's device.
 
         Parameters
         ----------
-        rows : ndarray of int64 on the host, slice, or None
+        rows : ndarray of int64 on the host, slice of positive step, or None
             None is all the rows; the result may then share memory with the caller's data and must not be written.
         backend : Backend
 
@@ -58,6 +57,28 @@ class Table(abc.ABC):
         -------
         array of shape (len(rows), n_features), ``work_dtype``
         """
+        if backend.name == "cpu":
+            return self._gather(rows)
+        if not self._by_blocks:
+            whole = self._gather(rows)
+            return backend.upload(lambda start, stop, out: np.copyto(out, whole[start:stop]), whole.shape, whole.dtype)
+        chosen = range(self.n_rows)[slice(None) if rows is None else rows] if not isinstance(rows, np.ndarray) else rows
+
+        def read(start: int, stop: int, out: np.ndarray) -> None:
+            part = chosen[start:stop]
+            self._gather_into(slice(part.start, part.stop, part.step) if isinstance(part, range) else part, out)
+
+        return backend.upload(read, (len(chosen), self.n_features), self.work_dtype)
+
+    _by_blocks = True  # whether rows are read block by block without reading more than they hold
+
+    def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
+        """As :meth:`take`, on the host. Of a table on the host."""
+        raise NotImplementedError
+
+    def _gather_into(self, rows: np.ndarray | slice, out: np.ndarray) -> None:
+        """The same rows, written to ``out``."""
+        out[...] = self._gather(rows)
 
     @abc.abstractmethod
     def only(self, work: Array, backend: Backend) -> Any:
@@ -88,13 +109,13 @@ class Table(abc.ABC):
             An integer beyond 2**53; it names the column.
         """
 
-    def fingerprint(self, backend: Backend) -> str:
+    def fingerprint(self) -> str:
         """Hash of the shape, work dtype and all values: whether two tables give the same rows."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.n_rows} {self.n_features} {self.work_dtype.str}".encode())
         step = block_rows(self.n_features, self.work_dtype)
         for start in range(0, self.n_rows, step):
-            block = backend.to_host(self.take(slice(start, min(start + step, self.n_rows)), backend))
+            block = self.take(slice(start, min(start + step, self.n_rows)), Backend())
             digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 

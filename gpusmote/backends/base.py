@@ -5,6 +5,9 @@ Arithmetic is the same everywhere: float64, each operation rounded on its own, o
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,10 +16,56 @@ import numpy as np
 from gpusmote import draws
 from gpusmote._threads import run_blocks
 
-__all__ = ["Array", "Backend"]
+__all__ = ["WHOLE", "Array", "Backend", "Cut", "Make", "Read"]
 
 Array = Any
 """A NumPy array, or what takes its place on the backend's device."""
+
+Read = Callable[[int, int, np.ndarray], None]
+"""``read(start, stop, buffer)`` writes rows to an array on the host."""
+
+Make = Callable[[int, int, Array], None]
+"""``make(start, stop, target)`` writes rows to a C-contiguous array on the backend's device."""
+
+_BLOCK_BYTES = 32 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """How the work of a call is cut, so that it keeps within its memory; the rows do not depend on it.
+
+    Attributes
+    ----------
+    scale : float
+        Share of their usual sizes that blocks have.
+    copies : {2, 1, 0}
+        Whether a search may keep copies of its rows: in float32 for the first pass and in float64 for the second (2),
+        for the first only (1), or none, but convert them tile by tile each time (0).
+    pool_rows : int or None
+        So many rows of a pool lie on the device at once, and as many queries; None is all.
+    workspace : int or None
+        Bytes that FAISS may take for itself; None is what it takes unasked.
+    """
+
+    scale: float = 1.0
+    copies: int = 2
+    pool_rows: int | None = None
+    workspace: int | None = None
+
+    def size(self, usual: int, least: int = 1) -> int:
+        """What remains of a block of so many rows or values."""
+        return max(least, int(usual * self.scale))
+
+    def sides(self, rows: int, columns: int) -> tuple[int, int]:
+        """What remains of a tile, its columns in whole groups of 32."""
+        if self.scale == 1.0:
+            return rows, columns
+        side = math.sqrt(self.scale)
+        return max(16, int(rows * side)), max(64, int(columns * side) // 32 * 32)
+
+
+WHOLE = Cut()
+"""Nothing is cut smaller than speed wants it."""
 
 
 class Backend:
@@ -32,11 +81,14 @@ class Backend:
         numpy or cupy: what the arrays are made and combined with where no operation below is needed.
     packages : tuple of str
         Distributions that the device needs besides NumPy, for reports.
+    cut : Cut
+        How large blocks may be.
     """
 
     name = "cpu"
     xp: Any = np
     packages: tuple[str, ...] = ()
+    cut: Cut = WHOLE
 
     def active(self) -> AbstractContextManager[Any]:
         """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""
@@ -49,6 +101,39 @@ class Backend:
     def to_host(self, a: Array) -> np.ndarray:
         """``a`` as a NumPy array, copied only where it must be."""
         return np.asarray(a)
+
+    def integers(self, a: Array) -> Array:
+        """Whole numbers, on the host or on the device, as int64 on the device."""
+        return np.asarray(a, np.int64)
+
+    def upload(self, read: Read, shape: tuple[int, int], dtype: np.dtype) -> Array:
+        """Rows that the host reads piece by piece, as an array on the device.
+
+        Parameters
+        ----------
+        read : callable
+            ``read(start, stop, buffer)`` writes rows to a host array of shape (stop - start, d).
+        shape : (n, d)
+        dtype : numpy.dtype
+        """
+        out = np.empty(shape, dtype)
+        read(0, shape[0], out)
+        return out
+
+    def fill(self, out: Array, make: Make) -> None:
+        """Rows made block by block, on the device, or on the host once they are made.
+
+        Parameters
+        ----------
+        out : array of shape (n, d)
+            On the device or the host.
+        make : callable
+            ``make(start, stop, target)`` writes rows to a C-contiguous array of shape (stop - start, d) on the device.
+        """
+        row_bytes = out.nbytes // max(1, len(out)) + 64  # with the row's draw
+        step = self.cut.size(max(1, _BLOCK_BYTES // row_bytes))
+        for start in range(0, len(out), step):
+            make(start, min(len(out), start + step), out[start : start + step])
 
     def synchronize(self) -> None:
         """Wait until all that was asked of the device is done; seconds can then be told."""
@@ -81,7 +166,9 @@ class Backend:
         out : array of shape (m, d), ``values``' dtype
             Where the rows are written, C-contiguous.
         """
-        block = max(1, 131_072 // max(1, values.shape[1]))  # 1 MiB of float64: the block stays in a core's cache
+        block = max(
+            1, self.cut.size(131_072) // max(1, values.shape[1])
+        )  # 1 MiB of float64: the block stays in a core's cache
 
         def rows(start: int, stop: int) -> None:
             low = np.take(values, base[start:stop], axis=0).astype(np.float64, copy=False)
@@ -111,7 +198,7 @@ class Backend:
         """
         distance = np.empty(candidates.shape, np.float64)
         d = values.shape[1]
-        block = max(1, 262_144 // max(1, candidates.shape[1] * d))  # 2 MiB of float64
+        block = max(1, self.cut.size(262_144) // max(1, candidates.shape[1] * d))  # 2 MiB of float64
 
         def rows(start: int, stop: int) -> None:
             # Columns outermost: each addition below then runs over contiguous memory.

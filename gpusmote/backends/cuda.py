@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.backends import kernels
-from gpusmote.backends.base import Array, Backend
+from gpusmote.backends import kernels, transfer
+from gpusmote.backends.base import Array, Backend, Make, Read
 from gpusmote.backends.versions import CUPY, FAISS, installed
 from gpusmote.errors import InputError, InputTypeError
 
@@ -57,7 +57,30 @@ class CudaBackend(Backend):
 
     def asarray(self, a: Array, dtype: Any = None) -> Array:
         with self.active():
+            if isinstance(a, self.xp.ndarray):
+                a = transfer.bring(self.xp, a)
             return self.xp.asarray(a, dtype=dtype)
+
+    def integers(self, a: Array) -> Array:
+        if isinstance(a, self.xp.ndarray) or not len(a):
+            return self.asarray(a, np.int64)
+        narrow = np.promote_types(np.min_scalar_type(a.min()), np.min_scalar_type(a.max()))
+        with self.active():
+            return self.xp.asarray(a.astype(narrow)).astype(np.int64)
+
+    def upload(self, read: Read, shape: tuple[int, int], dtype: np.dtype) -> Array:
+        with self.active():
+            out = self.xp.empty(shape, dtype)
+            for _ in transfer.arriving(self.xp, out, read, self.cut.size(transfer.BLOCK_BYTES)):
+                pass  # nothing can be done with a part of the rows
+        return out
+
+    def fill(self, out: Array, make: Make) -> None:
+        with self.active():
+            if isinstance(out, np.ndarray):
+                transfer.download(self.xp, out, make, self.cut.size(transfer.BLOCK_BYTES))
+            else:
+                super().fill(out, make)
 
     def to_host(self, a: Array) -> np.ndarray:
         if not isinstance(a, self.xp.ndarray):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.machine import machine
+from tests.standin.machine import Sync, Transfer, machine
+from tests.standin.streams import copy_later, current_queue, pinned_owner, queue_of
 
 __all__ = ["flush", "ndarray", "unwrap", "wrap"]
 
@@ -29,6 +30,8 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
     def __init__(self, host: np.ndarray, device_id: int) -> None:
         self._host, self._device_id = host, device_id
+        queue = current_queue()
+        self._made = queue.key, queue.number  # which stream made it, and when
         if host.base is None and host.nbytes:
             machine.own(host)
 
@@ -66,9 +69,28 @@ class ndarray:  # noqa: N801 (CuPy's name)
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, self._device_id
 
+    def _check_order(self) -> None:
+        """Raise unless the current stream comes after the one that made this array."""
+        if not current_queue().sees(*self._made):
+            raise AssertionError(f"an array that stream {self._made[0]} made is used without waiting for it")
+
     # What waits for the device.
     def get(self, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> np.ndarray:
-        machine.count(to_host=1, to_host_bytes=self.nbytes, waits=1)
+        queue = queue_of((self._device_id, machine.stream)) if stream is None else stream._queue()
+        pinned = None if out is None else pinned_owner(out)
+        machine.operate(self._device_id)
+        machine.transfer(Transfer(True, self.nbytes, pinned is not None, *queue.key))
+        if out is not None and (out.dtype != self.dtype or out.shape != self.shape or not out.flags.c_contiguous):
+            raise TypeError("out takes the array's own dtype and shape, C-contiguous")
+        if not queue.sees(*self._made):
+            raise AssertionError(f"an array that stream {self._made[0]} made is copied without waiting for it")
+        if pinned is not None and not blocking:
+            copy_later(queue, out, np.ascontiguousarray(self._host), pinned)
+            return out
+        queue.flush()
+        if blocking or out is None:
+            machine.wait(Sync("copy", *queue.key))
+            queue.host_knows(queue.number, queue.seen)
         host = self._host.copy(order)
         if out is None:
             return host
@@ -78,8 +100,17 @@ class ndarray:  # noqa: N801 (CuPy's name)
     def set(self, arr: np.ndarray, stream: Any = None) -> None:
         if not isinstance(arr, np.ndarray) or arr.dtype != self.dtype or arr.shape != self.shape:
             raise TypeError("set takes a NumPy array of the same dtype and shape")
-        machine.count(to_device=1, to_device_bytes=arr.nbytes)
-        self._host[...] = arr
+        queue = queue_of((self._device_id, machine.stream)) if stream is None else stream._queue()
+        pinned = pinned_owner(arr)
+        machine.operate(self._device_id)
+        machine.transfer(Transfer(False, arr.nbytes, pinned is not None, *queue.key))
+        if not queue.sees(*self._made):
+            raise AssertionError(f"an array that stream {self._made[0]} made is written without waiting for it")
+        if pinned is not None and self.flags.c_contiguous and arr.flags.c_contiguous:
+            copy_later(queue, self._host, arr, pinned)
+        else:
+            queue.enter()
+            self._host[...] = arr
 
     def item(self) -> Any:
         return self.get().item()
@@ -104,12 +135,18 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
     # Indexing: by slices, whole numbers, None and device arrays.
     def __getitem__(self, key: Any) -> Any:
-        return wrap(self._host[_index(key)], self._device_id)
+        keys = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(part, ndarray) for part in keys):
+            return wrap(unwrap(self)[_index(key)], self._device_id)
+        view = wrap(self._host[_index(key)], self._device_id)  # nothing is asked of the device
+        view._made = self._made
+        return view
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._host[_index(key)] = unwrap(value)
+        unwrap(self)[_index(key)] = unwrap(value)
 
     def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> Any:
+        unwrap(self)
         if np.dtype(dtype) == self.dtype:
             converted = self._host.astype(dtype, order=order, copy=copy)
         else:
@@ -130,7 +167,7 @@ def _index(key: Any) -> Any:
     if any(isinstance(part, list) for part in parts):
         raise TypeError("index with a list: an array on the device is meant")
     if any(isinstance(part, ndarray) and part.dtype == bool for part in parts):
-        machine.count(waits=1)  # how many rows a mask chooses, only the device knows
+        machine.wait(Sync("size", machine.device, machine.stream))  # only the device knows how many rows it chooses
     return unwrap(key)
 
 
@@ -139,6 +176,9 @@ def unwrap(value: Any) -> Any:
     if isinstance(value, ndarray):
         if value._device_id != machine.device:
             raise ValueError(f"an array on cuda:{value._device_id} is used while cuda:{machine.device} is current")
+        machine.operate(machine.device)
+        current_queue().enter()
+        value._check_order()
         return value._host
     if isinstance(value, np.ndarray):
         raise TypeError("Unsupported type <class 'numpy.ndarray'>: a host array meets arrays on a device")
@@ -178,7 +218,7 @@ _UNARY = ("neg", "pos", "invert", "abs")
 def _method(name: str) -> Any:
     def method(self: ndarray, *args: Any, **kwargs: Any) -> Any:
         if name == "nonzero":
-            machine.count(waits=1)
+            machine.wait(Sync("size", machine.device, machine.stream))
         if name in ("fill", "take", "searchsorted") or args or kwargs:
             args, kwargs = unwrap(args), {key: unwrap(value) for key, value in kwargs.items()}
         unwrap(self)  # on the current device?

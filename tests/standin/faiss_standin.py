@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.standin.machine import machine
+from tests.standin.streams import current_queue
 
 __all__ = ["MISSING", "available", "replace"]
 
@@ -66,6 +67,9 @@ def bf_knn(resources: Resources, args: Any) -> None:
     """The k nearest by |x|**2 + |y|**2 - 2 x.y in float32, nearest first, in the memory behind the pointers."""
     import faiss
 
+    machine.operate(args.device)
+    current_queue().enter()
+    assert (resources.stream or 0) == machine.stream
     assert args.metric == faiss.METRIC_L2
     assert args.vectorType == args.queryType == faiss.DistanceDataType_F32
     assert args.outIndicesType == faiss.IndicesDataType_I64

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tests.standin.array import flush, ndarray, unwrap, wrap
-from tests.standin.machine import machine
+from tests.standin.machine import Sync, Transfer, machine
+from tests.standin.streams import current_queue
 
 __all__ = ["CONSTANTS", "FUNCTIONS", "SPECIAL", "delegate"]
 
@@ -59,7 +60,7 @@ def delegate(name: str, real: Any) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         _check_call(name, function, real, args, kwargs)
         if name in _WAITING or (name == "where" and len(args) == 1):
-            machine.count(waits=1)
+            machine.wait(Sync("size", machine.device, machine.stream))
         given = unwrap(args)
         if isinstance(function, np.ufunc):
             given = [flush(value) for value in given]
@@ -97,12 +98,19 @@ def asarray(
     if isinstance(a, ndarray):
         if a._device_id == machine.device:
             return a.astype(dtype, copy=False) if dtype is not None else a
-        host = a._host.copy()  # from device to device
+        machine.operate(a._device_id)
+        machine.operate(machine.device)
+        current_queue().enter()
+        a._check_order()
+        host = a._host.copy()
+        machine.count(between=1, between_bytes=host.nbytes)
         return ndarray(host if dtype is None else host.astype(dtype), machine.device)
     host = np.array(a, dtype=dtype, order=order or "K", copy=True)
     if host.dtype == object:
         raise ValueError(f"Unsupported dtype {host.dtype}")
-    machine.count(to_device=1, to_device_bytes=host.nbytes)
+    machine.operate(machine.device)
+    current_queue().enter()
+    machine.transfer(Transfer(False, host.nbytes, False, machine.device, machine.stream))
     return ndarray(host, machine.device)
 
 

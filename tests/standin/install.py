@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.standin import array, functions, runtime
+from tests.standin import array, functions, runtime, streams
 from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER
 from tests.standin.machine import Machine, OutOfMemoryError, machine
 
-__all__ = ["cuda", "modules", "real_cupy"]
+__all__ = ["cuda", "modules", "real_cupy", "stand_in"]
 
 
 def real_cupy() -> Any:
@@ -55,7 +55,9 @@ def modules(real: Any) -> dict[str, types.ModuleType]:
         "nvrtc": _module("cupy.cuda.nvrtc", getVersion=lambda: (12, 9)),
         "memory": _module("cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError),
     }
-    names = {name: getattr(runtime, name) for name in ("Device", "Stream", "MemoryPool", "get_current_stream")}
+    names = {name: getattr(runtime, name) for name in ("Device", "MemoryPool")}
+    for name in ("Event", "PinnedMemoryPointer", "Stream", "alloc_pinned_memory", "get_current_stream"):
+        names[name] = getattr(streams, name)
     cupy.cuda = _module("cupy.cuda", **names, **parts)
     return {"cupy": cupy, "cupy.cuda": cupy.cuda, **{part.__name__: part for part in parts.values()}}
 
@@ -67,13 +69,23 @@ def _module(name: str, **contents: Any) -> types.ModuleType:
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
+def cuda(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[..., Any]:
     """``cuda()`` makes a machine with a device, ``cuda(devices=2, memory=...)`` another; gone after the test.
 
     FAISS is replaced where the GPU build is installed; where it is not, gpusmote finds no FAISS and uses its tiles.
+    With ``pytest --device cuda`` the machine is this one.
     """
+    if request.config.getoption("--device", None) == "cuda":
+        from tests.real_device import real
+
+        return real(monkeypatch)
     if not HAS_COMPILER:
         pytest.skip(NO_COMPILER)
+    return stand_in(monkeypatch)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
+    """What the fixture ``cuda`` hands out, for whoever has a MonkeyPatch and no fixture."""
 
     def start(devices: int = 1, memory: int = 8 << 30, faiss: bool = True) -> Machine:
         detect, select = (importlib.import_module(f"gpusmote.backends.{name}") for name in ("detect", "select"))

@@ -6,10 +6,15 @@ import dataclasses
 import itertools
 import threading
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Launch", "Machine", "OutOfMemoryError", "machine"]
+__all__ = ["Key", "Launch", "Machine", "OutOfMemoryError", "Sync", "Transfer", "machine"]
+
+Key = tuple[int, int]
+"""A device and one of its streams."""
 
 
 class OutOfMemoryError(MemoryError):
@@ -21,6 +26,24 @@ class Launch:
     kernel: str
     grid: tuple[int, ...]
     block: tuple[int, ...]
+    device: int
+    stream: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Sync:
+    """The host waited: for a "stream", an "event", a whole "device", a "copy" or the "size" of a result."""
+
+    kind: str
+    device: int
+    stream: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    to_host: bool
+    nbytes: int
+    pinned: bool
     device: int
     stream: int
 
@@ -42,11 +65,19 @@ class Machine:
     waits : int
         How often the host waited for a device: explicit synchronisation, transfers to the host, and the operations
         whose result's size depends on data.
+    syncs : list of Sync
+        The same one by one.
+    transfers : list of Transfer
+        One by one; ``between`` counts copies from device to device, and their bytes.
     launches : list of Launch
     searches : list of dict
         What FAISS was asked.
     used, peak : int
         Bytes of live arrays, and the most that there ever were, on all devices together.
+    pinned, pinned_peak : int
+        Bytes of pinned host memory.
+    operations : dict of int to int
+        How much each device was asked to do.
     """
 
     devices: int = 1
@@ -59,6 +90,13 @@ class Machine:
     waits: int = 0
     used: int = 0
     peak: int = 0
+    between: int = 0
+    between_bytes: int = 0
+    pinned: int = 0
+    pinned_peak: int = 0
+    operations: dict[int, int] = dataclasses.field(default_factory=dict)
+    syncs: list[Sync] = dataclasses.field(default_factory=list)
+    transfers: list[Transfer] = dataclasses.field(default_factory=list)
     launches: list[Launch] = dataclasses.field(default_factory=list)
     searches: list[dict[str, object]] = dataclasses.field(default_factory=list)
 
@@ -67,6 +105,10 @@ class Machine:
         self._owned: set[int] = set()
         self.lock = threading.Lock()
         self._stream_numbers = itertools.count(0x5000, 0x10)
+        self.non_blocking: set[int] = set()
+        self.queues: dict[Key, Any] = {}
+        self.page_locked: dict[int, tuple[int, Any]] = {}
+        self._broken: dict[int, tuple[int, Callable[[], BaseException]]] = {}
 
     def reset(self, devices: int = 1, memory: int = 8 << 30) -> None:
         """A new machine under the same name, which everything refers to."""
@@ -85,8 +127,37 @@ class Machine:
     def use_stream(self, stream: int) -> None:
         self.local.streams = {**getattr(self.local, "streams", {}), self.device: stream}
 
-    def new_stream(self) -> int:
-        return next(self._stream_numbers)
+    def new_stream(self, non_blocking: bool = False) -> int:
+        number = next(self._stream_numbers)
+        if non_blocking:
+            self.non_blocking.add(number)
+        return number
+
+    def break_device(self, device: int, after: int, error: Callable[[], BaseException]) -> None:
+        """From its n-th operation from now on, everything that is asked of the device raises."""
+        self._broken[device] = (self.operations.get(device, 0) + after, error)
+
+    def operate(self, device: int) -> None:
+        """Something is asked of a device."""
+        with self.lock:
+            self.operations[device] = self.operations.get(device, 0) + 1
+            last, error = self._broken.get(device, (0, None))
+        if error is not None and self.operations[device] > last:
+            raise error()
+
+    def wait(self, sync: Sync) -> None:
+        self.count(waits=1)
+        self.syncs.append(sync)
+
+    def transfer(self, transfer: Transfer) -> None:
+        to = "to_host" if transfer.to_host else "to_device"
+        self.count(**{to: 1, f"{to}_bytes": transfer.nbytes})
+        self.transfers.append(transfer)
+
+    def after(self, thing: Any, action: Callable[[], Any]) -> None:
+        """Do something when a thing is gone, if this is still the same machine by then."""
+        queues = self.queues  # anew in each machine
+        weakref.finalize(thing, lambda: action() if queues is self.queues else None).atexit = False
 
     def count(self, **amounts: int) -> None:
         with self.lock:

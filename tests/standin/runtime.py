@@ -8,7 +8,8 @@ import numpy as np
 
 from tests.standin.array import ndarray
 from tests.standin.host_kernels import Parameter, build, signatures
-from tests.standin.machine import Launch, machine
+from tests.standin.machine import Launch, Sync, machine
+from tests.standin.streams import current_queue
 
 NAME = b"Stand-in device"
 
@@ -69,7 +70,11 @@ class Device:
         machine.local.device = self.id
 
     def synchronize(self) -> None:
-        machine.count(waits=1)
+        machine.operate(self.id)
+        machine.wait(Sync("device", self.id, -1))
+        for queue in [queue for key, queue in machine.queues.items() if key[0] == self.id]:
+            queue.flush()
+            queue.host_knows(queue.number, queue.seen)
 
     @property
     def mem_info(self) -> tuple[int, int]:
@@ -78,42 +83,6 @@ class Device:
     @property
     def compute_capability(self) -> str:
         return "90"
-
-
-class Stream:
-    """As cupy.cuda.Stream."""
-
-    null: Stream
-
-    def __init__(
-        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None
-    ) -> None:
-        self.ptr = 0 if null else machine.new_stream()
-        self._before: list[int] = []
-
-    def __enter__(self) -> Stream:
-        self._before.append(machine.stream)
-        machine.use_stream(self.ptr)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        machine.use_stream(self._before.pop())
-
-    def use(self) -> Stream:
-        machine.use_stream(self.ptr)
-        return self
-
-    def synchronize(self) -> None:
-        machine.count(waits=1)
-
-
-Stream.null = Stream(null=True)
-
-
-def get_current_stream(device_id: int | None = None) -> Stream:
-    stream = Stream(null=True)
-    stream.ptr = machine.stream
-    return stream
 
 
 class MemoryPool:
@@ -178,6 +147,8 @@ class RawKernel:
         kernel = build(self.code)[self.name]
         if len(args) != len(kernel.parameters):
             raise TypeError(f"{self.name} takes {len(kernel.parameters)} arguments, {len(args)} were given")
+        machine.operate(machine.device)
+        current_queue().enter()
         values = [_argument(self.name, *pair) for pair in zip(kernel.parameters, args, strict=True)]
         machine.launches.append(Launch(self.name, grid, block, machine.device, machine.stream))
         kernel.launch(grid, block, values)
@@ -229,6 +200,7 @@ def _argument(kernel: str, parameter: Parameter, value: Any) -> int | float:
         raise TypeError(f"{where}: strides do not reach a kernel")
     if value._device_id != machine.device:
         raise ValueError(f"{where} lies on cuda:{value._device_id}, the kernel runs on cuda:{machine.device}")
+    value._check_order()
     return int(value.data.ptr)
 
 
