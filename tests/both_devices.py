@@ -1,0 +1,32 @@
+"""Which tests ``pytest --device`` runs twice: whatever looks at the numbers that samplers make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["NUMERIC", "ONLY_HOST", "is_numeric"]
+
+NUMERIC = (
+    "samplers/test_*.py",
+    "r/test_rows.py",
+    "r/test_result.py",
+    "test_containers.py",
+    "test_imblearn.py",
+    "test_module.py",
+    "test_plan.py",
+    "test_recipe.py",
+    "test_sampler.py",
+)
+"""Files below tests/, as patterns."""
+
+ONLY_HOST: dict[str, str] = {
+    "test_counts_and_reach": "its own recipe is written in NumPy",
+    "test_a_child_forked_after_a_first_call_works": "CUDA does not survive a fork",
+    "test_a_search_beyond_memory_is_refused": "it takes away the host's memory",
+}
+"""Tests of these files that cannot run on a device, and why."""
+
+
+def is_numeric(path: Path) -> bool:
+    """Whether a test file is one of :data:`NUMERIC`."""
+    return any(path.match(f"tests/{pattern}") for pattern in NUMERIC)
