@@ -7,6 +7,7 @@ import importlib.util
 import io
 import math
 import re
+import subprocess
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,3 +119,23 @@ def test_the_pasted_demo_counts_are_those_of_the_table() -> None:
     shown = " ".join(README.split())
     assert f"│ others │ {len(flights.y_train) - late:,} │" in shown
     assert f"│ more than 2 hours late │ {late:,} │" in shown
+
+
+def test_outputs_are_renewed_by_their_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "ci" / "readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    shown = [block[2] for block in script.OUTPUT.finditer(README)]
+    assert {"./ci/demo", "python -m gpusmote bench", "python -m gpusmote bench --memory"} < set(shown)
+    readme = tmp_path / "README.md"
+    failing = "<!-- output of exit 1 -->\n<!-- end of output -->\n"
+    readme.write_text(f"a\n<!-- output of echo one -->\nold\n<!-- end of output -->\nb\n{failing}")
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    script.main(["echo"])
+    renewed = "a\n<!-- output of echo one -->\n\n```\none\n```\n\n<!-- end of output -->\nb\n"
+    assert readme.read_text().startswith(renewed)
+    with pytest.raises(subprocess.CalledProcessError):
+        script.main([])
+    assert readme.read_text().startswith(renewed)

@@ -1,0 +1,53 @@
+"""Run the commands whose output README.md shows, and put there what they print.
+
+    python3 ci/readme.py              # all of them
+    python3 ci/readme.py bench test   # those whose command has one of these words
+
+An output stands between ``<!-- output of COMMAND -->`` and ``<!-- end of output -->``. Speed is best measured while the
+machine does nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTPUT = re.compile(r"(<!-- output of (.+?) -->\n).*?(<!-- end of output -->)", re.DOTALL)
+
+
+def main(words: list[str]) -> None:
+    readme = ROOT / "README.md"
+
+    def again(block: re.Match[str]) -> str:
+        if words and not any(word in block[2] for word in words):
+            return block[0]
+        return f"{block[1]}\n```\n{run(block[2])}\n```\n\n{block[3]}"
+
+    # The text is read again at the end: a command may take minutes, in which someone edits it.
+    fresh = {block[2]: again(block) for block in OUTPUT.finditer(readme.read_text(encoding="utf-8"))}
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(OUTPUT.sub(lambda block: fresh.get(block[2], block[0]), text), encoding="utf-8")
+
+
+def run(command: str) -> str:
+    """What the command prints, in the checkout's own environment."""
+    print(f"$ {command}", file=sys.stderr, flush=True)
+    path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    script = f"set -o pipefail; {command}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
