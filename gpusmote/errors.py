@@ -13,8 +13,10 @@ class that scikit-learn's users expect, so that ``except ValueError`` goes on wo
     ├── NoSeedsError (ValueError)           a sampler's rule finds no row to start from
     ├── PlanError (ValueError)              a plan is asked for what it does not hold, or meets another X
     ├── DeviceError (RuntimeError)          a device or what it needs is missing, or failed
+    │   └── DeviceLostError                 it failed for good, as far as this process goes
     ├── MissingPackageError (ImportError)   a package that the core does without is not installed
-    └── MemoryLimitError (MemoryError, RuntimeError)   the result does not fit; nothing was allocated
+    └── MemoryLimitError (MemoryError, RuntimeError)   the work does not fit; nothing was allocated
+        └── MemoryShortageError             memory ran out all the same, in the middle of the work
 
 Each message says what is wrong, where, and (as ``hint``) what to do about it.
 """
@@ -25,11 +27,13 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 __all__ = [
     "DeviceError",
+    "DeviceLostError",
     "GpusmoteError",
     "GpusmoteWarning",
     "InputError",
     "InputTypeError",
     "MemoryLimitError",
+    "MemoryShortageError",
     "MissingPackageError",
     "NoSeedsError",
     "NonFiniteError",
@@ -97,12 +101,20 @@ class DeviceError(GpusmoteError, RuntimeError):
     """A device, or a package that it needs, is missing or failed."""
 
 
+class DeviceLostError(DeviceError):
+    """A device that this process cannot use any more: it is gone, or an error has broken the CUDA context."""
+
+
 class MissingPackageError(GpusmoteError, ImportError):
     """A package that only this function needs is not installed."""
 
 
 class MemoryLimitError(GpusmoteError, MemoryError, RuntimeError):
     """The work does not fit in memory; raised from an estimate, before anything is allocated."""
+
+
+class MemoryShortageError(MemoryLimitError):
+    """Memory ran out in the middle of the work, because others took what was free; nothing is returned."""
 
 
 class GpusmoteWarning(UserWarning):

@@ -20,7 +20,9 @@ BUILT_IN = {
     "PlanError": (ValueError,),
     "MissingPackageError": (ImportError,),
     "DeviceError": (RuntimeError,),
+    "DeviceLostError": (RuntimeError,),
     "MemoryLimitError": (MemoryError, RuntimeError),
+    "MemoryShortageError": (MemoryError, RuntimeError),
 }
 
 

@@ -83,12 +83,15 @@ class Backend:
         Distributions that the device needs besides NumPy, for reports.
     cut : Cut
         How large blocks may be.
+    through : Backend or None
+        The device that seeks neighbours where the rows themselves lie on the host.
     """
 
     name = "cpu"
     xp: Any = np
     packages: tuple[str, ...] = ()
     cut: Cut = WHOLE
+    through: Backend | None = None
 
     def active(self) -> AbstractContextManager[Any]:
         """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.backends import kernels, transfer
+from gpusmote.backends import failures, kernels, transfer
 from gpusmote.backends.base import Array, Backend, Make, Read
 from gpusmote.backends.versions import CUPY, FAISS, installed
 from gpusmote.errors import InputError, InputTypeError
@@ -52,8 +52,7 @@ class CudaBackend(Backend):
         return CudaBackend, (self.ordinal,)  # a module, which self.xp is, cannot be pickled
 
     def active(self) -> AbstractContextManager[Any]:
-        device: AbstractContextManager[Any] = self.xp.cuda.Device(self.ordinal)
-        return device
+        return failures.Told(self.xp.cuda.Device, self.ordinal)
 
     def asarray(self, a: Array, dtype: Any = None) -> Array:
         with self.active():

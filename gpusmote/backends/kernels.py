@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from gpusmote.backends.failures import SAME_ROWS, chip, told
 from gpusmote.errors import DeviceError
 
 __all__ = ["OPTIONS", "folder", "launch", "source"]
@@ -90,16 +91,12 @@ def launch(
         kernel(grid, block, arguments)
     except cupy.cuda.compiler.CompileException as error:
         raise DeviceError(
-            f"kernels/{file} does not compile for {_chip(cupy)}:\n{error}",
+            f"kernels/{file} does not compile for {chip()}:\n{error}",
             'Please report this with the output of "python -m gpusmote info"; device="cpu" gives the same rows.',
         ) from error
     except (RuntimeError, ImportError, OSError) as error:  # CuPy's own errors, and those of loading NVRTC
-        raise DeviceError(
-            f"The kernel {name} did not start on {_chip(cupy)}: {type(error).__name__}: {error}",
-            'If NVRTC is named, pip install "gpusmote[cuda12]" brings it; device="cpu" gives the same rows.',
-        ) from error
-
-
-def _chip(cupy: Any) -> str:
-    device = cupy.cuda.Device()
-    return f"cuda:{device.id} (compute capability {device.compute_capability})"
+        said = f"The kernel {name} did not start on {chip()}: {type(error).__name__}: {error}"
+        if isinstance(error, (ImportError, OSError)) or "nvrtc" in str(error).lower():
+            hint = f'NVRTC compiles the kernels: pip install "gpusmote[cuda12]" brings it; {SAME_ROWS}'
+            raise DeviceError(said, hint) from error
+        raise (told(error, chip()) or DeviceError(said, SAME_ROWS)) from error

@@ -29,11 +29,12 @@ class DeviceTiles:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._block, self._tile = pool.backend.cut.sides(_BLOCK, _TILE)
         padded = -(-pool.n // _GROUP) * _GROUP
         self._rows = reduced32(pool, padded)
         # Rows that fill up the last group are infinitely far from everywhere.
         self._norms = pool.xp.full(padded, pool.xp.inf, "f4")
-        self._norms[: pool.n] = (pool.norms**2).astype("f4")
+        self._norms[: pool.n] = (pool.norms[: pool.n] ** 2).astype("f4")
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
         """See :class:`~gpusmote.neighbours.candidates.Source`."""
@@ -44,21 +45,21 @@ class DeviceTiles:
         def work(start: int, stop: int) -> None:
             asked = queries[start:stop]
             found, score = self._search(asked, count + 1)  # one of them is the query itself
-            kept, last = drop_self(xp, asked, found, score)
+            kept, last = drop_self(xp, pool.own(asked), found, score)
             rows[start:stop] = kept
             edge[start:stop] = last + pool.norms[asked] ** 2
 
-        pool.each_block(work, len(queries), _BLOCK)
+        pool.each_block(work, len(queries), self._block)
         return rows, edge
 
     def _search(self, asked: Array, count: int) -> tuple[Array, Array]:
         """The ``count`` rows of lowest score for each query, and their scores, ascending."""
         xp = self._pool.xp
-        left = self._rows[asked] * xp.float32(-2)
+        left = self._pool.reduced(asked).astype("f4") * xp.float32(-2)
         best_row, best = xp.empty((len(asked), 0), "i8"), xp.empty((len(asked), 0), "f4")
-        for first in range(0, len(self._rows), _TILE):
-            score = left @ self._rows[first : first + _TILE].T
-            score += self._norms[first : first + _TILE]
+        for first in range(0, len(self._rows), self._tile):
+            score = left @ self._rows[first : first + self._tile].T
+            score += self._norms[first : first + self._tile]
             place, score = self._promising(score, count)
             row = xp.concatenate([best_row, place + first], axis=1)
             score = xp.concatenate([best, score], axis=1)

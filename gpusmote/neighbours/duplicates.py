@@ -11,7 +11,18 @@ import numpy as np
 
 from gpusmote.backends.base import Array, Backend
 
-__all__ = ["Groups"]
+__all__ = ["Groups", "groups_of"]
+
+_FEW = 0.9
+
+
+def groups_of(backend: Backend, values: Array) -> Groups | None:
+    """The groups of a table, or None where copies are few: the search takes those in its stride."""
+    _, again = _alike(backend.xp, _bits(values))
+    if len(again) < (1 - _FEW) * len(values):
+        return None
+    groups = Groups(backend, values)
+    return groups if groups.n <= _FEW * len(values) else None
 
 
 class Groups:
@@ -37,17 +48,14 @@ class Groups:
 
     def __init__(self, backend: Backend, values: Array) -> None:
         xp = self._xp = backend.xp
-        # Bits, not values: CuPy compares floats with -ftz=true, under which all subnormal numbers are equal.
-        bits = values.view(f"u{values.dtype.itemsize}")
-        hashes = _hashes(xp, bits)
-        order = xp.argsort(hashes, kind="stable")
-        hashes = hashes[order]
-        (again,) = xp.nonzero(hashes[1:] == hashes[:-1])
+        bits = _bits(values)
+        order, again = _alike(xp, bits)
         starts = xp.ones(len(values), bool)
-        block = max(1, (1 << 20) // values.shape[1])
+        block = max(1, backend.cut.size(1 << 20) // values.shape[1])
         for start in range(0, len(again), block):
             part = again[start : start + block]
             starts[part + 1] = (bits[order[part + 1]] != bits[order[part]]).any(axis=1)
+        del again
         first = order[starts]  # stable: the lowest row of each group
         by_row = xp.argsort(first)
         self.n = len(first)
@@ -92,6 +100,19 @@ class Groups:
         order = xp.argsort(rows, axis=1)
         rows, far = xp.take_along_axis(rows, order, axis=1), xp.take_along_axis(far, order, axis=1)
         return xp.take_along_axis(rows, xp.argsort(far, axis=1, kind="stable")[:, :k], axis=1)
+
+
+def _bits(values: Array) -> Array:
+    """Bits, not values: CuPy compares floats with -ftz=true, under which all subnormal numbers are equal."""
+    return values.view(f"u{values.dtype.itemsize}")
+
+
+def _alike(xp: Any, bits: Array) -> tuple[Array, Array]:
+    """The rows in the order of their hashes, and at which places of that order a hash is followed by itself."""
+    hashes = _hashes(xp, bits)
+    order = xp.argsort(hashes, kind="stable")
+    hashes = hashes[order]
+    return order, xp.nonzero(hashes[1:] == hashes[:-1])[0]
 
 
 def _hashes(xp: Any, bits: Array) -> Array:

@@ -6,9 +6,8 @@ import os
 import threading
 from typing import Any
 
-from gpusmote.backends import detect
+from gpusmote.backends import detect, failures
 from gpusmote.backends.base import Array
-from gpusmote.errors import DeviceError
 from gpusmote.neighbours.candidates import Source, drop_self
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64
 from gpusmote.neighbours.device_tiles import DeviceTiles, reduced32
@@ -20,7 +19,10 @@ __all__ = ["FaissGpu", "device_source"]
 LARGEST_K = 2048
 """What FAISS's selection goes up to."""
 
-_MOST_TEMPORARY = 1536 << 20  # what FAISS takes by itself, of which it never takes more
+MOST_WORKSPACE = 1536 << 20
+"""What FAISS takes by itself, of which it never takes more."""
+
+_LEAST_QUERIES = 16
 _SHARE_OF_FREE = 8
 
 
@@ -71,22 +73,38 @@ class FaissGpu:
 
         def work(start: int, stop: int) -> None:
             asked = queries[start:stop]
-            found, distance = self._search(self._rows[asked], count + 1)
-            rows[start:stop], edge[start:stop] = drop_self(xp, asked, found, distance)
+            found, distance = self._search(pool.reduced(asked).astype("f4"), count + 1)
+            rows[start:stop], edge[start:stop] = drop_self(xp, pool.own(asked), found, distance)
 
-        pool.each_block(work, len(queries), pool.block(pool.d + 2 * (count + 1)))
+        pool.each_block(work, len(queries), self._at_once(count + 1))
         return rows, edge
+
+    def _at_once(self, k: int) -> int:
+        """Queries that FAISS is given at once: what keeps its tiles within its workspace."""
+        pool, limit = self._pool, self._pool.backend.cut.workspace
+        block = pool.block(pool.d + 2 * k)
+        return block if limit is None else min(block, faiss_queries(limit, pool.n, pool.d, k))
 
     def _search(self, asked: Array, k: int) -> tuple[Array, Array]:
         """The k rows of least approximate distance for each of these reduced rows, ascending."""
         xp = self._pool.xp
         indices = xp.empty((len(asked), k), "i8")
         distances = xp.empty((len(asked), k), "f4")
-        bf_knn(self._faiss, xp, _ordinal(self._pool), self._rows, asked, distances, indices)
+        ordinal, workspace = _ordinal(self._pool), self._pool.backend.cut.workspace
+        bf_knn(self._faiss, xp, ordinal, self._rows, asked, distances, indices, workspace)
         return indices, distances
 
 
-def bf_knn(faiss: Any, cupy: Any, ordinal: int, rows: Array, queries: Array, distances: Array, indices: Array) -> None:
+def bf_knn(
+    faiss: Any,
+    cupy: Any,
+    ordinal: int,
+    rows: Array,
+    queries: Array,
+    distances: Array,
+    indices: Array,
+    workspace: int | None = None,
+) -> None:
     """Let FAISS write the nearest rows of each query to ``distances`` and ``indices``; it works asynchronously.
 
     Parameters
@@ -99,11 +117,15 @@ def bf_knn(faiss: Any, cupy: Any, ordinal: int, rows: Array, queries: Array, dis
     distances : array of shape (m, k), float32
         Squared distances, ascending.
     indices : array of shape (m, k), int64
+    workspace : int, optional
+        Bytes that FAISS may keep for itself; default: an eighth of what is free, at most what it takes unasked.
 
     Raises
     ------
+    OutOfDeviceMemory
+        If its memory does not suffice.
     DeviceError
-        If FAISS fails.
+        If FAISS fails otherwise.
     """
     arguments = faiss.GpuDistanceParams()
     arguments.metric = faiss.METRIC_L2
@@ -118,17 +140,14 @@ def bf_knn(faiss: Any, cupy: Any, ordinal: int, rows: Array, queries: Array, dis
     arguments.outIndicesType = faiss.IndicesDataType_I64
     arguments.device = ordinal
     arguments.use_cuvs = False  # its search answers in another order where distances tie
-    resources = _resources(faiss, cupy, ordinal)
+    resources = _resources(faiss, cupy, ordinal, workspace)
     stream = faiss.cast_integer_to_cudastream_t(cupy.cuda.get_current_stream().ptr)
     resources.setDefaultStream(ordinal, stream)
     try:
         faiss.bfKnn(resources, arguments)
     except RuntimeError as error:
-        raise DeviceError(
-            f"FAISS failed on cuda:{ordinal} ({len(queries):,} queries, {len(rows):,} rows x {rows.shape[1]} columns): "
-            f"{error}",
-            'device="cpu" gives the same rows.',
-        ) from error
+        what = f"{len(queries):,} queries, {len(rows):,} rows x {rows.shape[1]} columns"
+        raise failures.of_faiss(error, ordinal, what) from error
     finally:
         # FAISS would otherwise wait for this stream at the next call, when its owner may have destroyed it.
         resources.revertDefaultStream(ordinal)
@@ -137,15 +156,44 @@ def bf_knn(faiss: Any, cupy: Any, ordinal: int, rows: Array, queries: Array, dis
 _of_thread = threading.local()
 
 
-def _resources(faiss: Any, cupy: Any, ordinal: int) -> Any:
-    """FAISS's handles and temporary memory: one set for each thread and device, because it does not lock them."""
+def _resources(faiss: Any, cupy: Any, ordinal: int, workspace: int | None = None) -> Any:
+    """FAISS's handles and temporary memory: one set for each thread and device, because it does not lock them.
+
+    They stay from call to call. Where a call allows less memory than they hold they are made smaller, where it could
+    use more than twice of it they are made larger.
+    """
     held: dict[int, Any] = _of_thread.__dict__.setdefault("held", {})
+    sizes: dict[int, int] = _of_thread.__dict__.setdefault("sizes", {})
     if ordinal not in held:
-        resources = faiss.StandardGpuResources()
+        held[ordinal] = faiss.StandardGpuResources()
+        sizes[ordinal] = -1
+    if workspace is None and sizes[ordinal] < 0:
         free, _ = cupy.cuda.Device(ordinal).mem_info
-        resources.setTempMemory(min(_MOST_TEMPORARY, int(free) // _SHARE_OF_FREE))
-        held[ordinal] = resources
+        workspace = min(MOST_WORKSPACE, int(free) // _SHARE_OF_FREE)
+    if workspace is not None and not workspace // 2 <= sizes[ordinal] <= workspace:
+        held[ordinal].setTempMemory(workspace)
+        sizes[ordinal] = workspace
     return held[ordinal]
+
+
+def faiss_queries(workspace: int, n: int, d: int, k: int) -> int:
+    """How many queries at once FAISS serves within its workspace."""
+    rows = 1024 if d <= 32 else 512  # of its tiles
+    fixed, each = _faiss_bytes(n, d, k)
+    return max(_LEAST_QUERIES, 1 << 62 if rows * each <= workspace - fixed else int((workspace - fixed) // each))
+
+
+def faiss_workspace(m: int, n: int, d: int, k: int) -> int:
+    """Bytes that FAISS takes for itself to serve m queries: as its ``chooseTileSize`` and ``runDistance`` have it."""
+    fixed, each = _faiss_bytes(n, d, k)
+    return fixed + min(m, 1024 if d <= 32 else 512) * each
+
+
+def _faiss_bytes(n: int, d: int, k: int) -> tuple[int, int]:
+    """For its rows' norms; for each query of a tile: two tiles of distances, two lists from each tile."""
+    columns = min(n, (1 << 27) // (1024 if d <= 32 else 512))
+    lists = -(-n // columns) * k * 12
+    return 4 * n + (1 << 16), 2 * (4 * columns + lists) + 8
 
 
 def _ordinal(pool: Pool) -> int:

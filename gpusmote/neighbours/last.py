@@ -7,9 +7,9 @@ from gpusmote.neighbours.certificate import FLOAT64, error_bound
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.product import scores
 
-__all__ = ["last_pass"]
+__all__ = ["BLOCK", "Nearest", "last_pass"]
 
-_BLOCK, _TILE = 64, 4096
+BLOCK, _TILE = 64, 4096
 
 
 def last_pass(pool: Pool, queries: Array, kth: Array, k: int) -> Array:
@@ -35,33 +35,55 @@ def last_pass(pool: Pool, queries: Array, kth: Array, k: int) -> Array:
     limit = kth + error_bound(pool, FLOAT64, queries, kth)
 
     def work(start: int, stop: int) -> None:
-        out[start:stop] = _block(pool, queries[start:stop], limit[start:stop], k)
+        nearest = Nearest(pool, queries[start:stop], limit[start:stop], k)
+        nearest.meet(pool, 0)
+        out[start:stop] = nearest.rows()
 
-    pool.each_block(work, len(queries), _BLOCK)
+    pool.each_block(work, len(queries), pool.backend.cut.sides(BLOCK, _TILE)[0])
     return out
 
 
-def _block(pool: Pool, asked: Array, limit: Array, k: int) -> Array:
-    """The k nearest of a few queries. At most m * k pairs are carried from tile to tile."""
-    xp = pool.xp
-    # Scores lack |x|**2; the limit is moved instead. Rounding that is part of the bound's constant.
-    bar = (limit - pool.norms[asked] ** 2)[:, None]
-    query, row, distance = xp.empty(0, "i8"), xp.empty(0, "i8"), xp.empty(0, "f8")
-    for first in range(0, pool.n, _TILE):
-        score = scores(pool, asked, first, min(pool.n, first + _TILE), FLOAT64)
-        new_query, new_row = xp.nonzero(score <= bar)
-        if not new_query.size:
-            continue
-        new_row = new_row + first
-        new_distance = pool.backend.rerank(pool.values, asked[new_query], new_row[:, None])[:, 0]
-        query, row = xp.concatenate([query, new_query]), xp.concatenate([row, new_row])
-        distance = xp.concatenate([distance, new_distance])
+class Nearest:
+    """The k nearest rows so far of a few queries; at most m * k pairs are carried from tile to tile.
+
+    Parameters
+    ----------
+    pool : Pool
+    queries : array of shape (m,), int64
+    limit : array of shape (m,), float64
+        ``D**2 + eps``: no row of a larger approximate squared distance is of interest.
+    k : int
+    """
+
+    def __init__(self, pool: Pool, queries: Array, limit: Array, k: int) -> None:
+        xp = self._xp = pool.xp
+        self._queries, self._k = queries, k
+        # Scores lack |x|**2; the limit is moved instead. Rounding that is part of the bound's constant.
+        self._bar = (limit - pool.norms[queries] ** 2)[:, None]
+        self._query, self._row, self._distance = xp.empty(0, "i8"), xp.empty(0, "i8"), xp.empty(0, "f8")
+
+    def meet(self, pool: Pool, offset: int) -> None:
+        """Look at all rows of the pool; ``offset`` makes their numbers the caller's, higher than those met before."""
+        _, tile = pool.backend.cut.sides(BLOCK, _TILE)
+        for first in range(0, pool.n, tile):
+            score = scores(pool, self._queries, first, min(pool.n, first + tile), FLOAT64)
+            query, row = self._xp.nonzero(score <= self._bar)
+            if query.size:
+                self._take(pool, query, row + first, offset)
+
+    def rows(self) -> Array:
+        """array of shape (m, k), int64: nearest first, once all rows were met."""
+        return self._row.reshape(len(self._queries), self._k)
+
+    def _take(self, pool: Pool, query: Array, row: Array, offset: int) -> None:
+        xp = self._xp
+        distance = pool.backend.rerank(pool.values, self._queries[query], row[:, None])[:, 0]
+        query, row = xp.concatenate([self._query, query]), xp.concatenate([self._row, row + offset])
+        distance = xp.concatenate([self._distance, distance])
         # Rows come in ascending order, within a tile and from tile to tile: stable sorts keep ties that way.
         order = xp.argsort(distance, kind="stable")
         order = order[xp.argsort(query[order], kind="stable")]
         query = query[order]
-        rank = xp.arange(query.size) - xp.searchsorted(query, query)
-        keep = rank < k
+        keep = xp.arange(query.size) - xp.searchsorted(query, query) < self._k
         order = order[keep]
-        query, row, distance = query[keep], row[order], distance[order]
-    return row.reshape(len(asked), k)
+        self._query, self._row, self._distance = query[keep], row[order], distance[order]

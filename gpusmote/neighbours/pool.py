@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from gpusmote._threads import run_blocks
 from gpusmote.backends.base import Array, Backend
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "Window"]
 
 _LARGEST_EXPONENT = 300
 _SAMPLE = 4096
@@ -75,6 +77,10 @@ class Pool:
             z *= self.unit
         return z
 
+    def own(self, queries: Array) -> Array:
+        """Which of the rows that are searched is each query itself."""
+        return queries
+
     def each_block(self, work: Callable[[int, int], None], n: int, block: int) -> None:
         """Call ``work(start, stop)`` over ``range(n)``: on all cores on the host, in order on a device."""
         if self.backend.name == "cpu":
@@ -85,11 +91,57 @@ class Pool:
 
     def block(self, width: int) -> int:
         """Rows of ``width`` float64 numbers that make 2 MiB on the host, 64 MiB on a device."""
-        return max(1, (1 << (18 if self.backend.name == "cpu" else 23)) // max(1, width))
+        return max(1, self.backend.cut.size(1 << (18 if self.backend.name == "cpu" else 23)) // max(1, width))
 
     def _measure(self, start: int, stop: int) -> None:
         z = self.reduced(slice(start, stop))
         self.norms[start:stop] = self.xp.sqrt(self.xp.einsum("ij,ij->i", z, z))
+
+
+class Window(Pool):
+    """Some rows of a pool that lies on the host, on a device, and beside them the queries of the moment.
+
+    It serves a search as a pool does: rows 0 to n - 1 are searched, and ``queries`` names those that ask. Centre, unit
+    and the largest norm are those of the whole pool, so that lists from several windows can be put together.
+
+    Parameters
+    ----------
+    backend : Backend
+        Of the device.
+    whole : Pool
+        On the host.
+    size : int
+        The most rows that are searched at once.
+    asked : ndarray of shape (m,), int64
+        Rows of ``whole``.
+
+    Attributes
+    ----------
+    queries : array of shape (m,), int64
+    """
+
+    def __init__(self, backend: Backend, whole: Pool, size: int, asked: np.ndarray) -> None:
+        self.backend, self.xp = backend, backend.xp
+        self.n, self.d, self.unit, self.largest = 0, whole.d, whole.unit, whole.largest
+        self._whole, self._size, self._first = whole, size, 0
+        self._centre, self._asked = backend.asarray(whole._centre), backend.asarray(asked)
+        self.values = self.xp.empty((size + len(asked), whole.d), whole.values.dtype)
+        self.norms = self.xp.empty(size + len(asked), "f8")
+        self.queries = self.xp.arange(size, size + len(asked))
+        self._set(size, whole.values[asked], whole.norms[asked])
+
+    def move(self, first: int, last: int) -> None:
+        """Let these rows of the whole pool be the ones that are searched."""
+        self.n, self._first = last - first, first
+        self._set(0, self._whole.values[first:last], self._whole.norms[first:last])
+
+    def own(self, queries: Array) -> Array:
+        """As of any pool; a number that no row has where the query is not among them."""
+        return self._asked[queries - self._size] - self._first
+
+    def _set(self, at: int, values: np.ndarray, norms: np.ndarray) -> None:
+        self.values[at : at + len(values)].set(values)
+        self.norms[at : at + len(values)].set(norms)
 
 
 def _scaled(a: Array, exponent: int) -> Array:

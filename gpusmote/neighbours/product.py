@@ -10,7 +10,7 @@ from gpusmote.neighbours.pool import Pool
 
 __all__ = ["Product", "scores"]
 
-_HOST, _DEVICE = (256, 2048), (2048, 32_768)  # queries and rows that meet at once
+_HOST, _DEVICE = (256, 2048), (1024, 8192)  # queries and rows that meet at once
 
 
 class Product:
@@ -27,7 +27,7 @@ class Product:
         self.name = f"product-{'float32' if arithmetic.dtype == 'f4' else 'float64'}"
         self.arithmetic = arithmetic
         self._pool = pool
-        self._block, self._tile = _HOST if pool.backend.name == "cpu" else _DEVICE
+        self._block, self._tile = pool.backend.cut.sides(*(_HOST if pool.backend.name == "cpu" else _DEVICE))
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
         """See :class:`~gpusmote.neighbours.candidates.Source`."""
@@ -79,8 +79,9 @@ def scores(pool: Pool, asked: Array, first: int, last: int, arithmetic: Arithmet
     y = pool.reduced(slice(first, last)).astype(arithmetic.dtype, copy=False)
     score = x @ y.T
     score += (pool.norms[first:last] ** 2).astype(arithmetic.dtype)
-    (own,) = pool.xp.nonzero((asked >= first) & (asked < last))
-    score[own, asked[own] - first] = pool.xp.inf
+    own = pool.own(asked)
+    (here,) = pool.xp.nonzero((own >= first) & (own < last))
+    score[here, own[here] - first] = pool.xp.inf
     return score
 
 

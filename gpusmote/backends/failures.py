@@ -1,0 +1,155 @@
+"""What goes wrong on a device, in gpusmote's own errors, and what a process remembers of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryShortageError
+
+__all__ = ["SAME_ROWS", "Told", "chip", "of_faiss", "remember", "remembered", "told"]
+
+SAME_ROWS = 'device="cpu" gives the same rows.'
+_RESTART = f"The device can be used again in a new process, if at all; {SAME_ROWS}"
+_MEMORY = "Give memory_limit= less than now, or free memory on the device."
+
+# By the numbers that the runtime and the driver share. After the first group every call of the process fails with the
+# same error: the CUDA context is gone for good. The second says that there is no device any more, or none that answers.
+_BROKEN = {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721}
+_ABSENT = {3, 4, 45, 46, 100, 101, 201, 999}
+_MEMORY_STATUS = 2
+_NO_IMAGE = "no kernel image is available"
+_NO_MEMORY = ("out of memory", "bad_alloc", "alloc_failed", "cudaerrormemoryallocation")
+
+_ERRORS = {
+    "CUDARuntimeError",
+    "CUDADriverError",
+    "CUBLASError",
+    "NVRTCError",
+    "CompileException",
+}
+"""Names of CuPy's errors that are no memory errors; their classes lie in modules whose names have changed."""
+
+_failed: dict[tuple[int, str], str] = {}
+
+
+def remember(device: str, why: str) -> None:
+    """Let ``device="auto"`` pass this device by, for as long as the process lives.
+
+    ``device="cuda"`` is not held back: whoever names a device has it tried.
+    """
+    _failed[os.getpid(), device] = why
+
+
+def remembered(device: str) -> str | None:
+    """Why this device is passed by, or None."""
+    return _failed.get((os.getpid(), device))
+
+
+def told(error: BaseException, where: str) -> GpusmoteError | None:
+    """What an error of NumPy or CuPy means, or None where it is none of theirs.
+
+    Parameters
+    ----------
+    error : BaseException
+    where : str
+        The device, for the message.
+    """
+    if isinstance(error, GpusmoteError):
+        return None
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError):
+        return MemoryShortageError(f"Memory ran out on {_place(error, where)} in the middle of the work ({said}).", _MEMORY)
+    if type(error).__name__ not in _ERRORS:
+        return None
+    return _of_text(said, getattr(error, "status", None), where, f"{where} failed ({said}).")
+
+
+def of_faiss(error: RuntimeError, ordinal: int, what: str) -> GpusmoteError:
+    """What an error of FAISS means.
+
+    Parameters
+    ----------
+    error : RuntimeError
+    ordinal : int
+        Of the device.
+    what : str
+        What FAISS was asked.
+    """
+    where, said = f"cuda:{ordinal}", str(error)
+    if _NO_IMAGE in said.lower():
+        return DeviceError(
+            f"FAISS was built for other chips than {chip(ordinal)}: {said}",
+            f"Install a build for this chip, or none: gpusmote then seeks neighbours by its own tiles. {SAME_ROWS}",
+        )
+    return _of_text(said, None, where, f"FAISS failed on {where} ({what}): {said}")
+
+
+def _of_text(said: str, status: int | None, where: str, message: str) -> GpusmoteError:
+    low = said.lower()
+    if status == _MEMORY_STATUS or any(words in low for words in _NO_MEMORY):
+        return MemoryShortageError(f"Memory ran out on {where} in the middle of the work ({said}).", _MEMORY)
+    if status in _BROKEN or any(words in low for words in ("illegal memory access", "unspecified launch failure")):
+        return DeviceLostError(f"{message} The CUDA context of this process is broken: every later call fails.", _RESTART)
+    if status in _ABSENT or "busy or unavailable" in low:
+        return DeviceLostError(f"{message} The device does not answer any more.", _RESTART)
+    return DeviceError(message, SAME_ROWS)
+
+
+def _place(error: BaseException, where: str) -> str:
+    """Where memory ran out: NumPy's own error is about the host, wherever the work is done."""
+    return "the host" if type(error).__module__.partition(".")[0] in ("numpy", "builtins") else where
+
+
+def chip(ordinal: int | None = None) -> str:
+    """The device with its compute capability, as far as it still answers."""
+    import cupy
+
+    name, capability = "the device", "?"
+    with contextlib.suppress(Exception):
+        device = cupy.cuda.Device(ordinal)
+        name = f"cuda:{device.id}"
+        capability = device.compute_capability
+    return f"{name} (compute capability {capability})"
+
+
+class Told(AbstractContextManager[Any]):
+    """A device's own context manager, out of which CuPy's errors come as gpusmote's.
+
+    Parameters
+    ----------
+    device : type
+        cupy.cuda.Device.
+    ordinal : int
+    """
+
+    def __init__(self, device: Any, ordinal: int) -> None:
+        self._kind, self._ordinal, self._name = device, ordinal, f"cuda:{ordinal}"
+
+    def __enter__(self) -> Any:
+        try:
+            self._device = self._kind(self._ordinal)
+            return self._device.__enter__()
+        except Exception as error:
+            self._tell(error)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._device.__exit__(kind, error, traceback)
+        except Exception as later:
+            if error is None:  # else the first error is the one that says what happened
+                self._tell(later)
+                raise
+        if error is not None:
+            self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        found = told(error, self._name)
+        if found is not None:
+            raise found from error

@@ -1,0 +1,129 @@
+"""A pool that is larger than the device: its rows stay on the host, and go through the device block by block.
+
+Each block of rows gives each query a list of candidates, whose distances (those that decide) are computed while the
+block is there; the nearest of all lists are kept. A row in no list lies beyond the edge of its own block's list, so
+that the smallest edge is the edge of the lists put together, and the certificate is the same as for one list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gpusmote.backends.base import Array, Backend
+from gpusmote.neighbours.candidates import AT_ONCE, Source
+from gpusmote.neighbours.certificate import FLOAT64, Arithmetic, certified, error_bound
+from gpusmote.neighbours.faiss_gpu import device_source
+from gpusmote.neighbours.last import BLOCK, Nearest
+from gpusmote.neighbours.pool import Pool, Window
+from gpusmote.neighbours.product import Product
+
+__all__ = ["Through"]
+
+
+class Through:
+    """The k nearest rows of a pool on the host, by a device that never holds more than a part of it.
+
+    Parameters
+    ----------
+    pool : Pool
+        On the host.
+    device : Backend
+        Its cut says how many rows lie there at once.
+    used : callable
+        Told the name of each source.
+    """
+
+    def __init__(self, pool: Pool, device: Backend, used: Callable[[str], None]) -> None:
+        self._pool, self._device, self._used = pool, device, used
+        self._size = min(pool.n, device.cut.pool_rows or pool.n)
+        parts = -(-pool.n // self._size)
+        ends = [pool.n * i // parts for i in range(parts + 1)]
+        self._spans = list(zip(ends[:-1], ends[1:], strict=True))
+
+    def nearest(self, queries: np.ndarray, k: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`gpusmote.neighbours.Neighbourhood.nearest`, and which pass was certain: 0, 1 or 2.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (m,), int64
+        k : int
+        count : int
+            Candidates of each list, more than k.
+        """
+        out = np.empty((len(queries), k), np.int64)
+        passes = np.zeros(len(queries), np.int8)
+        with self._device.active():
+            for start in range(0, len(queries), self._size):
+                part = slice(start, start + self._size)
+                self._block(queries[part], k, count, out[part], passes[part])
+        return out, passes
+
+    def _block(self, asked: np.ndarray, k: int, count: int, out: np.ndarray, passes: np.ndarray) -> None:
+        most = self._spans[0][1] - 2  # of a block's rows, two may be no candidates: the query, and one more for the edge
+        out[...], _, doubtful = self._pass(asked, k, min(count, most), device_source)
+        if not len(doubtful):
+            return
+        again, kth, left = self._pass(asked[doubtful], k, min(4 * count, most), lambda pool: Product(pool, FLOAT64))
+        passes[doubtful] = 1
+        if len(left):
+            self._used("last")
+            again[left] = self._last(asked[doubtful[left]], kth[left], k)
+            passes[doubtful[left]] = 2
+        out[doubtful] = again
+
+    def _pass(
+        self, asked: np.ndarray, k: int, count: int, make: Callable[[Pool], Source]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The k nearest of all lists, their k-th distance, and which queries are not certain of them."""
+        xp, m = self._device.xp, len(asked)
+        window = Window(self._device, self._pool, self._size, asked)
+        rows, distance = xp.zeros((m, k), "i8"), xp.full((m, k), xp.inf)
+        edge = xp.full(m, xp.inf)
+        arithmetic: Arithmetic = FLOAT64
+        for first, last in self._spans:
+            window.move(first, last)
+            source = make(window)
+            arithmetic = source.arithmetic
+            block = max(1, self._device.cut.size(AT_ONCE) // count)
+            for start in range(0, m, block):
+                part = slice(start, start + block)
+                found = self._meet(window, source, window.queries[part], count)
+                rows[part], distance[part] = self._merge(rows[part], distance[part], found[0] + first, found[1])
+                edge[part] = xp.minimum(edge[part], found[2])
+        self._used(source.name)
+        kth = distance[:, -1] * self._pool.unit * self._pool.unit
+        (doubtful,) = xp.nonzero(~certified(window, arithmetic, window.queries, kth, edge))
+        host = self._device.to_host
+        return host(rows), host(kth), host(doubtful)
+
+    def _meet(self, window: Window, source: Source, queries: Array, count: int) -> tuple[Array, Array, Array]:
+        """Candidates in the order of rows, their deciding distances, and the edge of the lists."""
+        rows, edge = source.candidates(queries, count)
+        rows = self._device.xp.sort(rows, axis=1)
+        return rows, self._device.rerank(window.values, queries, rows), edge
+
+    def _merge(self, rows: Array, distance: Array, new: Array, new_distance: Array) -> tuple[Array, Array]:
+        """The nearest of both; what was there before has lower numbers, and comes first where distances tie."""
+        xp, k = self._device.xp, rows.shape[1]
+        rows, distance = xp.concatenate([rows, new], axis=1), xp.concatenate([distance, new_distance], axis=1)
+        order = xp.argsort(distance, axis=1, kind="stable")[:, :k]
+        return xp.take_along_axis(rows, order, axis=1), xp.take_along_axis(distance, order, axis=1)
+
+    def _last(self, asked: np.ndarray, kth: np.ndarray, k: int) -> np.ndarray:
+        """See :func:`gpusmote.neighbours.last.last_pass`: each block of rows meets all the queries that are left."""
+        device = self._device
+        window = Window(device, self._pool, self._size, asked)
+        bound = device.asarray(kth)
+        limit = bound + error_bound(window, FLOAT64, window.queries, bound)
+        step, _ = device.cut.sides(BLOCK, BLOCK)
+        nearest = [
+            Nearest(window, window.queries[start : start + step], limit[start : start + step], k)
+            for start in range(0, len(asked), step)
+        ]
+        for first, last in self._spans:
+            window.move(first, last)
+            for some in nearest:
+                some.meet(window, first)
+        return device.to_host(device.xp.concatenate([some.rows() for some in nearest]))
