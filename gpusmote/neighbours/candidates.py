@@ -6,7 +6,9 @@ itself, and must be honest about ``edge``; nothing else about it can change the 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from gpusmote.backends.base import Array
 from gpusmote.neighbours.certificate import Arithmetic
@@ -65,7 +67,7 @@ def every_other(pool: Pool, queries: Array) -> tuple[Array, Array]:
     return rows + (rows >= queries[:, None]), xp.full(len(queries), xp.inf)
 
 
-def drop_self(xp: object, queries: Array, rows: Array, distance: Array) -> tuple[Array, Array]:
+def drop_self(xp: Any, queries: Array, rows: Array, distance: Array) -> tuple[Array, Array]:
     """Lists without the query, from sorted lists of one more that may hold it.
 
     Parameters
@@ -86,9 +88,11 @@ def drop_self(xp: object, queries: Array, rows: Array, distance: Array) -> tuple
     """
     is_self = rows == queries[:, None]
     is_self[:, -1] |= ~is_self.any(axis=1)
-    kept = rows[~is_self].reshape(len(rows), -1)
+    if xp is np:
+        kept = rows[~is_self].reshape(len(rows), -1)
+    else:  # how many rows a mask chooses, a device would have to be asked, and waited for
+        column = xp.arange(rows.shape[1] - 1)
+        kept = xp.take_along_axis(rows, column + (column >= is_self.argmax(axis=1)[:, None]), axis=1)
     # Without the query the last of c + 1 is kept, so it is the edge; else the last but one.
-    edge = distance[:, -1].astype("f8")
-    last = is_self[:, -1]
-    edge[last] = distance[:, -2][last].astype("f8")
-    return kept, edge
+    edge = xp.where(is_self[:, -1], distance[:, -2], distance[:, -1])
+    return kept, edge.astype("f8")
