@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from gpusmote.arrays import Table, Target
 from gpusmote.backends import Array, Backend
 from gpusmote.errors import TooFewRowsError
 from gpusmote.neighbours import Neighbourhood, SearchReport
+
+if TYPE_CHECKING:
+    from gpusmote.neighbours.approximate import ApproximateNeighbourhood
 
 __all__ = ["ClassTask", "Pool", "Recipe"]
 
@@ -30,6 +33,8 @@ class Pool:
     report : SearchReport
     whole : Pool, optional
         Of all of X: where it has been read, these rows are taken from it, and X is not read again.
+    recall_target : float, optional
+        Share of the nearest rows that an approximate search is to find; None is the exact search.
     """
 
     def __init__(
@@ -40,13 +45,14 @@ class Pool:
         description: str,
         report: SearchReport,
         whole: Pool | None = None,
+        recall_target: float | None = None,
     ) -> None:
         self._backend, self._table, self._host_rows = backend, table, rows
         self._description, self._report = description, report
-        self._whole = whole
+        self._whole, self._recall_target = whole, recall_target
         self._values: Array | None = None
         self._codes: Array | None = None
-        self._neighbourhood: Neighbourhood | None = None
+        self._neighbourhood: Neighbourhood | ApproximateNeighbourhood | None = None
         self.everything = rows is None
         self.size = table.n_rows if rows is None else len(rows)
         self._rows: Array | None = None
@@ -117,8 +123,15 @@ class Pool:
         if k >= self.size:
             k = self._shrunk(int(k), shrink)
         if self._neighbourhood is None:
-            self._neighbourhood = Neighbourhood(self._backend, self.values, self._report)
+            self._neighbourhood = self._searcher()
         return self._neighbourhood.nearest(queries, int(k))
+
+    def _searcher(self) -> Neighbourhood | ApproximateNeighbourhood:
+        if self._recall_target is None:
+            return Neighbourhood(self._backend, self.values, self._report)
+        from gpusmote.neighbours.approximate import ApproximateNeighbourhood
+
+        return ApproximateNeighbourhood(self._backend, self.values, self._report, self._recall_target)
 
     def _shrunk(self, k: int, shrink: bool) -> int:
         if shrink and self.size > 1:

@@ -66,6 +66,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         "device": [str],
         "bit_generator": [StrOptions({"philox", "mt19937"}), None],
         "shrink_k": ["boolean"],
+        "search": [StrOptions({"exact", "approximate"})],
+        "recall_target": [Interval(numbers.Real, 0, 1, closed="right")],
     }
 
     def __init__(
@@ -76,12 +78,16 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         device: str = "auto",
         bit_generator: str | None = None,
         shrink_k: bool = False,
+        search: str = "exact",
+        recall_target: float = 0.95,
     ) -> None:
         self.sampling_strategy = sampling_strategy
         self.random_state = random_state
         self.device = device
         self.bit_generator = bit_generator
         self.shrink_k = shrink_k
+        self.search = search
+        self.recall_target = recall_target
 
     @abc.abstractmethod
     def _recipe(self, task: ClassTask) -> Recipe:
@@ -163,6 +169,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         logger.info("%s runs on %s: %s", type(self).__name__, backend.name, report.reason)
         with backend.active(), report.stage("search", backend):
             parts = self._parts(backend, table, target, wanted, report)
+        report.notes += report.search.notes
         report.bytes["plan"] = sum(part.nbytes() for part in parts)
         report.add_versions("gpusmote", "numpy", "scipy", "scikit-learn", *backend.packages)
         self.report_ = report
@@ -207,12 +214,13 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
     def _parts(
         self, backend: Backend, table: Table, target: Target, make: dict[int, int], report: Report
     ) -> list[Part]:
-        everyone = Pool(backend, table, None, "X", report.search)
+        recall = float(self.recall_target) if self.search == "approximate" else None
+        everyone = Pool(backend, table, None, "X", report.search, recall_target=recall)
         planner = _Planner(self, backend, report)
         parts, labels = [], target.classes.tolist()
         for c, n_new in make.items():
             rows = np.flatnonzero(target.codes == c)
-            own = Pool(backend, table, rows, f"Class {labels[c]!r}", report.search, whole=everyone)
+            own = Pool(backend, table, rows, f"Class {labels[c]!r}", report.search, everyone, recall)
             task = ClassTask(backend, target, c, n_new, own, everyone)
             recipe = self._recipe(task)
             if not len(recipe.seeds):

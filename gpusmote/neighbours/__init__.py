@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from gpusmote.neighbours.neighbourhood import Neighbourhood, SearchReport
+from gpusmote.neighbours.neighbourhood import Neighbourhood
+from gpusmote.neighbours.searched import Approximation, SearchReport
 
-__all__ = ["Neighbourhood", "SearchReport"]
+__all__ = ["Approximation", "Neighbourhood", "SearchReport"]

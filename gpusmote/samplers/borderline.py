@@ -39,7 +39,7 @@ class BorderlineSMOTE(BaseSampler):
         What happens to a class none of whose rows is in danger: "smote" takes all its rows as seeds, so that the
         class ends with the rows that were asked for, and warns; "raise" is a :class:`~gpusmote.errors.NoSeedsError`;
         "skip" leaves the class as it is, as imbalanced-learn does, and warns.
-    device, bit_generator, shrink_k
+    device, bit_generator, shrink_k, search, recall_target
         See :class:`SMOTE`.
 
     Attributes
@@ -93,6 +93,8 @@ class BorderlineSMOTE(BaseSampler):
         device: str = "auto",
         bit_generator: str | None = None,
         shrink_k: bool = False,
+        search: str = "exact",
+        recall_target: float = 0.95,
     ) -> None:
         super().__init__(
             sampling_strategy=sampling_strategy,
@@ -100,6 +102,8 @@ class BorderlineSMOTE(BaseSampler):
             device=device,
             bit_generator=bit_generator,
             shrink_k=shrink_k,
+            search=search,
+            recall_target=recall_target,
         )
         self.k_neighbors = k_neighbors
         self.m_neighbors = m_neighbors

@@ -40,6 +40,15 @@ class SMOTE(BaseSampler):
     shrink_k : bool, default=False
         Whether a class with ``k_neighbors`` rows or fewer is made with as many neighbours as it has, instead of an
         error.
+    search : {"exact", "approximate"}, default="exact"
+        "approximate" lets FAISS look only where near rows are likely (``pip install faiss-cpu``, or the GPU build), for
+        large classes whose rows do not spread evenly in all directions; small or even ones are searched exactly, as
+        ``report_.notes`` then says. The same call gives the same rows on the same machine; on another device, or with
+        another version of FAISS, it may give others. It has no say where ``k_neighbors`` is an estimator.
+    recall_target : float in (0, 1], default=0.95
+        For the approximate search: the share of the nearest neighbours that must be found. It is measured beside the
+        exact search on 1,000 rows, and more is looked into until the share is two standard errors above the target;
+        ``report_.search`` says what was reached.
 
     Attributes
     ----------
@@ -88,6 +97,8 @@ class SMOTE(BaseSampler):
         device: str = "auto",
         bit_generator: str | None = None,
         shrink_k: bool = False,
+        search: str = "exact",
+        recall_target: float = 0.95,
     ) -> None:
         super().__init__(
             sampling_strategy=sampling_strategy,
@@ -95,6 +106,8 @@ class SMOTE(BaseSampler):
             device=device,
             bit_generator=bit_generator,
             shrink_k=shrink_k,
+            search=search,
+            recall_target=recall_target,
         )
         self.k_neighbors = k_neighbors
 

@@ -1,4 +1,4 @@
-"""FAISS's GPU search on the host: the real wheel, with the three names replaced that would touch a device.
+"""FAISS's GPU search on the host: the real wheel, with the four names replaced that would touch a device.
 
 Its ``GpuDistanceParams`` and pointer casts stay the real ones, so that types of pointers are checked for real.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.standin.faiss_ivf import IvfFlat
 from tests.standin.machine import machine
 from tests.standin.streams import current_queue
 
@@ -40,6 +41,7 @@ def replace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: machine.devices)
     monkeypatch.setattr(faiss, "StandardGpuResources", Resources)
     monkeypatch.setattr(faiss, "bfKnn", bf_knn)
+    monkeypatch.setattr(faiss, "GpuIndexIVFFlat", IvfFlat)
     monkeypatch.setattr(faiss_gpu, "_of_thread", type(faiss_gpu._of_thread)())
 
 
