@@ -14,6 +14,8 @@ class that scikit-learn's users expect, so that ``except ValueError`` goes on wo
     ├── PlanError (ValueError)              a plan is asked for what it does not hold, or meets another X
     ├── DeviceError (RuntimeError)          a device or what it needs is missing, or failed
     │   └── DeviceLostError                 it failed for good, as far as this process goes
+    ├── FileError (OSError)                 a file cannot be read or written, or is not what its name says
+    │   └── DestinationExistsError (FileExistsError)   it would be overwritten
     ├── MissingPackageError (ImportError)   a package that the core does without is not installed
     └── MemoryLimitError (MemoryError, RuntimeError)   the work does not fit; nothing was allocated
         └── MemoryShortageError             memory ran out all the same, in the middle of the work
@@ -23,11 +25,15 @@ Each message says what is wrong, where, and (as ``hint``) what to do about it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.utils._param_validation import InvalidParameterError
 
 __all__ = [
+    "DestinationExistsError",
     "DeviceError",
     "DeviceLostError",
+    "FileError",
     "GpusmoteError",
     "GpusmoteWarning",
     "InputError",
@@ -103,6 +109,21 @@ class DeviceError(GpusmoteError, RuntimeError):
 
 class DeviceLostError(DeviceError):
     """A device that this process cannot use any more: it is gone, or an error has broken the CUDA context."""
+
+
+class FileError(GpusmoteError, OSError):
+    """A file cannot be read or written, or does not hold what its name says; ``filename`` and ``errno`` where known."""
+
+    def __init__(self, message: str, hint: str = "", filename: str | None = None, errno: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.filename, self.errno = filename, errno
+
+    def __reduce__(self) -> tuple[Any, ...]:  # OSError's own leaves out what is not in its args
+        return type(self), (self.message, self.hint, self.filename, self.errno)
+
+
+class DestinationExistsError(FileError, FileExistsError):
+    """A file is there already, and may not be replaced without ``force``."""
 
 
 class MissingPackageError(GpusmoteError, ImportError):

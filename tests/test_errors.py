@@ -18,6 +18,8 @@ BUILT_IN = {
     "StrategyError": (ValueError, TypeError),
     "NoSeedsError": (ValueError,),
     "PlanError": (ValueError,),
+    "FileError": (OSError,),
+    "DestinationExistsError": (OSError, FileExistsError),
     "MissingPackageError": (ImportError,),
     "DeviceError": (RuntimeError,),
     "DeviceLostError": (RuntimeError,),
