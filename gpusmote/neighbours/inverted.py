@@ -17,9 +17,9 @@ import numpy as np
 
 from gpusmote import draws
 from gpusmote._threads import run_blocks
-from gpusmote.backends import detect
+from gpusmote.backends import detect, failures
 from gpusmote.backends.base import Array, Backend
-from gpusmote.errors import DeviceError, MissingPackageError
+from gpusmote.errors import MissingPackageError
 from gpusmote.neighbours import faiss_gpu
 from gpusmote.neighbours.device_tiles import reduced32
 from gpusmote.neighbours.pool import Pool
@@ -213,8 +213,10 @@ class DeviceLists:
 
     Raises
     ------
+    MemoryShortageError
+        If memory runs out, here or in a search.
     DeviceError
-        If FAISS fails, here or in a search.
+        If FAISS fails otherwise.
     """
 
     name = "faiss-ivf-gpu"
@@ -222,14 +224,15 @@ class DeviceLists:
 
     def __init__(self, pool: Pool, faiss: Any) -> None:
         self._pool, self._faiss, self._ordinal = pool, faiss, _ordinal(pool.backend)
+        self._resources = faiss_gpu._resources(faiss, pool.xp, self._ordinal, pool.backend.cut.workspace)
         self.number = _number(pool.n)
         rows = reduced32(pool, pool.n)
         sample = rows[pool.backend.asarray(drawn(_ROWS_A_LIST * self.number, pool.n))]
         config = faiss.GpuIndexIVFFlatConfig()
         config.device = self._ordinal
         config.use_cuvs = False  # its k-means has no seed
-        with self._on_stream("to make lists of", pool.n) as resources:
-            self._index = faiss.GpuIndexIVFFlat(resources, pool.d, self.number, faiss.METRIC_L2, config)
+        with self._on_stream("lists of"):
+            self._index = faiss.GpuIndexIVFFlat(self._resources, pool.d, self.number, faiss.METRIC_L2, config)
             _set_up(self._index.cp)
             self._index.train_c(len(sample), faiss.cast_integer_to_float_ptr(sample.data.ptr))
             self._index.reserveMemory(pool.n)
@@ -245,7 +248,7 @@ class DeviceLists:
             queries = pool.reduced(asked[start:stop]).astype("f4")
             out = rows[start:stop]
             distances = pool.xp.empty(out.shape, "f4")
-            with self._on_stream(f"to look for {len(queries):,} rows among", pool.n):
+            with self._on_stream(f"{len(queries):,} queries among lists of"):
                 self._index.search_c(
                     len(queries),
                     faiss.cast_integer_to_float_ptr(queries.data.ptr),
@@ -259,20 +262,17 @@ class DeviceLists:
         return rows
 
     @contextlib.contextmanager
-    def _on_stream(self, what: str, n: int) -> Iterator[Any]:
-        """FAISS's resources, set to work on the caller's stream for the length of the block."""
-        resources = faiss_gpu._resources(self._faiss, self._pool.xp, self._ordinal)
+    def _on_stream(self, what: str) -> Iterator[None]:
+        """Within the block FAISS works on the caller's stream, and its errors become gpusmote's."""
         stream = self._pool.xp.cuda.get_current_stream().ptr
-        resources.setDefaultStream(self._ordinal, self._faiss.cast_integer_to_cudastream_t(stream))
+        self._resources.setDefaultStream(self._ordinal, self._faiss.cast_integer_to_cudastream_t(stream))
         try:
-            yield resources
+            yield
         except RuntimeError as error:
-            raise DeviceError(
-                f"FAISS failed on {self._pool.backend.name} {what} {n:,} rows x {self._pool.d} columns: {error}",
-                'search="exact" needs less memory there; device="cpu" needs none.',
-            ) from error
+            what = f"{what} {self._pool.n:,} rows x {self._pool.d} columns"
+            raise failures.of_faiss(error, self._ordinal, what) from error
         finally:
-            resources.revertDefaultStream(self._ordinal)
+            self._resources.revertDefaultStream(self._ordinal)
 
 
 def _ordinal(backend: Backend) -> int:

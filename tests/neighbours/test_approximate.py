@@ -15,8 +15,10 @@ import pytest
 
 from gpusmote import SMOTE, BorderlineSMOTE, Plan
 from gpusmote.backends import Backend, detect
+from gpusmote.backends.base import Cut
+from gpusmote.backends.hosted import HostedBackend
 from gpusmote.errors import DeviceError, MissingPackageError, ParameterError
-from gpusmote.neighbours import Neighbourhood, SearchReport, approximate, inverted
+from gpusmote.neighbours import Neighbourhood, SearchReport, approximate, faiss_gpu, inverted
 from gpusmote.neighbours.approximate import ApproximateNeighbourhood, measured_recall
 from gpusmote.neighbours.pool import Pool
 from tests.standin import faiss_standin
@@ -140,6 +142,18 @@ def test_few_queries_or_rows_are_searched_exactly(n_queries):
     assert report.notes == [
         f"{n_queries:,} queries among 3,000 rows are too few for an approximate search to pay: the exact search served."
     ]
+
+
+NO_ROOM = "Memory leaves no room for lists of 2,500 rows: the exact search served."
+
+
+@needs_faiss
+def test_without_room_for_lists_the_exact_search_serves(eager):
+    backend = Backend()
+    backend.cut = Cut(copies=1)
+    found, report = search(clusters(2_500, 4), backend=backend)
+    assert np.array_equal(found, Neighbourhood(Backend(), clusters(2_500, 4), SearchReport()).nearest(None, 5))
+    assert report.notes == [NO_ROOM]
 
 
 @needs_faiss
@@ -365,8 +379,6 @@ def test_a_device_works_on_the_callers_stream_and_forgets_it(device, eager):
     machine, backend = device
     import cupy
 
-    from gpusmote.neighbours import faiss_gpu
-
     with cupy.cuda.Stream() as stream:
         search(clusters(3_000, 4), backend=backend)
     assert {asked["stream"] for asked in machine.searches} == {stream.ptr}
@@ -380,6 +392,15 @@ def test_lists_longer_than_faiss_selects_are_searched_exactly(device, eager, mon
     found, report = search(gaussian(1_500, 3), backend=backend)
     assert report.notes == ["FAISS finds 5 rows at most: the exact search served."]
     assert np.array_equal(found, Neighbourhood(Backend(), gaussian(1_500, 3), SearchReport()).nearest(None, 5))
+
+
+@needs_gpu_build
+def test_rows_that_go_through_a_device_in_parts_are_searched_exactly(device, eager):
+    _, backend = device
+    backend.cut = Cut(pool_rows=1_000)
+    found, report = search(clusters(2_500, 4), backend=HostedBackend(backend))
+    assert np.array_equal(found, Neighbourhood(Backend(), clusters(2_500, 4), SearchReport()).nearest(None, 5))
+    assert report.notes == [NO_ROOM]
 
 
 @needs_gpu_build
