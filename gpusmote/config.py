@@ -38,9 +38,9 @@ def get_config() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``device`` ("auto", "cpu", "cuda", "cuda:N": what a sampler's ``device="auto"`` means; from the environment
-        variable ``GPUSMOTE_DEVICE`` where nothing else was set), ``bit_generator`` ("philox" or "mt19937") and
-        ``memory_limit`` (see :class:`gpusmote.SMOTE`; None is what is free less a margin).
+        ``device`` ("auto", "cpu", "cuda", "cuda:N", "cuda:all": what a sampler's ``device="auto"`` means; from the
+        environment variable ``GPUSMOTE_DEVICE`` where nothing else was set), ``bit_generator`` ("philox" or "mt19937")
+        and ``memory_limit`` (see :class:`gpusmote.SMOTE`; None is what is free less a margin).
 
     Examples
     --------
@@ -120,8 +120,8 @@ def _checked(**settings: Any) -> dict[str, Any]:
     return given
 
 
-def parse_device(device: str) -> tuple[str, int | None]:
-    """Split a device's name into its kind and ordinal.
+def parse_device(device: str) -> tuple[str, int | tuple[int, ...] | None]:
+    """Split a device's name into its kind and ordinal, or ordinals: none of them where all are meant.
 
     Examples
     --------
@@ -129,15 +129,22 @@ def parse_device(device: str) -> tuple[str, int | None]:
     ('cuda', 1)
     >>> parse_device("auto")
     ('auto', None)
+    >>> parse_device("cuda:0,2"), parse_device("cuda:all")
+    (('cuda', (0, 2)), ('cuda', ()))
     """
     kind, colon, ordinal = device.partition(":") if isinstance(device, str) else ("", "", "")
     if kind in ("auto", "cpu", "cuda") and not colon:
         return kind, None
     if kind == "cuda" and ordinal.isdecimal():
         return kind, int(ordinal)
+    if kind == "cuda" and ordinal == "all":
+        return kind, ()
+    if kind == "cuda" and all(part.isdecimal() for part in ordinal.split(",")):
+        return kind, tuple(dict.fromkeys(int(part) for part in ordinal.split(",")))
     raise ParameterError(
         f"device is {device!r}.",
-        'It must be "auto", "cpu", "cuda" or "cuda:N" with N the number of the device.',
+        'It must be "auto", "cpu", "cuda" or "cuda:N" with N the number of the device ("cuda:0,2" for several, '
+        '"cuda:all" for all).',
     )
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from gpusmote.backends import Array, Backend
 
-__all__ = ["Part"]
+__all__ = ["SHARED_BYTES", "Part"]
+
+SHARED_BYTES = 64 << 20
+"""Rows for the host from which several devices share them; below, a single link to the host takes some milliseconds."""
+
+_TURNS = 4  # blocks of each device on average
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +102,26 @@ class Part:
         out : array of shape (len(samples), d), the dtype of ``values``
         """
 
+        if backend.members and isinstance(samples, range) and isinstance(out, np.ndarray) and self._worth(out):
+            block = -(-len(out) // (_TURNS * len(backend.members)))
+            backend.share(len(out), block, lambda device: self._on(device)._writer(samples, out, device))
+            return
+
         def make(start: int, stop: int, target: Array) -> None:
             base, neighbour, gap = self.draw(samples[start:stop], backend)
             backend.interpolate(self.values, base, neighbour, gap, target)
 
         backend.fill(out, make)
+
+    def _worth(self, out: np.ndarray) -> bool:
+        """Whether several devices make rows for the host in less time than it takes to copy the part to each."""
+        return bool(out.nbytes >= SHARED_BYTES and out.nbytes > self.nbytes())
+
+    def _on(self, device: Backend) -> Part:
+        """The part with its arrays on another device, within :meth:`~gpusmote.backends.Backend.share`."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        moved = {name: device.xp.asarray(a) for name, a in fields.items() if isinstance(a, device.xp.ndarray)}
+        return dataclasses.replace(self, **moved)
+
+    def _writer(self, samples: range, out: np.ndarray, device: Backend) -> Callable[[int, int], None]:
+        return lambda start, stop: self.write(samples[start:stop], out[start:stop], device)

@@ -21,7 +21,7 @@ class Report:
     Attributes
     ----------
     device : str
-        "cpu" or "cuda:N".
+        "cpu", "cuda:N", or the names of several devices.
     reason : str
         Why that one.
     search : SearchReport
@@ -46,13 +46,18 @@ class Report:
 
     @contextlib.contextmanager
     def stage(self, name: str, backend: Backend | None = None) -> Iterator[None]:
-        """Add the block's wall time to a stage, once the backend's device has done its work."""
+        """Add the block's wall time to a stage, once the backend's device has done its work.
+
+        The host waits once, for the caller's current stream: other streams, and other threads', go on. Whoever uses
+        the results on that stream need not wait.
+        """
         start = time.perf_counter()
         try:
             yield
-        finally:
             if backend is not None:
                 backend.synchronize()
+                self.notes += [note for note in backend.notes if note not in self.notes]
+        finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def add_versions(self, *packages: str) -> None:

@@ -165,8 +165,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
             wanted = {c: n for c, n in make.items() if n}
             backend, report.reason = select(self.device, self._work(table, target, wanted), table.device)
             report.bytes.update(check_memory(table, self._need(table, target, wanted), backend))
-        self.device_ = report.device = backend.name
-        logger.info("%s runs on %s: %s", type(self).__name__, backend.name, report.reason)
+        self.device_ = report.device = backend.label
+        logger.info("%s runs on %s: %s", type(self).__name__, backend.label, report.reason)
         with backend.active(), report.stage("search", backend):
             parts = self._parts(backend, table, target, wanted, report)
         report.notes += report.search.notes

@@ -9,14 +9,14 @@ import dataclasses
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gpusmote import draws
 from gpusmote._threads import run_blocks
 
-__all__ = ["WHOLE", "Array", "Backend", "Cut", "Make", "Read"]
+__all__ = ["WHOLE", "Array", "Backend", "Cut", "Make", "Piece", "Prepare", "Read"]
 
 Array = Any
 """A NumPy array, or what takes its place on the backend's device."""
@@ -26,6 +26,12 @@ Read = Callable[[int, int, np.ndarray], None]
 
 Make = Callable[[int, int, Array], None]
 """``make(start, stop, target)`` writes rows to a C-contiguous array on the backend's device."""
+
+Piece: TypeAlias = tuple[int, int, Any]
+"""``start, stop`` and what was made of that block."""
+
+Prepare: TypeAlias = "Callable[[Backend], Callable[[int, int], Any]]"
+"""``prepare(device)`` brings what is needed to a device and returns ``work(start, stop)``, to be called for blocks."""
 
 _BLOCK_BYTES = 32 << 20
 
@@ -85,6 +91,10 @@ class Backend:
         How large blocks may be.
     through : Backend or None
         The device that seeks neighbours where the rows themselves lie on the host.
+    members : tuple of Backend
+        Where there are several devices to share work, each of them; this one stands for the first.
+    notes : tuple of str
+        What went in another way than asked for, for reports.
     """
 
     name = "cpu"
@@ -92,6 +102,13 @@ class Backend:
     packages: tuple[str, ...] = ()
     cut: Cut = WHOLE
     through: Backend | None = None
+    members: tuple[Backend, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What the user is told: the device's name, or all names."""
+        return self.name
 
     def active(self) -> AbstractContextManager[Any]:
         """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""
@@ -137,6 +154,29 @@ class Backend:
         step = self.cut.size(max(1, _BLOCK_BYTES // row_bytes))
         for start in range(0, len(out), step):
             make(start, min(len(out), start + step), out[start : start + step])
+
+    def share(self, n: int, block: int, prepare: Prepare) -> list[Piece]:
+        """Let all devices work on ``range(n)``, block by block, and wait for them.
+
+        Parameters
+        ----------
+        n, block : int
+        prepare : callable
+            Called once for each device, in a thread of its own, with the device and a stream of its own current there.
+            Arrays of the first device are brought to it by ``device.xp.asarray``. What ``work`` returns is complete
+            when it comes back from here.
+
+        Returns
+        -------
+        list of (start, stop, result)
+            In order.
+        """
+        work = prepare(self)
+        return [(start, min(n, start + block), work(start, min(n, start + block))) for start in range(0, n, block)]
+
+    def fetch(self, arrays: list[Array]) -> list[Array]:
+        """Arrays that :meth:`share` left on any of the devices, on the first one."""
+        return arrays
 
     def synchronize(self) -> None:
         """Wait until all that was asked of the device is done; seconds can then be told."""

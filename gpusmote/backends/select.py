@@ -5,13 +5,16 @@ from __future__ import annotations
 import platform
 import sys
 import warnings
+from typing import TypeAlias
 
-from gpusmote.backends import detect
+from gpusmote.backends import detect, failures
 from gpusmote.backends.base import Backend
 from gpusmote.config import get_config, parse_device
 from gpusmote.errors import DeviceError, GpusmoteWarning
 
-__all__ = ["WORK_WORTH_A_DEVICE", "decide", "select"]
+__all__ = ["WORK_WORTH_A_DEVICE", "decide", "select", "warn_once"]
+
+Ordinals: TypeAlias = "int | tuple[int, ...]"
 
 WORK_WORTH_A_DEVICE = 1e11
 """Rows x rows x columns from which ``device="auto"`` takes a device: 56,000 rows of 32 columns among each other.
@@ -28,7 +31,8 @@ def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
     Parameters
     ----------
     device : str
-        The sampler's parameter: "auto" (what :func:`gpusmote.get_config` says), "cpu", "cuda" or "cuda:N".
+        The sampler's parameter: "auto" (what :func:`gpusmote.get_config` says, one device at most), "cpu", "cuda",
+        "cuda:N", "cuda:0,2" or "cuda:all".
     work : float
         Rows x rows x columns that the search would compare at most: what tells whether the trip to a device pays.
     lies_on : str
@@ -54,21 +58,25 @@ def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
     """
     ordinal, reason, advice = decide(device, work, lies_on)
     if advice:
-        _warn_once(advice)
+        warn_once(advice)
     if ordinal is None:
         return Backend(), reason
+    if isinstance(ordinal, tuple):
+        from gpusmote.backends.several import CudaDevices
+
+        return CudaDevices(ordinal), reason
     from gpusmote.backends.cuda import CudaBackend
 
     return CudaBackend(ordinal), reason
 
 
-def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str]:
+def decide(device: str, work: float, lies_on: str) -> tuple[Ordinals | None, str, str]:
     """What :func:`select` does, in words and numbers only.
 
     Returns
     -------
-    ordinal : int or None
-        The CUDA device, or None for the CPU.
+    ordinal : int, tuple of int, or None
+        The CUDA device, several of them, or None for the CPU.
     reason : str
     advice : str
         What the user could install, or "".
@@ -86,7 +94,7 @@ def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str
     return _automatic(work, lies_on)
 
 
-def _demanded(source: str, ordinal: int | None, lies_on: str) -> int:
+def _demanded(source: str, ordinal: Ordinals | None, lies_on: str) -> Ordinals:
     if detect.forked():
         raise DeviceError(
             f"{source}, but this process was forked from one that had used CUDA, and CUDA does not survive that.",
@@ -96,16 +104,30 @@ def _demanded(source: str, ordinal: int | None, lies_on: str) -> int:
     if not found.usable:
         hint = f'{_remedy(found)} device="cpu" gives the same rows.'
         raise DeviceError(f"{source}, but no CUDA device can be used. Looked for {found}.", hint)
+    home = parse_device(lies_on)[1] if lies_on != "cpu" else None
     if ordinal is None:
-        ordinal = parse_device(lies_on)[1] if lies_on != "cpu" else None
-    ordinal = _current() if ordinal is None else ordinal
-    if ordinal >= found.devices:
-        names = ", ".join(f"cuda:{i}" for i in range(found.devices))
-        raise DeviceError(f"{source}, but there is no cuda:{ordinal}.", f"The devices here: {names}.")
-    return ordinal
+        ordinal = _current() if home is None else home
+    elif ordinal == ():
+        ordinal = _all(source, found.devices)
+    ordinals = ordinal if isinstance(ordinal, tuple) else (ordinal,)
+    for number in ordinals:
+        if number >= found.devices:
+            names = ", ".join(f"cuda:{i}" for i in range(found.devices))
+            raise DeviceError(f"{source}, but there is no cuda:{number}.", f"The devices here: {names}.")
+    if len(ordinals) == 1:
+        return ordinals[0]
+    return tuple(sorted(ordinals, key=lambda number: number != home))  # where X lies comes first
 
 
-def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
+def _all(source: str, devices: int) -> tuple[int, ...]:
+    """All devices but those that this process has lost."""
+    lost = {i: why for i in range(devices) if (why := failures.remembered(f"cuda:{i}")) is not None}
+    if len(lost) == devices:
+        raise DeviceError(f"{source}, but this process has lost all of them. {next(iter(lost.values()))}")
+    return tuple(i for i in range(devices) if i not in lost)
+
+
+def _automatic(work: float, lies_on: str) -> tuple[Ordinals | None, str, str]:
     if lies_on != "cpu":
         reason = f"X lies on {lies_on}"
         return _with_faiss_or_not(_demanded(reason, parse_device(lies_on)[1], lies_on), reason)
@@ -135,7 +157,7 @@ def _remedy(found: detect.Found) -> str:
     return f"{detect.INSTALL} brings what is missing, but for the NVIDIA driver."
 
 
-def _with_faiss_or_not(ordinal: int, reason: str) -> tuple[int, str, str]:
+def _with_faiss_or_not(ordinal: Ordinals, reason: str) -> tuple[Ordinals, str, str]:
     """Say what takes FAISS's place where it is missing, and how to get it where it could be had.
 
     There is no wheel of it for CUDA 13, nor for other processors.
@@ -168,7 +190,8 @@ def _current() -> int:
 _warned: set[str] = set()
 
 
-def _warn_once(advice: str) -> None:
+def warn_once(advice: str) -> None:
+    """Warn the caller of gpusmote, once a process for each text."""
     if advice in _warned:
         return
     _warned.add(advice)

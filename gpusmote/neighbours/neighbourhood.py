@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import AT_ONCE, Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
 from gpusmote.neighbours.choose import choose, second
-from gpusmote.neighbours.duplicates import Groups
+from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
+from gpusmote.neighbours.searched import SearchReport
+from gpusmote.neighbours.spread import LEAST_QUERIES, Spread
+
+if TYPE_CHECKING:
+    from gpusmote.neighbours.through import Through
 
 __all__ = ["SOURCES", "Neighbourhood", "SearchReport"]
 
-
-@dataclasses.dataclass
-class SearchReport:
-    """What searches did.
-
-    Attributes
-    ----------
-    sources : list of str
-        Where the candidates came from, in the order of first use.
-    queries : int
-        Rows whose neighbours were sought: the sum of the three below.
-    certified_first, certified_float64, certified_last : int
-        How many of them the first source's list was certain for, how many needed the float64 pass, and how many the
-        last.
-    """
-
-    sources: list[str] = dataclasses.field(default_factory=list)
-    queries: int = 0
-    certified_first: int = 0
-    certified_float64: int = 0
-    certified_last: int = 0
-
-    def used(self, source: str) -> None:
-        """Note a source, once."""
-        if source not in self.sources:
-            self.sources.append(source)
+LISTED = 31
+"""Candidates of a list on a device: FAISS selects 32, the query among them, with the kernel that it has for 6."""
 
 
 def _tree(pool: Pool) -> Source:
@@ -115,11 +96,10 @@ class Neighbourhood:
 
     def __init__(self, backend: Backend, values: Array, report: SearchReport, source: str | None = None) -> None:
         self._report, self._forced = report, source
-        groups = Groups(backend, values)
-        # With few copies about, the search takes them in its stride.
-        self._groups = groups if groups.n <= 0.9 * len(values) else None
-        self._pool = Pool(backend, values if self._groups is None else values[groups.lowest])
+        groups = self._groups = groups_of(backend, values)
+        self._pool = Pool(backend, values if groups is None else values[groups.lowest])
         self._n, self._sources = len(values), dict[str, Source]()
+        self._spread: Spread | None = None
 
     def nearest(self, queries: Array | None, k: int) -> Array:
         """The k nearest other rows of each query.
@@ -152,7 +132,7 @@ class Neighbourhood:
         queries = pool.xp.arange(self._n) if everything else queries
         with single_threaded_blas() if pool.backend.name == "cpu" else contextlib.nullcontext():
             if groups is None:
-                out, passes = self._nearest(queries, k, everything)
+                out, passes = self.search(queries, k, everything)
             else:
                 out, passes = self._nearest_by_groups(groups, queries, k)
         self._count(passes)
@@ -162,26 +142,32 @@ class Neighbourhood:
         """The same among groups of equal rows, then among the rows in them."""
         pool, xp = self._pool, self._pool.xp
         out = xp.empty((len(queries), k), "i8")
-        every = xp.arange(groups.n)
-        near, passes = self._nearest(every, min(k, groups.n - 1), True)
+        every, of = xp.arange(groups.n), groups.of[queries]
+        if len(queries) < groups.n:
+            every, of = xp.unique(of, return_inverse=True)
+        near, passes = self.search(every, min(k, groups.n - 1), len(every) == groups.n)
         distance = pool.backend.rerank(pool.values, every, near)
-        block = max(1, AT_ONCE // ((k + 1) * (k + 1)))
+        block = max(1, pool.backend.cut.size(AT_ONCE) // ((k + 1) * (k + 1)))
         for start in range(0, len(queries), block):
-            asked = queries[start : start + block]
-            of = groups.of[asked]
-            out[start : start + block] = groups.expand(asked, near[of], distance[of], k)
-        return out, passes[groups.of[queries]]
+            part = slice(start, start + block)
+            out[part] = groups.expand(queries[part], near[of[part]], distance[of[part]], k)
+        return out, passes[of]
 
-    def _nearest(self, queries: Array, k: int, everything: bool) -> tuple[Array, Array]:
-        """The k nearest rows of the pool, and which pass was certain of them: 0, 1 or 2."""
+    def search(self, queries: Array, k: int, everything: bool) -> tuple[Array, Array]:
+        """The k nearest rows among those that are all different, and which pass was certain of them: 0, 1 or 2."""
         pool = self._pool
         out = pool.xp.empty((len(queries), k), "i8")
         passes = pool.xp.zeros(len(queries), "i1")
         if k == 0:  # all rows are one
             return out, passes
+        if pool.backend.through is not None and pool.n - 1 > LISTED:
+            return self._through(pool.backend.through).nearest(queries, k, max(LISTED, k + 8))
+        if pool.backend.members and len(queries) >= LEAST_QUERIES:
+            return self._over_devices().nearest(queries, k, everything)
         choice = choose(pool, k, everything)
-        source = None if choice.source == "every" else self._source(self._forced or choice.source)
-        block = max(1, AT_ONCE // choice.count)
+        name = self._forced or self._affordable(choice.source, 1, "product")
+        source = None if choice.source == "every" else self._source(name)
+        block = max(1, pool.backend.cut.size(AT_ONCE) // choice.count)
         for start in range(0, len(queries), block):
             part = slice(start, start + block)
             self._search(source, queries[part], choice.count, k, out[part], passes[part])
@@ -193,6 +179,21 @@ class Neighbourhood:
         self._report.certified_first += number[0]
         self._report.certified_float64 += number[1]
         self._report.certified_last += number[2]
+
+    def _affordable(self, name: str, copies: int, frugal: str) -> str:
+        """A source's name, or on the host that of one without copies of the rows, where copies cost too much."""
+        backend = self._pool.backend
+        return name if backend.name != "cpu" or backend.cut.copies >= copies else frugal
+
+    def _through(self, device: Backend) -> Through:
+        from gpusmote.neighbours.through import Through
+
+        return Through(self._pool, device, self._report.used)
+
+    def _over_devices(self) -> Spread:
+        if self._spread is None:
+            self._spread = Spread(self._pool, Neighbourhood, self._report.used)
+        return self._spread
 
     def _source(self, name: str) -> Source:
         if name not in self._sources:
@@ -208,7 +209,8 @@ class Neighbourhood:
         if not len(doubtful):
             return
         wider = min(4 * count, pool.n - 1)
-        source = self._source(second(pool)) if wider < pool.n - 1 else None
+        name = self._affordable(second(pool), 2, "product-float64")
+        source = self._source(name) if wider < pool.n - 1 else None
         again = xp.empty((len(doubtful), k), "i8")
         left, kth = self._pass(source, asked[doubtful], wider, k, again)
         passes[doubtful] = 1

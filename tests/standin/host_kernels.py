@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +77,11 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="gpusmote-host-kernels-")
 
 
-@functools.cache
+_building = threading.Lock()
+
+
 def build(source: str, *definitions: str) -> dict[str, HostKernel]:
-    """Compile a self-contained source, once a session.
+    """Compile a self-contained source, once a session, whichever thread asks first.
 
     Parameters
     ----------
@@ -87,6 +90,12 @@ def build(source: str, *definitions: str) -> dict[str, HostKernel]:
     *definitions : str
         Macros for the shim.
     """
+    with _building:
+        return _build(source, *definitions)
+
+
+@functools.cache
+def _build(source: str, *definitions: str) -> dict[str, HostKernel]:
     kernels = signatures(source)
     launchers = [
         f'extern "C" int launch_{name}(void** values, const unsigned* grid, const unsigned* block) '
