@@ -1,0 +1,124 @@
+"""The commands: read what was asked for, call the library once, print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import gpusmote
+from gpusmote.cli.options import Destination, Force, MemoryLimit, Report, Source, TargetColumn, command
+from gpusmote.cli.output import Output
+from gpusmote.cli.results import of_resample, report_to
+from gpusmote.files import resample_file
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="gpusmote",
+    help="Rows for rare classes, from file to file: SMOTE and its variants on the CPU or a CUDA GPU.",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def run(arguments: Sequence[str], output: Output) -> Any:
+    """One command; errors are the caller's.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+    output : Output
+
+    Returns
+    -------
+    int or None
+        Exit status.
+    """
+    # prog_name is what completion scripts are made for, so it must not be "python -m gpusmote".
+    return typer.main.get_command(app).main(list(arguments), prog_name="gpusmote", standalone_mode=False, obj=output)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(gpusmote.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def every(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    context.obj.debug = debug
+
+
+@app.command()
+@command
+def resample(
+    output: Output,
+    sampler: Any,
+    source: Source,
+    *,
+    target: TargetColumn,
+    destination: Destination,
+    percentage: Annotated[
+        float | None,
+        typer.Option(help="New rows for every hundred of the minority, of two classes; not with --sampling-strategy."),
+    ] = None,
+    dup_size: Annotated[
+        int | None, typer.Option(help="New rows for every row of the minority, of two classes; likewise.")
+    ] = None,
+    only_synthetic: Annotated[bool, typer.Option("--only-synthetic", help="Leave the originals out.")] = False,
+    origins: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write where each new row comes from: class, base, neighbour (rows of IN, from 0), gap.",
+        ),
+    ] = None,
+    memory_limit: MemoryLimit = None,
+    report: Report = None,
+    force: Force = False,
+) -> None:
+    """Add synthetic rows to a table in a file.
+
+    The rows are those that the sampler gives in Python for the same --random-state. Columns, their order and types and
+    Parquet's metadata are kept. OUT appears whole or not at all.
+    """
+    with report_to(report, output, force, source, destination, origins) as publish, output.progress() as progress:
+        done = resample_file(
+            source,
+            destination,
+            target=target,
+            sampler=sampler,
+            percentage=percentage,
+            dup_size=dup_size,
+            memory_limit=memory_limit,
+            origins=origins,
+            only_synthetic=only_synthetic,
+            force=force,
+            progress=progress,
+        )
+        publish(of_resample(done), done.to_dict())
+
+
+@app.command()
+def info(context: typer.Context) -> None:
+    """Print versions, devices, memory, and what would be chosen."""
+    context.obj.result(gpusmote.info())
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def bench(context: typer.Context) -> int:
+    """Measure SMOTE beside imbalanced-learn's (bench --help lists the options)."""
+    from gpusmote.cli import plain
+
+    return plain.bench(context.args)

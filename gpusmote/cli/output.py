@@ -1,0 +1,132 @@
+"""What people see: results on standard output; progress, warnings and errors on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+__all__ = ["Output", "lines"]
+
+Progress = Callable[[str, int, int], None]
+
+
+class Output:
+    """How much is said.
+
+    Attributes
+    ----------
+    quiet : bool
+        Neither progress nor results; warnings and errors remain.
+    debug : bool
+        Errors with their traceback.
+    """
+
+    def __init__(self) -> None:
+        self.quiet = self.debug = False
+
+    def result(self, facts: Mapping[str, Any]) -> None:
+        """Print what was done."""
+        if not self.quiet:
+            print("\n".join(lines(facts)))
+
+    def error(self, message: str, hint: str = "") -> None:
+        """Say on one line what is wrong, on another what to do; before both, if asked for, where it happened."""
+        if self.debug and sys.exc_info()[1] is not None:
+            traceback.print_exc()
+        print(f"error: {_one_line(message)}", file=sys.stderr)
+        if hint:
+            print(f"hint:  {_one_line(hint)}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def warnings(self) -> Iterator[None]:
+        """Print warnings as errors are printed, each once."""
+
+        def show(message: Warning | str, *_: Any, **__: Any) -> None:
+            print(f"warning: {_one_line(str(message))}", file=sys.stderr)
+
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[Progress | None]:
+        """A bar on the terminal that standard error is; None where it is none."""
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bars:
+            tasks: dict[str, Any] = {}
+
+            def advance(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=None)
+                known = total if total > 1 else None  # of one thing nobody knows how far it is: the bar pulses
+                bars.update(tasks[stage], completed=done, total=total if done >= total else known)
+
+            yield advance
+
+
+def lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """One line a fact, names aligned; facts within facts are indented.
+
+    Examples
+    --------
+    >>> print("\\n".join(lines({"rows": 1000, "made": {"a": 5, "bb": 0}, "notes": []})))
+    rows   1,000
+    made
+      a   5
+      bb  0
+    notes  none
+    """
+    width = max((len(str(name)) for name in facts), default=0)
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{name}"
+            yield from lines(value, indent + "  ")
+        elif isinstance(value, Iterable) and not isinstance(value, str):
+            yield from _items(name, list(value), indent, width)
+        else:
+            yield f"{indent}{name!s:<{width}}  {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if type(value) is float:
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def _items(name: str, values: list[Any], indent: str, width: int) -> Iterator[str]:
+    if not any(isinstance(value, Mapping) for value in values):
+        yield f"{indent}{name:<{width}}  {', '.join(map(str, values)) or 'none'}"
+        return
+    for number, value in enumerate(values):
+        yield f"{indent}{name} {number}"
+        yield from lines(value if isinstance(value, Mapping) else {"": value}, indent + "  ")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,296 @@
+"""Every sampler's parameters as options, read off the classes: signatures, constraints and docstrings.
+
+Nothing about a sampler is written here a second time. One that gpusmote exports is offered as soon as it is there, with
+what its ``__init__`` takes, as far as ``_parameter_constraints`` allows a value that can be typed in a shell.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import json
+import numbers
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+import gpusmote
+from gpusmote.errors import ParameterError
+from gpusmote.files import resample_file
+
+__all__ = [
+    "Parameter",
+    "RowsByLabel",
+    "build",
+    "in_options",
+    "json_or_text",
+    "merged",
+    "parameters",
+    "plain",
+    "samplers",
+]
+
+NOT_OFFERED = ("memory_limit",)
+"""Parameters that the commands themselves have, since they concern reading and writing too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter, of one sampler or of several.
+
+    Attributes
+    ----------
+    name : str
+        As in Python.
+    kind : type
+        What its text is read as: int, float, bool, str, list (of names, with commas between), or object (a number or
+        an object in JSON, else text).
+    choices : tuple of str
+        The words allowed; where ``kind`` is str and there are some, nothing else is.
+    defaults : dict of str to object
+        Name of each sampler that has it to its default there.
+    meaning : str
+        From the docstring, without markup.
+    """
+
+    name: str
+    kind: type
+    choices: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    meaning: str
+
+    @property
+    def flag(self) -> str:
+        """The option."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def default(self) -> str:
+        """The default in words, sampler by sampler where they differ; empty if nothing is what it means."""
+        values = set(map(str, self.defaults.values()))
+        if values == {"None"}:
+            return ""
+        if len(values) == 1:
+            return _written(next(iter(self.defaults.values())))
+        return ", ".join(f"{sampler} {_written(value)}" for sampler, value in self.defaults.items())
+
+    def read(self, text: str) -> Any:
+        """The value that a text stands for, where ``kind`` is str, list or object.
+
+        Raises
+        ------
+        ParameterError
+            If it begins like an object in JSON and is none.
+        """
+        if text in self.choices or self.kind is str:
+            return text
+        return [name.strip() for name in text.split(",")] if self.kind is list else json_or_text(text, self.flag)
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@functools.cache
+def samplers() -> dict[str, Any]:
+    """Name to class of all that gpusmote exports and that can resample, in alphabetical order."""
+    exported = {name: getattr(gpusmote, name) for name in gpusmote.__all__}
+    return {name: cls for name, cls in exported.items() if inspect.isclass(cls) and hasattr(cls, "fit_resample")}
+
+
+@functools.cache
+def parameters() -> tuple[Parameter, ...]:
+    """The parameters of all samplers, those of most samplers first, each once."""
+    return merged(samplers())
+
+
+def merged(classes: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    """The parameters of some samplers, those of most of them first, each once.
+
+    Parameters
+    ----------
+    classes : dict of str to class
+
+    Returns
+    -------
+    tuple of Parameter
+    """
+    defaults: dict[str, dict[str, Any]] = {}
+    allowed: dict[str, list[Any]] = {}
+    for sampler, cls in classes.items():
+        for name, parameter in inspect.signature(cls).parameters.items():
+            if name not in NOT_OFFERED:
+                defaults.setdefault(name, {})[sampler] = parameter.default
+                allowed.setdefault(name, []).extend(cls._parameter_constraints.get(name, []))
+    found = {name: (_kind(constraints), _choices(constraints)) for name, constraints in allowed.items()}
+    order = sorted((name for name in defaults if found[name][0]), key=lambda name: -len(defaults[name]))
+    return tuple(
+        Parameter(name, *found[name], defaults[name], _meaning(name, [classes[s] for s in defaults[name]]))
+        for name in order
+    )
+
+
+_KINDS = {"boolean": bool, "random_state": int, "array-like": list, str: str, Mapping: object, dict: object}
+"""Constraints that say by themselves what is typed."""
+
+
+def _kind(constraints: list[Any]) -> Any:
+    """The type of what is typed: object where there are several, None where nothing can be."""
+    kinds = {_KINDS[c] for c in constraints if not isinstance(c, (Interval, StrOptions, HasMethods)) and c in _KINDS}
+    kinds |= {int if c.type is numbers.Integral else float for c in constraints if isinstance(c, Interval)}
+    if list in kinds:
+        return list
+    if _choices(constraints):
+        kinds.add(str)
+    return object if len(kinds) > 1 else next(iter(kinds), None)
+
+
+def _choices(constraints: list[Any]) -> tuple[str, ...]:
+    return tuple(sorted({option for c in constraints if isinstance(c, StrOptions) for option in c.options}))
+
+
+def build(sampler: str, given: Mapping[str, Any]) -> Any:
+    """A sampler with the parameters that were given.
+
+    Parameters
+    ----------
+    sampler : str
+        One of :func:`samplers`.
+    given : dict of str to object
+        Parameters; those that are None were not given.
+
+    Returns
+    -------
+    sampler
+
+    Raises
+    ------
+    ParameterError
+        If the sampler does not have one of them.
+
+    Examples
+    --------
+    >>> build("SMOTE", {"k_neighbors": 3, "m_neighbors": None})
+    SMOTE(k_neighbors=3)
+    """
+    known = {parameter.name: parameter for parameter in parameters()}
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if sampler not in known[name].defaults:
+            owners = ", ".join(known[name].defaults)
+            raise ParameterError(f"{sampler} has no {known[name].flag}.", f"{owners} has it; --sampler chooses.")
+        values[name] = known[name].read(value) if isinstance(value, str) else value
+        if name == "sampling_strategy" and isinstance(values[name], Mapping):
+            values[name] = RowsByLabel(values[name])
+    return samplers()[sampler](**values)
+
+
+def json_or_text(text: str, flag: str) -> Any:
+    """A number or an object of JSON, else the text.
+
+    Examples
+    --------
+    >>> json_or_text("0.5", "--x"), json_or_text("auto", "--x"), json_or_text('{"rare": 5000}', "--x")
+    (0.5, 'auto', {'rare': 5000})
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        if text.lstrip().startswith("{"):
+            raise ParameterError(
+                f"{flag} {text} is not JSON: {error}.", """Write it like '{"rare": 5000}'."""
+            ) from None
+        return text
+    return found if isinstance(found, (int, float, dict)) and not isinstance(found, bool) else text
+
+
+class RowsByLabel:
+    """A ``sampling_strategy`` whose labels are text, whatever the type of y's labels.
+
+    Parameters
+    ----------
+    rows : dict of str to int
+        Label, as it is written, to the rows that the class ends with.
+
+    Examples
+    --------
+    >>> RowsByLabel({"1": 50, "2": 60})(np.array([1, 2, 2]))
+    {1: 50, 2: 60}
+    >>> RowsByLabel({"true": 50})(np.array([True, False]))
+    {True: 50}
+    """
+
+    def __init__(self, rows: Mapping[str, Any]) -> None:
+        self.rows = dict(rows)
+
+    def __repr__(self) -> str:
+        return json.dumps(self.rows)
+
+    def __call__(self, y: np.ndarray) -> dict[Any, Any]:
+        known = {text: label for label in dict.fromkeys(np.asarray(y).tolist()) for text in _spellings(label)}
+        return {known.get(text, text): rows for text, rows in self.rows.items()}
+
+
+def _spellings(label: Any) -> Iterator[str]:
+    yield str(label)
+    if isinstance(label, bool):
+        yield str(label).lower()
+    elif isinstance(label, float) and label.is_integer():
+        yield str(int(label))
+
+
+def in_options(text: str) -> str:
+    """A message of the library with its parameters told as options.
+
+    Examples
+    --------
+    >>> in_options('sampling_strategy is 2.0; device="cpu" or shrink_k=True helps.')
+    '--sampling-strategy is 2.0; --device cpu or --shrink-k helps.'
+    """
+    known = {parameter.name for parameter in parameters()} | set(inspect.signature(resample_file).parameters)
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found[1], found[3]
+        if name not in known or (value is None and "_" not in name):
+            return found[0]
+        return "--" + name.replace("_", "-") + (f" {value}" if value not in (None, "True") else "")
+
+    return re.sub(r"""(?<![\w'"-])([a-z]\w*)(?:=("?)([\w.:-]*\w)\2)?(?![\w'])""", option, text)
+
+
+def _meaning(name: str, classes: list[Any]) -> str:
+    """What the docstrings say of a parameter: the first that says more than where else to look."""
+    elsewhere = re.compile(r"See (\w+)\.")
+    texts = [_described(cls).get(name, "") for cls in classes]
+    named = [found[1] for text in texts if (found := elsewhere.fullmatch(text))]
+    texts += [_described(samplers().get(other)).get(name, "") for other in named]
+    return next((text for text in texts if text and not elsewhere.fullmatch(text)), "")
+
+
+def _described(cls: Any) -> dict[str, str]:
+    """Parameter to text, from a numpydoc docstring."""
+    doc = inspect.cleandoc(cls.__doc__ or "")
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-+$|\Z)", doc, re.MULTILINE | re.DOTALL)
+    if section is None:
+        return {}
+    entries = re.findall(r"^(\w[^\n:]*)(?::[^\n]*)?\n((?:^[ ]+[^\n]*(?:\n|\Z)|^\n)*)", section[1], re.MULTILINE)
+    return {name: plain(text) for names, text in entries for name in re.split(r",\s*", names.strip())}
+
+
+def plain(text: str) -> str:
+    """A docstring's text without reStructuredText and on one line.
+
+    Examples
+    --------
+    >>> plain("See :class:`~gpusmote.SMOTE`,\\n    ``k`` rows.")
+    'See SMOTE, k rows.'
+    """
+    text = re.sub(r":\w+:`~[\w.]*?(\w+)`", r"\1", text)
+    text = re.sub(r":\w+:`([^`]*)`", r"\1", text)
+    return " ".join(re.sub(r"``([^`]*)``", r"\1", text).split())
