@@ -22,7 +22,7 @@ from gpusmote._threads import n_threads
 from gpusmote.errors import GpusmoteError
 from gpusmote.samplers import SMOTE
 
-__all__ = ["CASES", "QUICK", "Case", "machine", "measure_memory", "measure_time", "run"]
+__all__ = ["CASES", "QUICK", "Case", "machine", "measure_memory", "measure_time", "print_table", "run"]
 
 MAJORITY = 5
 NEIGHBOURS = 5
@@ -105,10 +105,10 @@ def run(*, quick: bool = False, repeat: int = 5, memory: bool = False, path: Pat
     print("\n".join(f"{name}: {value}" for name, value in facts.items()), end="\n\n", flush=True)
     if memory:
         print(f"Peak memory of one fit_resample; promised: twice the output + {ALLOWANCE >> 20} MiB.\n")
-        results = _print_table(_MEMORY_COLUMNS, map(measure_memory, cases))
+        results = print_table(_MEMORY_COLUMNS, map(measure_memory, cases))
     else:
         print(f"Seconds of fit_resample, median of {repeat} turns or more; k = {NEIGHBOURS}, majority {MAJORITY}x.\n")
-        results = _print_table(_TIME_COLUMNS, _timed(cases, repeat))
+        results = print_table(_TIME_COLUMNS, _timed(cases, repeat))
     if path is not None:
         path.write_text(json.dumps({"machine": facts, "results": results}, indent=2) + "\n")
     return int(any(not row.get("kept", True) for row in results))
@@ -306,8 +306,8 @@ _MEMORY_COLUMNS: tuple[Column, ...] = (
 )
 
 
-def _print_table(columns: tuple[Column, ...], results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A Markdown table, line by line as the results come."""
+def print_table(columns: tuple[Column, ...], results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Print a Markdown table, line by line as the results come; they are returned, too."""
     headings = [name for name, _ in columns]
     # Wide enough for the longest cell of either table, so that lines can be printed before the next is known.
     widths = [max(len(name), 13) for name in headings]

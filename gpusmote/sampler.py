@@ -23,6 +23,7 @@ from sklearn.utils._param_validation import (
 from gpusmote import draws
 from gpusmote.arrays import Table, Target, wrap_features, wrap_target
 from gpusmote.backends import Backend, select
+from gpusmote.backends.versions import FAISS, installed
 from gpusmote.config import get_config
 from gpusmote.errors import GpusmoteWarning, InputError, NoSeedsError, ParameterError
 from gpusmote.estimate import Need, check_memory
@@ -171,7 +172,9 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
             parts = self._parts(backend, table, target, wanted, report)
         report.notes += report.search.notes
         report.bytes["plan"] = sum(part.nbytes() for part in parts)
-        report.add_versions("gpusmote", "numpy", "scipy", "scikit-learn", *backend.packages)
+        faiss = installed(FAISS) if report.search.approximate else None  # on the host as well
+        packages = *backend.packages, *(faiss[:1] if faiss else ())
+        report.add_versions("gpusmote", "numpy", "scipy", "scikit-learn", *packages)
         self.report_ = report
         return Plan(backend, table, target, parts, report)
 

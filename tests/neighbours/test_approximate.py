@@ -278,6 +278,7 @@ def test_samplers_say_what_they_did_and_do_it_again(eager, sampler, tmp_path):
     assert report.search.approximate > 0
     assert report.search.recall >= sampler.recall_target
     assert report.notes == report.search.notes
+    assert any("faiss" in package for package in report.versions)
     assert "are approximate: " in report.notes[0]
     assert "lists probed, measured on 1,000 rows). The same call gives the same rows on this machine" in report.notes[0]
     assert np.array_equal(sampler.fit_resample(X, y)[0][len(X) :], rows)
@@ -416,6 +417,15 @@ def test_a_failure_of_faiss_on_a_device_is_told_of(device, eager, monkeypatch):
         DeviceError, match=r"FAISS failed on cuda:0 .*1,500 rows x 3 columns.*device function not found"
     ):
         search(gaussian(1_500, 3), backend=backend)
+
+
+@needs_gpu_build
+def test_of_several_devices_the_first_keeps_the_lists(cuda, eager):
+    machine = cuda(devices=2)
+    X, y = problem(2_000)
+    rows = [SMOTE(random_state=0, search="approximate", device=d).fit_resample(X, y)[0] for d in ("cuda:0", "cuda:all")]
+    assert np.array_equal(*rows)
+    assert {asked["device"] for asked in machine.searches if "nprobe" in asked} == {0}
 
 
 @needs_gpu_build
