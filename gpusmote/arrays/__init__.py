@@ -64,6 +64,8 @@ def wrap_features(X: Any) -> Table:
     """
     if isinstance(X, np.ndarray):
         return from_ndarray(X)
+    if isinstance(X, Table):  # of a caller within gpusmote who reads rows in a way of its own
+        return X
     if scipy.sparse.issparse(X):
         from gpusmote.arrays.sparse_table import SparseTable
 

@@ -79,6 +79,8 @@ def wrap_target(y: Any, n_rows: int) -> Target:
     NonFiniteError
         If labels are missing.
     """
+    if isinstance(y, Target):  # as a Table is its own table
+        return y
     labels = read_labels(y)
     if labels.values.ndim == 0:
         raise InputError(

@@ -1,18 +1,29 @@
-"""The work of :func:`gpusmote.resample_file`."""
+"""The work of :func:`gpusmote.resample_file`: what is asked for is checked, the passes are made, the report written."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.feather
-import pyarrow.parquet
 
+from gpusmote.errors import FileError, ParameterError
+from gpusmote.files.amount import checked_sampler, decided
+from gpusmote.files.budget import Budget, budget_of
+from gpusmote.files.csv_source import CsvSource
+from gpusmote.files.forms import form_of
+from gpusmote.files.passes import Passes
+from gpusmote.files.problems import naming, writing
 from gpusmote.files.report import FileReport
-from gpusmote.samplers import SMOTE
+from gpusmote.files.sinks import Sink, open_sink
+from gpusmote.files.sources import ArrowSource, ParquetSource, Source
+from gpusmote.files.whole import whole_files
+from gpusmote.plan import Plan
+from gpusmote.report import Report
+from gpusmote.sampler import BaseSampler
 
 __all__ = ["Request", "run"]
 
@@ -35,32 +46,135 @@ class Request:
 
 
 def run(request: Request) -> FileReport:
-    """All in memory; to be replaced by the stream."""
-    table = _read(Path(request.source))
-    sampler = SMOTE() if request.sampler is None else request.sampler
-    X, y = table.drop_columns([request.target]), table[request.target]
-    plan = sampler.plan(X, y)
-    X_more, y_more = plan.resample()
-    out = X_more.add_column(table.column_names.index(request.target), table.schema.field(request.target), y_more)
-    path = Path(request.destination)
-    if path.suffix == ".csv":
-        pyarrow.csv.write_csv(out, path)
-    elif path.suffix == ".parquet":
-        pyarrow.parquet.write_table(out, path)
-    else:
-        pyarrow.feather.write_feather(out, path)
-    before = dict(zip(*(a.tolist() for a in (plan._target.classes, plan._target.counts)), strict=True))
-    after = {label: count + plan.counts[label] for label, count in before.items()}
-    report = dataclasses.asdict(plan.report)
+    """Read, plan, write; see :func:`gpusmote.resample_file`."""
+    sampler = checked_sampler(request.sampler, request.percentage, request.dup_size)
+    budget = budget_of(request.memory_limit, sampler)
+    named = {"source": request.source, "origins": request.origins, "destination": request.destination}
+    path = {name: _path(name, value) for name, value in named.items() if name != "origins" or value is not None}
+    outputs = [path[name] for name in ("origins", "destination") if name in path]  # the destination appears last
+    for output in outputs:
+        form_of(output)
+    _refuse_same(list(path.values()))
+    source = _open_source(path["source"], budget)
+    clock = Report()
+    try:
+        # Publishing is what the end of the block does; the stack tells its time apart.
+        with contextlib.ExitStack() as stack:
+            files = stack.enter_context(whole_files(outputs, force=request.force))
+            passes = Passes(source, request.target, budget, clock, request.progress)
+            plan, sampler = _resample(request, sampler, passes, source, budget, outputs, files)
+            source.refuse_change()
+            written = sum(file.tell() for file in files)
+            with clock.stage("publish"):
+                stack.close()
+    finally:
+        source.close()
+        pa.default_memory_pool().release_unused()
+    return _report(request, sampler, passes, plan, source, budget, clock, written)
+
+
+def _path(name: str, value: Any) -> Path:
+    try:
+        return Path(value)
+    except TypeError:
+        raise ParameterError(f"{name} is {value!r}.", "It must be the path of a file.") from None
+
+
+def _open_source(path: Path, budget: Budget) -> Source:
+    form = form_of(path)
+    if form.kind == "csv":
+        return CsvSource(path, form, budget.text_bytes)
+    return (ParquetSource if form.kind == "parquet" else ArrowSource)(path, form)
+
+
+def _refuse_same(paths: list[Path]) -> None:
+    for i, path in enumerate(paths):
+        for other in paths[:i]:
+            if os.path.realpath(path) == os.path.realpath(other) or _same_file(path, other):
+                raise FileError(
+                    f"{other} and {path} are the same file.", "Give each a name of its own.", filename=str(path)
+                )
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError):  # one does not exist
+        return os.path.samefile(one, other)
+    return False
+
+
+def _resample(
+    request: Request,
+    sampler: BaseSampler,
+    passes: Passes,
+    source: Source,
+    budget: Budget,
+    outputs: list[Path],
+    files: list[BinaryIO],
+) -> tuple[Plan, BaseSampler]:
+    target = passes.scan()
+    with naming(source.path):
+        make = decided(sampler, target, request.target, request.percentage, request.dup_size)
+    passes.hold(sampler, make)
+    plan = passes.plan(sampler)
+    texts = [str(label) for label in target.labels.to_pylist()]
+    with contextlib.ExitStack() as abandoned:
+        sinks: list[Sink] = []
+        for output, file in zip(outputs, files, strict=True):
+            schema = source.schema if output is outputs[-1] else passes.origins_schema()
+            with writing(output):
+                sink = open_sink(file, form_of(output), schema, budget.group_rows(schema), texts, source)
+            abandoned.callback(sink.abandon)
+            sinks.append(sink)
+        with writing(outputs[-1]):
+            if not request.only_synthetic:
+                passes.copy(sinks[-1])
+            passes.make(plan, sinks[-1], sinks[0] if len(sinks) > 1 else None)
+        for output, sink in zip(outputs, sinks, strict=True):
+            with writing(output):
+                sink.finish()
+        abandoned.pop_all()
+    return plan, sampler
+
+
+def _report(
+    request: Request,
+    sampler: BaseSampler,
+    passes: Passes,
+    plan: Plan,
+    source: Source,
+    budget: Budget,
+    clock: Report,
+    written: int,
+) -> FileReport:
+    labels = [label.as_py() for label in passes.labels.labels]
+    before = dict(zip(labels, passes.labels.counts.tolist(), strict=True))
+    made = dict(zip(labels, plan.counts.values(), strict=True))
+    kept = dict.fromkeys(labels, 0) if request.only_synthetic else before
+    plan.report.add_versions("pyarrow")
+    streaming = budget.streaming(len(source.schema))
+    held = passes.rows.nbytes + passes.labels.codes.nbytes
     return FileReport(
-        str(request.source), str(path), None, request.target, X.num_columns, len(table), len(out), len(plan),
-        before, after, plan.report.device, plan.report.reason, plan.report.seconds, Path(request.source).stat().st_size,
-        path.stat().st_size, 0, None, plan.report.versions,
-        {"name": type(sampler).__name__, "parameters": sampler.get_params(deep=False), "report": report},
-    )  # fmt: skip
-
-
-def _read(path: Path) -> Any:
-    if path.suffix == ".csv":
-        return pa.csv.read_csv(path)
-    return pa.parquet.read_table(path) if path.suffix == ".parquet" else pa.feather.read_table(path)
+        source=str(request.source),
+        destination=str(request.destination),
+        origins=None if request.origins is None else str(request.origins),
+        target=request.target,
+        n_features=passes.rows.n_features,
+        rows_before=sum(before.values()),
+        rows_after=sum(kept.values()) + len(plan),
+        n_synthetic=len(plan),
+        classes_before=before,
+        classes_after={label: kept[label] + made[label] for label in labels},
+        device=plan.report.device,
+        reason=plan.report.reason,
+        seconds=dict(clock.seconds),
+        bytes_read=source.size,
+        bytes_written=written,
+        peak_estimate=held + max(streaming, plan.report.bytes.get("search", 0)),
+        memory_limit=budget.limit,
+        versions=dict(plan.report.versions),
+        sampler={
+            "name": type(sampler).__name__,
+            "parameters": sampler.get_params(deep=False),
+            "report": dataclasses.asdict(plan.report),
+        },
+    )

@@ -1,0 +1,101 @@
+"""How many rows each class gets."""
+
+from __future__ import annotations
+
+import copy
+import math
+import numbers
+from fractions import Fraction
+from typing import Any
+
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
+
+from gpusmote.arrays import Target
+from gpusmote.errors import InputError, ParameterError
+from gpusmote.sampler import BaseSampler
+from gpusmote.samplers import SMOTE
+from gpusmote.strategy import rows_to_make
+
+__all__ = ["checked_sampler", "decided", "wanted_rows"]
+
+
+def checked_sampler(sampler: Any, percentage: Any, dup_size: Any) -> BaseSampler:
+    """A copy of the sampler, whose parameters are found to be allowed.
+
+    Raises
+    ------
+    ParameterError
+        If they are not, or percentage and dup_size are not, or more than one of them says how many rows to make.
+    """
+    sampler = SMOTE() if sampler is None else sampler
+    if not isinstance(sampler, BaseSampler):
+        raise ParameterError(
+            f"sampler is {sampler!r}.", "It must be an instance of a sampler, such as gpusmote.SMOTE()."
+        )
+    try:
+        validate_parameter_constraints(
+            sampler._parameter_constraints, sampler.get_params(deep=False), caller_name=type(sampler).__name__
+        )
+    except InvalidParameterError as error:
+        raise ParameterError(str(error)) from None
+    amounts = {"percentage": percentage, "dup_size": dup_size}
+    given = [name for name, amount in amounts.items() if amount is not None]
+    if given and sampler.sampling_strategy != "auto":
+        given.append("sampling_strategy")
+    if len(given) > 1:
+        raise ParameterError(f"{' and '.join(given)} are both given.", "One of them says how many rows to make.")
+    _check_amounts(percentage, dup_size)
+    return copy.copy(sampler)  # not cloned: a generator as random_state goes on where it is
+
+
+def _check_amounts(percentage: Any, dup_size: Any) -> None:
+    if percentage is not None:
+        real = isinstance(percentage, numbers.Real) and not isinstance(percentage, bool)
+        if not real or not math.isfinite(percentage) or percentage < 0:
+            raise ParameterError(f"percentage is {percentage!r}.", "It must be a number of at least 0.")
+    whole = isinstance(dup_size, numbers.Integral) and not isinstance(dup_size, bool)
+    if dup_size is not None and (not whole or dup_size < 1):
+        raise ParameterError(
+            f"dup_size is {dup_size!r}.",
+            "It must be a whole number of at least 1; leave it out to balance the classes.",
+        )
+
+
+def decided(sampler: BaseSampler, target: Target, name: str, percentage: Any, dup_size: Any) -> dict[int, int]:
+    """Position of each class to rows to make; percentage and dup_size become the sampler's ``sampling_strategy``.
+
+    Raises
+    ------
+    InputError
+        If there is one class only, or with percentage and dup_size more than two.
+    StrategyError
+        If ``sampling_strategy`` does not fit the classes.
+    """
+    labels = target.classes.tolist()
+    if len(labels) < 2:
+        raise InputError(
+            f"Column {name!r} has one class only, {labels[0]!r}.", "There must be another class to balance it against."
+        )
+    if percentage is not None or dup_size is not None:
+        if len(labels) > 2:
+            raise InputError(
+                f"Column {name!r} has {len(labels):,} classes; percentage and dup_size are about the smaller of two.",
+                "Give the sampler a sampling_strategy, such as a dict of the rows that each class should end with.",
+            )
+        smaller = int(target.counts.argmin())
+        have = int(target.counts[smaller])
+        sampler.sampling_strategy = {labels[smaller]: have + wanted_rows(have, percentage, dup_size)}
+    return rows_to_make(sampler.sampling_strategy, target.classes, target.counts, lambda: target.classes[target.codes])
+
+
+def wanted_rows(have: int, percentage: Any, dup_size: Any) -> int:
+    """Synthetic rows for ``have`` rows of the minority; of percentage, the number as it is written in decimals.
+
+    Examples
+    --------
+    >>> wanted_rows(1000, 33.3, None), wanted_rows(1000, None, 3)
+    (333, 3000)
+    """
+    if dup_size is not None:
+        return have * int(dup_size)
+    return math.floor(Fraction(str(percentage)) * have / 100)

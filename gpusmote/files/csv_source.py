@@ -1,0 +1,161 @@
+"""CSV files, read batch by batch with the types that reading them whole would give."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+
+from gpusmote.errors import FileError
+from gpusmote.files.forms import Form
+from gpusmote.files.problems import file_error, reading
+from gpusmote.files.sources import Source
+
+__all__ = ["CsvSource", "WiderTypeError"]
+
+# The order in which pyarrow tries types when it has the whole file: a column gets the first that all its values fit.
+_TYPES = [
+    pa.null(), pa.int64(), pa.bool_(), pa.date32(), pa.time32("s"), pa.timestamp("s"), pa.timestamp("ns"),
+    pa.float64(), pa.string(), pa.binary(),
+]  # fmt: skip
+_MISFIT = re.compile(r"In CSV column #(\d+): .*?CSV conversion error to (.+?): (?:invalid value '(.*)'|.*)", re.DOTALL)
+_ROW = re.compile(r"Row #(\d+)")
+_LOOK_BYTES = 64 << 10
+
+
+class WiderTypeError(Exception):
+    """A value does not fit the type that its column had so far; the source has taken a wider one, start again."""
+
+
+class CsvSource(Source):
+    """A CSV file with a header, comma-separated, UTF-8; the types are settled by a scan of all columns.
+
+    pyarrow's streaming reader tells types from the first block alone. When a later value does not fit, the next type
+    in pyarrow's order is taken and the scan starts again, so that the types are those of ``pyarrow.csv.read_csv``.
+    """
+
+    whole_scan = True
+
+    def __init__(self, path: Path, form: Form, block_bytes: int) -> None:
+        super().__init__(path, form)
+        self._block_bytes = block_bytes
+        self._types: dict[str, Any] = {}
+        self._running: Any = None
+        self._refuse_binary()
+        with contextlib.closing(self._open(None)) as reader:
+            self.schema = reader.schema
+
+    def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
+        self._types = self._types or dict(zip(self.schema.names, self.schema.types, strict=True))
+        with contextlib.closing(self._open(columns)) as reader:
+            while True:
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    return
+                except pa.ArrowInvalid as error:
+                    self._widen(error)
+                    raise self._described(error) from error
+                except OSError as error:
+                    raise file_error(self.path, "read", error) from error
+                for start in range(0, batch.num_rows, rows):
+                    yield batch.slice(start, rows)
+
+    def position(self) -> int | None:
+        return None if self._running is None or self._running.closed else int(self._running.tell())
+
+    def close(self) -> None:
+        if self._running is not None:
+            self._running.close()
+
+    def raw(self) -> Any:
+        """The text of the file, decompressed, as a stream."""
+        self._running = pa.OSFile(str(self.path))
+        compression = self.form.compression
+        return pa.CompressedInputStream(self._running, compression) if compression else self._running
+
+    def _open(self, columns: list[str] | None, threads: bool = True) -> Any:
+        with reading(self.path):
+            stream = self.raw()
+        try:
+            return pa.csv.open_csv(
+                stream,
+                pa.csv.ReadOptions(use_threads=threads, block_size=self._block_bytes),
+                pa.csv.ParseOptions(newlines_in_values=True),
+                pa.csv.ConvertOptions(column_types=self._types, include_columns=columns or []),
+            )
+        except pa.ArrowInvalid as error:
+            raise self._described(error) from error
+        except OSError as error:
+            raise file_error(self.path, "read", error) from error
+
+    def _widen(self, error: Exception) -> None:
+        """Raise WiderTypeError if the error is about a value that a wider type could hold."""
+        found = _MISFIT.match(str(error))
+        if found is None:
+            return
+        name, value = self.schema.names[int(found[1])], found[3]
+        kind = self._types[name]
+        later = _TYPES[_TYPES.index(kind) + 1 :] if kind in _TYPES else []
+        if value is not None and pa.float64() in later and _is_number(value) and pa.int64() not in later:
+            later = later[later.index(pa.float64()) :]  # a number is no bool, date or time: no need to try them
+        if later:
+            self._types[name] = later[0]
+            self.schema = pa.schema(list(self._types.items()))
+            raise WiderTypeError(name)
+
+    def _described(self, error: Exception) -> FileError:
+        """With the row's number, which pyarrow tells only where it reads with one thread."""
+        text = str(error).splitlines()[0]
+        name = str(self.path)
+        if "Empty CSV" in text:
+            return FileError(f"{name} is empty.", "Look at what should have written it.", name)
+        if "straddles two block boundaries" in text or "straddling object" in text:
+            return FileError(
+                f"{name} has a row of more than {self._block_bytes:,} bytes, or a quote that is never closed.",
+                "Look at its quotes, and whether it is text at all; a larger memory_limit allows longer rows.",
+                name,
+            )
+        row = _ROW.search(text) or _ROW.search(self._serially())
+        where = f", line {row[1]}" if row else ""
+        what = _ROW.sub("", text.replace("CSV parse error: ", "")).lstrip(": ")
+        return FileError(f"{name}{where}: {what}.", "Each row must have as many values as the header has names.", name)
+
+    def _serially(self) -> str:
+        """What pyarrow says with one thread; quoted rows that span lines count as one."""
+        try:
+            with contextlib.closing(
+                pa.csv.open_csv(
+                    self.raw(),
+                    pa.csv.ReadOptions(use_threads=False, block_size=self._block_bytes),
+                    pa.csv.ParseOptions(newlines_in_values=True),
+                    pa.csv.ConvertOptions(column_types=self._types),
+                )
+            ) as reader:
+                for _ in reader:
+                    pass
+        except (pa.ArrowInvalid, OSError) as error:
+            return str(error)
+        return ""
+
+    def _refuse_binary(self) -> None:
+        with reading(self.path), contextlib.closing(self.raw()) as stream:
+            if b"\0" in stream.read(_LOOK_BYTES):
+                raise FileError(
+                    f"{self.path} is no CSV file: it holds bytes that text does not.",
+                    "Look at its ending; text must be UTF-8.",
+                    str(self.path),
+                )
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return "_" not in value  # Python's own

@@ -1,0 +1,129 @@
+"""The target column, read once: one small number a row, and the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gpusmote.arrays import Target, wrap_target
+from gpusmote.errors import InputError, InputTypeError, NonFiniteError
+
+__all__ = ["FileTarget", "LabelScan"]
+
+
+class FileTarget(Target):
+    """y of a file: codes in as few bytes as they need, and new labels in the column's own type.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), of an unsigned type
+    classes : ndarray of shape (c,)
+    labels : pyarrow.Array of length c
+        The classes in the column's type.
+    """
+
+    def __init__(self, codes: np.ndarray, classes: np.ndarray, labels: Any) -> None:
+        self.codes, self.classes, self.labels = codes, classes, labels
+        self.counts = np.bincount(codes, minlength=len(classes))
+
+    def only(self, codes: np.ndarray) -> Any:
+        """pyarrow.Array with the labels of these codes."""
+        return self.labels.take(pa.array(codes))
+
+    def column(self, start: int, stop: int) -> Any:
+        """The labels of the rows ``start`` to ``stop``."""
+        return self.only(self.codes[start:stop])
+
+
+class LabelScan:
+    """Takes in the target's batches, one after the other.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    kind : pyarrow.DataType
+    """
+
+    def __init__(self, name: str, kind: Any) -> None:
+        self._name, self._kind = name, kind
+        self._numbers: dict[Any, int] = {}
+        self._codes: list[np.ndarray] = []
+        self._rows = 0
+
+    @property
+    def n_rows(self) -> int:
+        return self._rows
+
+    def add(self, column: Any) -> None:
+        """The next rows.
+
+        Raises
+        ------
+        NonFiniteError
+            If a label is missing.
+        InputError
+            If a label is no class.
+        """
+        if column.null_count:
+            self._refuse(column.is_null(), "a missing label", NonFiniteError)
+        try:
+            encoded = column if pa.types.is_dictionary(self._kind) else column.dictionary_encode()
+        except pa.ArrowNotImplementedError as error:
+            raise InputTypeError(
+                f"Column {self._name!r} is of type {self._kind}, of which no classes can be made.",
+                "Make the target a column of whole numbers or text.",
+            ) from error
+        self._check_whole(column)
+        # In order of appearance, or in that of the categories: of all of them, as they are the column's type.
+        known = self._numbers
+        numbers = np.array([known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()], np.int64)
+        codes = numbers[encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)]
+        self._codes.append(codes.astype(np.min_scalar_type(len(known)), copy=False))
+        self._rows += len(column)
+
+    def finish(self) -> FileTarget:
+        """The target of all rows.
+
+        Raises
+        ------
+        InputError
+            If there are no rows, or no classes.
+        """
+        if not self._rows:
+            raise InputError("The table has no rows.", "Look at what should have written them.")
+        codes = np.concatenate(self._codes)
+        self._codes.clear()
+        dictionary = pa.types.is_dictionary(self._kind)
+        values = pa.array(list(self._numbers), self._kind.value_type if dictionary else self._kind)
+        present = np.flatnonzero(np.bincount(codes, minlength=len(values)))
+        known = wrap_target(pa.chunked_array([values.take(pa.array(present))]), len(present))
+        position = np.zeros(len(values), np.min_scalar_type(len(known.classes)))
+        position[present] = known.codes
+        some = np.empty(len(known.classes), np.int64)  # a value of each class
+        some[known.codes] = present
+        if dictionary:
+            indices = pa.array(some, self._kind.index_type)
+            labels = pa.DictionaryArray.from_arrays(indices, values, ordered=self._kind.ordered)
+        else:
+            labels = values.take(pa.array(some))
+        return FileTarget(position[codes], known.classes, labels)
+
+    def _check_whole(self, column: Any) -> None:
+        if not pa.types.is_floating(self._kind):
+            return
+        values = column.to_numpy(zero_copy_only=False)
+        with np.errstate(invalid="ignore"):
+            if np.isnan(values).any():
+                self._refuse(np.isnan(values), "NaN", NonFiniteError)
+            broken = (values != np.rint(values)) | np.isinf(values)
+        if broken.any():
+            value = values[broken.argmax()]
+            self._refuse(broken, f"{float(value)!r}, which is a measurement rather than a class,", InputError)
+
+    def _refuse(self, where: Any, what: str, kind: type[InputError]) -> None:
+        row = self._rows + int(np.asarray(where).argmax())
+        hint = "Leave these rows out, or label them." if kind is NonFiniteError else "Make classes of it first."
+        raise kind(f"Column {self._name!r} holds {what} in row {row:,} (the first row is 0).", hint)

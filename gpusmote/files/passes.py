@@ -1,0 +1,215 @@
+"""Three passes over a source: its labels, the rows that must be held, the copy; then the synthetic rows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gpusmote.config import config_context
+from gpusmote.errors import InputError
+from gpusmote.files.budget import Budget
+from gpusmote.files.csv_source import CsvSource, WiderTypeError
+from gpusmote.files.held import HeldRows
+from gpusmote.files.labels import FileTarget, LabelScan
+from gpusmote.files.problems import naming
+from gpusmote.files.sinks import CsvSink, Sink
+from gpusmote.files.sources import Source
+from gpusmote.plan import Plan
+from gpusmote.report import Report
+from gpusmote.sampler import BaseSampler
+
+__all__ = ["Passes"]
+
+
+def _say_nothing(stage: str, done: int, total: int) -> None:
+    pass
+
+
+class Passes:
+    """The passes over one source.
+
+    Parameters
+    ----------
+    source : Source
+    target : str
+        The column of labels.
+    budget : Budget
+    clock : Report
+        Takes the seconds of each pass.
+    progress : callable or None
+    """
+
+    def __init__(self, source: Source, target: str, budget: Budget, clock: Report, progress: Any) -> None:
+        self._source, self._target, self._budget, self._clock = source, target, budget, clock
+        self._tell = progress or _say_nothing
+        self.labels: FileTarget
+        self.rows: HeldRows
+
+    @property
+    def features(self) -> Any:
+        """pyarrow.Schema without the target."""
+        schema = self._source.schema
+        return schema.remove(schema.get_field_index(self._target))
+
+    def scan(self) -> FileTarget:
+        """First pass: the labels, and for CSV the types of all columns."""
+        source = self._source
+        with self._clock.stage("scan"), naming(source.path):
+            check_names(source.schema, self._target)
+            if not source.whole_scan:
+                HeldRows(self.features, 0, [])  # are all numeric?
+            self.labels = self._scan_to_the_end()
+            HeldRows(self.features, 0, [])
+        self._tell("scan", source.size, source.size)
+        return self.labels
+
+    def _scan_to_the_end(self) -> FileTarget:
+        while True:
+            try:
+                return self._scan_once().finish()
+            except WiderTypeError:
+                continue
+
+    def _scan_once(self) -> LabelScan:
+        source = self._source
+        columns = None if source.whole_scan else [self._target]
+        labels = LabelScan(self._target, source.schema.field(self._target).type)
+        for batch in source.batches(columns, self._budget.batch_rows(source.schema)):
+            labels.add(batch.column(batch.schema.get_field_index(self._target)))
+            at = source.position()
+            if at is not None:
+                self._tell("scan", min(at, source.size), source.size)
+        return labels
+
+    def hold(self, sampler: BaseSampler, make: dict[int, int]) -> HeldRows:
+        """Second pass: check all features, and hold the rows of the classes that get rows, or all.
+
+        Raises
+        ------
+        MemoryLimitError
+            Before the pass, if they do not fit.
+        """
+        source, labels, n = self._source, self.labels, len(self.labels.codes)
+        wanted = [c for c, n_new in make.items() if n_new]
+        everything = bool(wanted) and sampler._looks_at_all_rows
+        groups = None if everything else [np.flatnonzero(labels.codes == c) for c in wanted]
+        with self._clock.stage("read"), naming(source.path):
+            rows = HeldRows(self.features, n, groups)
+            size = n if groups is None else sum(map(len, groups))
+            whose = f"of which {type(sampler).__name__} sees all" if everything else "of the classes that get rows"
+            held = rows.nbytes + labels.codes.nbytes
+            self._budget.check(held, size, rows.n_features, len(source.schema), whose)
+            names = self.features.names
+            batches = source.batches(names, self._budget.batch_rows(source.schema))
+            done = 0
+            for done in rows.fill(batch.select(names) for batch in batches if batch.num_rows):
+                self._tell("read", done, n)
+            if done != n:
+                source.refuse_change()
+        self.rows = rows
+        return rows
+
+    def plan(self, sampler: BaseSampler) -> Plan:
+        """The search, within what the held rows and the blocks leave of the limit."""
+        self._tell("search", 0, 1)
+        with self._clock.stage("search"), naming(self._source.path), self._limited(sampler):
+            plan = sampler.plan(self.rows, self.labels)
+        self._tell("search", 1, 1)
+        return plan
+
+    def _limited(self, sampler: BaseSampler) -> contextlib.AbstractContextManager[None]:
+        budget = self._budget
+        if budget.asked is None or budget.limit is None:
+            return contextlib.nullcontext()
+        left: dict[str, Any] = dict(budget.asked) if isinstance(budget.asked, dict) else {}
+        left["cpu"] = max(1, budget.limit - budget.streaming(len(self._source.schema)))
+        if hasattr(sampler, "memory_limit"):
+            sampler.memory_limit = left
+        return config_context(memory_limit=left)
+
+    def copy(self, sink: Sink) -> None:
+        """Third pass: the originals, as they are."""
+        source, n = self._source, len(self.labels.codes)
+        with self._clock.stage("copy"):
+            if isinstance(sink, CsvSink) and isinstance(source, CsvSource):
+                sink.copy(source, lambda done: self._tell("copy", min(done, source.size), source.size))
+                return
+            done = 0
+            for batch in source.batches(None, self._budget.batch_rows(source.schema)):
+                sink.write(self._as_written(batch, done))
+                done += batch.num_rows
+                self._tell("copy", done, n)
+            if done != n:
+                source.refuse_change()
+
+    def _as_written(self, batch: Any, start: int) -> Any:
+        """The batch with the file's schema; every batch has the same categories then."""
+        columns = list(batch.columns)
+        schema = self._source.schema
+        at = schema.get_field_index(self._target)
+        if pa.types.is_dictionary(schema.field(at).type):
+            columns[at] = self.labels.column(start, start + batch.num_rows)
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    def make(self, plan: Plan, sink: Sink, origins: Sink | None) -> None:
+        """The synthetic rows, block by block, and where they come from."""
+        schema = self._source.schema
+        step = self._budget.batch_rows(schema)
+        with self._clock.stage("make"):
+            for start in range(0, len(plan), step):
+                stop = min(start + step, len(plan))
+                labels = plan.labels(start, stop)
+                columns = plan.rows(start, stop).columns
+                columns.insert(schema.get_field_index(self._target), labels)
+                sink.write(pa.Table.from_arrays(columns, schema=schema))
+                if origins is not None:
+                    origins.write(self._origins(plan, start, stop, labels))
+                self._tell("make", stop, len(plan))
+
+    def origins_schema(self) -> Any:
+        """class, base, neighbour, gap."""
+        kind = self._source.schema.field(self._target).type
+        return pa.schema(
+            [("class", kind), ("base", pa.int64()), ("neighbour", pa.int64()), ("gap", pa.float64())]
+        )  # fmt: skip
+
+    def _origins(self, plan: Plan, start: int, stop: int, labels: Any) -> Any:
+        origin = plan.origin(start, stop)
+        found = [np.ascontiguousarray(origin[field]) for field in ("base", "neighbour", "gap")]
+        return pa.Table.from_arrays([labels, *map(pa.array, found)], schema=self.origins_schema())
+
+
+def check_names(schema: Any, target: str) -> None:
+    """InputError unless the columns have names of their own, the target is among them, and there are others."""
+    names = schema.names
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise InputError(
+            f"{', '.join(map(repr, repeated[:5]))} {'name' if len(repeated) > 1 else 'names'} more than one column.",
+            "Give each column a name of its own.",
+        )
+    if target not in names:
+        more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
+        raise InputError(
+            f"There is no column {target!r}.", f"The columns are {', '.join(map(repr, names[:20]))}{more}."
+        )
+    if len(names) < 2:
+        raise InputError(f"{target!r} is the only column.", "There must be features beside the target.")
+    stored = [name for name in _index_columns(schema) if name in names]
+    if stored:
+        raise InputError(
+            f"{', '.join(map(repr, stored))} {'are' if len(stored) > 1 else 'is'} the index of a pandas DataFrame, "
+            "which no synthetic row has.",
+            "Write the DataFrame with index=False, or make the index a column by reset_index().",
+        )
+
+
+def _index_columns(schema: Any) -> Iterator[str]:
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        stored = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        yield from (name for name in stored.get("index_columns", []) if isinstance(name, str))

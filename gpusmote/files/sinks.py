@@ -1,0 +1,171 @@
+"""Tables in files, written batch by batch."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import csv
+import io
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from gpusmote.files.csv_source import CsvSource
+from gpusmote.files.forms import Form
+from gpusmote.files.sources import ParquetSource, Source
+
+__all__ = ["ArrowSink", "CsvSink", "ParquetSink", "Sink", "open_sink"]
+
+_COPY_BYTES = 1 << 20
+
+
+class Sink(abc.ABC):
+    """A table on its way into a file that the caller opened and closes."""
+
+    @abc.abstractmethod
+    def write(self, table: Any) -> None:
+        """Append a pyarrow Table of the sink's schema."""
+
+    @abc.abstractmethod
+    def finish(self) -> None:
+        """Write what is still held, and what ends the file."""
+
+    def abandon(self) -> None:
+        """Let go of the file that will not be finished."""
+        with contextlib.suppress(Exception):  # the disk may be full still, and nobody will read it
+            self.finish()
+
+
+class ParquetSink(Sink):
+    """A Parquet file with row groups of ``group_rows`` rows, which is what is held.
+
+    Parameters
+    ----------
+    file : binary file
+    schema : pyarrow.Schema
+    group_rows : int
+    compression : str
+    """
+
+    def __init__(self, file: BinaryIO, schema: Any, group_rows: int, compression: str) -> None:
+        self._writer = pq.ParquetWriter(file, schema, compression=compression)
+        self._schema, self._group_rows = schema, group_rows
+        self._held: list[Any] = []
+        self._rows = 0
+
+    def write(self, table: Any) -> None:
+        start = 0
+        while start < len(table):
+            part = table.slice(start, self._group_rows - self._rows)
+            self._held.append(part)
+            self._rows += len(part)
+            start += len(part)
+            if self._rows == self._group_rows:
+                self._flush()
+
+    def finish(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            held, self._held, self._rows = pa.concat_tables(self._held), [], 0
+            self._writer.write_table(held, row_group_size=self._group_rows)
+
+
+class ArrowSink(Sink):
+    """An Arrow IPC file; every table that is written becomes a record batch."""
+
+    def __init__(self, file: BinaryIO, schema: Any, compression: str | None) -> None:
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        self._writer = pa.ipc.new_file(file, schema, options=options)
+
+    def write(self, table: Any) -> None:
+        self._writer.write_table(table.combine_chunks())
+
+    def finish(self) -> None:
+        self._writer.close()
+
+
+class CsvSink(Sink):
+    """A CSV file.
+
+    Parameters
+    ----------
+    file : binary file
+    schema : pyarrow.Schema
+    compression : str or None
+    labels : list of str
+        All texts that can occur; where none of them needs quotes, none gets them.
+    """
+
+    def __init__(self, file: BinaryIO, schema: Any, compression: str | None, labels: list[str]) -> None:
+        self._out: Any = pa.CompressedOutputStream(_KeptOpen(file), compression) if compression else file
+        self._options = pa.csv.WriteOptions(
+            include_header=False, quoting_style="needed" if any(map(_needs_quotes, labels)) else "none"
+        )
+        self._schema = schema
+        self._line_end = b"\n"
+        self._started = False
+
+    def copy(self, source: CsvSource, tell: Callable[[int], None]) -> None:
+        """The text of another CSV file, byte for byte; what is written afterwards ends its lines as it does."""
+        self._started = True
+        last = b""
+        with contextlib.closing(source.raw()) as stream:
+            while block := stream.read(_COPY_BYTES):
+                if not last and b"\r\n" in block:
+                    self._line_end = b"\r\n"
+                self._out.write(block)
+                last = block
+                tell(source.position() or 0)
+        if not last.endswith((b"\n", b"\r")):
+            self._out.write(self._line_end)
+
+    def write(self, table: Any) -> None:
+        self._start()
+        buffer = io.BytesIO()
+        pa.csv.write_csv(table, buffer, self._options)
+        text = buffer.getvalue()
+        self._out.write(text if self._line_end == b"\n" else text.replace(b"\n", self._line_end))
+
+    def finish(self) -> None:
+        self._start()
+        if isinstance(self._out, pa.NativeFile):  # a compressor, with a rest to write
+            self._out.close()
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            header = io.StringIO()
+            csv.writer(header, lineterminator="\n").writerow(self._schema.names)
+            self._out.write(header.getvalue().encode())
+
+
+class _KeptOpen(io.BufferedIOBase):
+    """The caller's file, which the end of a compressed stream does not close."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data)
+
+
+def _needs_quotes(text: str) -> bool:
+    return any(mark in text for mark in ',"\r\n')
+
+
+def open_sink(file: BinaryIO, form: Form, schema: Any, group_rows: int, labels: list[str], like: Source) -> Sink:
+    """The sink of a form; Parquet keeps the compression of a Parquet source."""
+    if form.kind == "csv":
+        return CsvSink(file, schema, form.compression, labels)
+    if form.kind == "arrow":
+        return ArrowSink(file, schema, form.compression)
+    return ParquetSink(file, schema, group_rows, like.compression() if isinstance(like, ParquetSource) else "snappy")

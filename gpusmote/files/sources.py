@@ -1,0 +1,127 @@
+"""Tables in files, read batch by batch, as often as needed."""
+
+from __future__ import annotations
+
+import abc
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gpusmote.errors import FileError
+from gpusmote.files.forms import Form
+from gpusmote.files.problems import reading
+
+__all__ = ["ArrowSource", "ParquetSource", "Source"]
+
+_COLUMN_BUFFER = 256 << 10  # a column of a row group is read in pieces of this size, not as a whole
+
+
+class Source(abc.ABC):
+    """A table in a file.
+
+    Parameters
+    ----------
+    path : Path
+    form : Form
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        Of a CSV file only once it has been scanned.
+    size : int
+        Bytes of the file.
+    whole_scan : bool
+        Whether the types are known only when every column has been read to the end.
+    """
+
+    whole_scan = False
+    schema: Any
+
+    def __init__(self, path: Path, form: Form) -> None:
+        self.path, self.form = path, form
+        self._state = self._look()
+        self.size = self._state[0]
+
+    @abc.abstractmethod
+    def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
+        """Record batches of these columns (None: all) in order, of about ``rows`` rows at most."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def position(self) -> int | None:
+        """How many bytes of the file the running :meth:`batches` has read, where that is known."""
+        return None
+
+    def refuse_change(self) -> None:
+        """FileError if the file is no longer the one that was opened."""
+        if self._look() != self._state:
+            raise FileError(
+                f"{self.path} was changed while it was read.", "Run again once nobody writes to it.", str(self.path)
+            )
+
+    def _look(self) -> tuple[int, int, int]:
+        with reading(self.path):
+            found = os.stat(self.path)
+        name = str(self.path)
+        if stat.S_ISDIR(found.st_mode):
+            raise FileError(f"{name} is a folder.", "Name a file; of a folder of files, one after the other.", name)
+        if not stat.S_ISREG(found.st_mode):
+            raise FileError(f"{name} is no ordinary file, and it is read more than once.", "Write it to one.", name)
+        if not found.st_size:
+            raise FileError(f"{name} is empty.", "Look at what should have written it.", name)
+        return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+class ParquetSource(Source):
+    """A Parquet file."""
+
+    def __init__(self, path: Path, form: Form) -> None:
+        super().__init__(path, form)
+        with reading(path):
+            self.file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_COLUMN_BUFFER)
+            self.schema = self.file.schema_arrow
+
+    def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
+        with reading(self.path):
+            yield from self.file.iter_batches(batch_size=rows, columns=columns)
+
+    def close(self) -> None:
+        self.file.close(force=True)
+
+    def compression(self) -> str:
+        """The codec of the first column, as the writer names it."""
+        metadata = self.file.metadata
+        if not metadata.num_row_groups or not metadata.row_group(0).num_columns:
+            return "snappy"
+        codec = str(metadata.row_group(0).column(0).compression).lower()
+        return {"uncompressed": "none", "lz4_raw": "lz4"}.get(codec, codec)
+
+
+class ArrowSource(Source):
+    """An Arrow IPC file, which Feather is too; each of its record batches is held as a whole."""
+
+    def __init__(self, path: Path, form: Form) -> None:
+        super().__init__(path, form)
+        with reading(path):
+            self._file = pa.OSFile(str(path))  # not mapped: what is mapped counts as the process's memory
+            self.schema = pa.ipc.open_file(self._file).schema
+
+    def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
+        with reading(self.path):
+            chosen = None if columns is None else [self.schema.get_field_index(name) for name in columns]
+            options = pa.ipc.IpcReadOptions(included_fields=chosen)
+            file = pa.ipc.open_file(self._file, options=options)
+            for number in range(file.num_record_batches):
+                batch = file.get_batch(number)
+                for start in range(0, batch.num_rows, rows):
+                    yield batch.slice(start, rows)
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,203 @@
+"""Files that appear whole or not at all, whatever ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from gpusmote.errors import DestinationExistsError, FileError
+from gpusmote.files.problems import writing
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: leftovers then stay
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["remove_leftovers", "whole_files", "write_whole"]
+
+_LEFTOVER = re.compile(r"\..*\.gpusmote-[0-9a-f]{16}\.part", re.DOTALL)
+_NAME_CHARACTERS = 40  # of the destination's name in the temporary one, which may not grow beyond 255 bytes
+_BUFFER_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def whole_files(paths: Sequence[str | os.PathLike[str]], *, force: bool = False) -> Iterator[list[BinaryIO]]:
+    """Files to write to, which take their names when the block ends, all of them, and never exist if it raises.
+
+    Each is written under a temporary name beside its destination and held by a lock while its writer lives. When
+    the block ends, all are flushed to the disk, then renamed in the order of ``paths``, then their folders are
+    flushed. So the last path is there only if all are. A process that is killed leaves temporary files behind; the
+    next one that writes to the folder removes those that nobody holds any more.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+        Links are followed.
+    force : bool, default=False
+        Whether files that exist are replaced. Without it, one that appears in the meantime is not touched either.
+
+    Yields
+    ------
+    list of binary file
+        Buffered, in the order of ``paths``; closed by this function.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be made, written or renamed.
+    DestinationExistsError
+        If one exists and ``force`` is not set.
+    """
+    with contextlib.ExitStack() as stack:
+        made = [stack.enter_context(contextlib.closing(_Temporary(path, force))) for path in paths]
+        yield [temporary.file for temporary in made]
+        _publish(made)
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes, *, force: bool = False) -> None:
+    """Write one small file whole or not at all; see :func:`whole_files`.
+
+    Raises
+    ------
+    FileError, DestinationExistsError
+    """
+    with whole_files([path], force=force) as (file,), writing(path):
+        file.write(data)
+
+
+class _Temporary:
+    """A file under a temporary name beside its destination."""
+
+    def __init__(self, path: str | os.PathLike[str], force: bool) -> None:
+        self.asked, self.force = Path(path), force
+        self.destination = Path(os.path.realpath(path))
+        self.refuse_existing()
+        folder = self.destination.parent
+        if not folder.is_dir():
+            raise FileError(
+                f"The folder {folder} of {self.asked} does not exist.", "Make it first.", filename=str(path)
+            )
+        remove_leftovers(folder)
+        with writing(self.asked):
+            self.name, self.file = _create(folder, self.destination.name)
+            if self.destination.exists():  # what replaces a file may be read by the same people
+                os.fchmod(self.file.fileno(), stat.S_IMODE(self.destination.stat().st_mode))
+        self.published = False
+
+    def refuse_existing(self) -> None:
+        """FileError where something stands that is no file, DestinationExistsError for a file without ``force``."""
+        if not os.path.lexists(self.destination):
+            return
+        if not self.destination.is_file():
+            kind = "a folder" if self.destination.is_dir() else "not an ordinary file"
+            raise FileError(f"{self.asked} is {kind}.", "Name a file to write to.", filename=str(self.asked))
+        if not self.force:
+            raise DestinationExistsError(
+                f"{self.asked} exists already.", "Choose another name, or replace it with force.", str(self.asked)
+            )
+
+    def finish(self) -> None:
+        """All bytes on the disk."""
+        with writing(self.asked):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+
+    def publish(self) -> None:
+        """Take the destination's name."""
+        if self.force:
+            os.replace(self.name, self.destination)
+        else:
+            self._link()
+        self.published = True
+
+    def _link(self) -> None:
+        # A link fails where the name is taken, which a rename would not.
+        try:
+            os.link(self.name, self.destination, follow_symlinks=False)
+        except FileExistsError:
+            self.refuse_existing()
+            raise
+        except OSError:  # a file system without links
+            self.refuse_existing()
+            os.replace(self.name, self.destination)
+
+    def close(self) -> None:
+        """Close the file and remove its temporary name, if it still has one; before the lock goes."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.name)
+        with contextlib.suppress(OSError):  # a full disk once more
+            self.file.close()
+
+
+def _create(folder: Path, name: str) -> tuple[str, BinaryIO]:
+    while True:
+        temporary = str(folder / f".{name[:_NAME_CHARACTERS]}.gpusmote-{secrets.token_hex(8)}.part")
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        _lock(handle)
+        # Before it was locked, another process may have taken it for a leftover.
+        if os.path.exists(temporary):
+            return temporary, os.fdopen(handle, "wb", buffering=_BUFFER_BYTES)
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Whether the file is now held by this process; False too on file systems that know no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files in a folder whose writers are dead: the system has let go of their locks."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    _remove_if_free(entry.path)
+
+
+def _remove_if_free(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        if _lock(handle):
+            os.unlink(path)
+    finally:
+        os.close(handle)
+
+
+def _publish(made: list[_Temporary]) -> None:
+    for temporary in made:
+        temporary.finish()
+    for temporary in made:
+        temporary.refuse_existing()
+    try:
+        for temporary in made:
+            with writing(temporary.asked):
+                temporary.publish()
+    except BaseException:
+        for temporary in made:  # what has replaced a file stays; what stands where nothing stood does not
+            if temporary.published and not temporary.force:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary.destination)
+        raise
+    for folder in {temporary.destination.parent for temporary in made}:
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # a file system may not let folders be flushed; the files are
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
