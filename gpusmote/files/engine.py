@@ -25,7 +25,7 @@ from gpusmote.plan import Plan
 from gpusmote.report import Report
 from gpusmote.sampler import BaseSampler
 
-__all__ = ["Request", "run"]
+__all__ = ["Request", "open_source", "run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def run(request: Request) -> FileReport:
     for output in outputs:
         form_of(output)
     _refuse_same(list(path.values()))
-    source = _open_source(path["source"], budget)
+    source = open_source(path["source"], budget)
     clock = Report()
     try:
         # Publishing is what the end of the block does; the stack tells its time apart.
@@ -80,7 +80,14 @@ def _path(name: str, value: Any) -> Path:
         raise ParameterError(f"{name} is {value!r}.", "It must be the path of a file.") from None
 
 
-def _open_source(path: Path, budget: Budget) -> Source:
+def open_source(path: Path, budget: Budget) -> Source:
+    """The table in a file, by its ending.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read, or its ending is not known.
+    """
     form = form_of(path)
     if form.kind == "csv":
         return CsvSource(path, form, budget.text_bytes)
