@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["NUMERIC", "ONLY_HOST", "is_numeric"]
+__all__ = ["MADE_ONCE", "NUMERIC", "ONLY_HOST", "is_numeric"]
 
 NUMERIC = (
     "samplers/test_*.py",
@@ -25,6 +25,9 @@ ONLY_HOST: dict[str, str] = {
     "test_a_search_beyond_memory_is_refused": "it takes away the host's memory",
 }
 """Tests of these files that cannot run on a device, and why."""
+
+MADE_ONCE = {"made"}
+"""Fixtures that hold what a sampler has made for a whole file: a second run of their tests would see it again."""
 
 
 def is_numeric(path: Path) -> bool:

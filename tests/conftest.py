@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 import gpusmote
-from tests.both_devices import ONLY_HOST, is_numeric
+from tests.both_devices import MADE_ONCE, ONLY_HOST, is_numeric
 
 
 def pytest_addoption(parser):
@@ -22,7 +22,7 @@ def pytest_addoption(parser):
 
 def pytest_generate_tests(metafunc):
     device = metafunc.config.getoption("--device")
-    if device is not None and is_numeric(Path(metafunc.module.__file__)):
+    if device is not None and is_numeric(Path(metafunc.module.__file__)) and not MADE_ONCE & set(metafunc.fixturenames):
         metafunc.parametrize("device_of_auto", ["cpu", device], indirect=True)
 
 

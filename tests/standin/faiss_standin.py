@@ -73,7 +73,7 @@ def bf_knn(resources: Resources, args: Any) -> None:
     current_queue().enter()
     assert (resources.stream or 0) == machine.stream
     assert args.metric == faiss.METRIC_L2
-    assert args.vectorType == args.queryType == faiss.DistanceDataType_F32
+    assert args.vectorType == args.queryType
     assert args.outIndicesType == faiss.IndicesDataType_I64
     assert args.vectorsRowMajor
     assert args.queriesRowMajor
@@ -81,7 +81,7 @@ def bf_knn(resources: Resources, args: Any) -> None:
     assert 1 <= args.k <= _LARGEST_K
     assert args.device == machine.device
     n, m, d, k = args.numVectors, args.numQueries, args.dims, args.k
-    rows, queries = _memory(args.vectors, ctypes.c_float, n, d), _memory(args.queries, ctypes.c_float, m, d)
+    rows, queries = _vectors(args.vectors, args.vectorType, n, d), _vectors(args.queries, args.queryType, m, d)
     distances = _memory(args.outDistances, ctypes.c_float, m, k)
     indices = _memory(args.outIndices, ctypes.c_int64, m, k)
     machine.searches.append(
@@ -94,6 +94,19 @@ def bf_knn(resources: Resources, args: Any) -> None:
     indices[:, :found], indices[:, found:] = order, -1
     distances[:, :found] = np.maximum(np.take_along_axis(approximate, order, axis=1), 0)
     distances[:, found:] = np.inf
+
+
+def _vectors(pointer: Any, kind: int, rows: int, columns: int) -> np.ndarray:
+    """In float32, whatever FAISS was told that they are."""
+    import faiss
+
+    if kind == faiss.DistanceDataType_F32:
+        return _memory(pointer, ctypes.c_float, rows, columns)
+    bits = _memory(pointer, ctypes.c_uint16, rows, columns)
+    if kind == faiss.DistanceDataType_F16:
+        return bits.view(np.float16).astype(np.float32)
+    assert kind == faiss.DistanceDataType_BF16
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _memory(pointer: Any, kind: Any, rows: int, columns: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The parts of ``ci/gpu``: what turns claims about the CUDA path into evidence from a device."""
