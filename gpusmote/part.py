@@ -123,5 +123,9 @@ class Part:
         moved = {name: device.xp.asarray(a) for name, a in fields.items() if isinstance(a, device.xp.ndarray)}
         return dataclasses.replace(self, **moved)
 
-    def _writer(self, samples: range, out: np.ndarray, device: Backend) -> Callable[[int, int], None]:
-        return lambda start, stop: self.write(samples[start:stop], out[start:stop], device)
+    def _writer(self, samples: range, out: np.ndarray, device: Backend) -> Callable[[int, int], tuple[()]]:
+        def write(start: int, stop: int) -> tuple[()]:
+            self.write(samples[start:stop], out[start:stop], device)
+            return ()
+
+        return write

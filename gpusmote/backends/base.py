@@ -27,10 +27,10 @@ Read = Callable[[int, int, np.ndarray], None]
 Make = Callable[[int, int, Array], None]
 """``make(start, stop, target)`` writes rows to a C-contiguous array on the backend's device."""
 
-Piece: TypeAlias = tuple[int, int, Any]
+Piece: TypeAlias = tuple[int, int, tuple[Array, ...]]
 """``start, stop`` and what was made of that block."""
 
-Prepare: TypeAlias = "Callable[[Backend], Callable[[int, int], Any]]"
+Prepare: TypeAlias = "Callable[[Backend], Callable[[int, int], tuple[Array, ...]]]"
 """``prepare(device)`` brings what is needed to a device and returns ``work(start, stop)``, to be called for blocks."""
 
 _BLOCK_BYTES = 32 << 20
@@ -163,23 +163,22 @@ class Backend:
         n, block : int
         prepare : callable
             Called once for each device, in a thread of its own, with the device and a stream of its own current there.
-            Arrays of the first device are brought to it by ``device.xp.asarray``. What ``work`` returns is complete
-            when it comes back from here.
+            Arrays of the first device are brought to it by ``device.xp.asarray``. ``work`` returns a tuple of arrays
+            of its device, which may be empty, or writes to an array on the host.
 
         Returns
         -------
-        list of (start, stop, result)
-            In order.
+        list of (start, stop, arrays)
+            In order; the arrays lie on this device.
         """
         work = prepare(self)
         return [(start, min(n, start + block), work(start, min(n, start + block))) for start in range(0, n, block)]
 
-    def fetch(self, arrays: list[Array]) -> list[Array]:
-        """Arrays that :meth:`share` left on any of the devices, on the first one."""
-        return arrays
-
     def synchronize(self) -> None:
         """Wait until all that was asked of the device is done; seconds can then be told."""
+
+    def release(self) -> None:
+        """Give back what is kept for later allocations, after memory has run out."""
 
     def free_memory(self) -> int | None:
         """Bytes that can still be allocated on the device, or None where nobody knows."""

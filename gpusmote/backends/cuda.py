@@ -63,7 +63,7 @@ class CudaBackend(Backend):
     def integers(self, a: Array) -> Array:
         if isinstance(a, self.xp.ndarray) or not len(a):
             return self.asarray(a, np.int64)
-        narrow = np.promote_types(np.min_scalar_type(a.min()), np.min_scalar_type(a.max()))
+        narrow = np.min_scalar_type(a.max()) if a.min() >= 0 else np.int64
         with self.active():
             return self.xp.asarray(a.astype(narrow)).astype(np.int64)
 
@@ -91,6 +91,10 @@ class CudaBackend(Backend):
     def synchronize(self) -> None:
         with self.active():
             self.xp.cuda.get_current_stream().synchronize()
+
+    def release(self) -> None:
+        with self.active():
+            self.xp.get_default_memory_pool().free_all_blocks()  # FAISS cannot allocate from them
 
     def free_memory(self) -> int | None:
         """Bytes that the device has left, those included that CuPy's pool holds and does not use."""

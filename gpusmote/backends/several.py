@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any
 
 from gpusmote.backends import failures
-from gpusmote.backends.base import Array, Backend, Piece, Prepare
+from gpusmote.backends.base import Backend, Piece, Prepare
 from gpusmote.backends.cuda import CudaBackend
 from gpusmote.backends.transfer import mark
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryShortageError
@@ -55,36 +55,51 @@ class CudaDevices(CudaBackend):
     def share(self, n: int, block: int, prepare: Prepare) -> list[Piece]:
         with self.active():
             ready = mark(self.xp, self.xp.cuda.get_current_stream())
-        turn = _Turn(n, block)
+        turn, pieces = _Turn(n, block), list[Piece]()
         while turn.todo:  # again where a device gave back what it had begun, after the others had finished
             members = self._working()
             if not members:
                 raise self._all_failed()
-            # A thread of its own for each: CuPy's streams and FAISS's resources belong to threads.
-            futures = {
-                _worker(member).run(contextvars.copy_context().run, _work, member, turn, prepare, ready): member
-                for member in members
-            }
-            try:
-                concurrent.futures.wait(futures)
-            except BaseException:
-                turn.todo.clear()
-                concurrent.futures.wait(futures)  # nobody writes to the caller's arrays any more
-                raise
-            for future, member in futures.items():
-                self._note(member, future.exception())
-        return sorted(turn.done, key=lambda piece: piece[0])
+            self._let_work(members, turn, prepare, ready)
+            for member in members:
+                pieces += self._home(member, turn)
+        return sorted(pieces, key=lambda piece: piece[0])
 
-    def fetch(self, arrays: list[Array]) -> list[Array]:
-        """Arrays that :meth:`share` left on any of the devices, on the first one."""
+    def _let_work(self, members: list[CudaBackend], turn: _Turn, prepare: Prepare, ready: Any) -> None:
+        # A thread of its own for each: CuPy's streams and FAISS's resources belong to threads.
+        futures = {
+            _worker(member).run(contextvars.copy_context().run, _work, member, turn, prepare, ready): member
+            for member in members
+        }
+        try:
+            concurrent.futures.wait(futures)
+        finally:
+            turn.stopped = True
+            concurrent.futures.wait(futures)  # whatever happened: nobody writes to the caller's arrays any more
+            turn.stopped = False
+        for future, member in futures.items():
+            self._note(member, future.exception())
+
+    def _home(self, member: CudaBackend, turn: _Turn) -> list[Piece]:
+        """What a device has made, on the first device; what cannot be had any more is to be done again.
+
+        The host waits for the copies: the memory of what they are copies of goes back to the streams of the devices'
+        threads, which do not wait for the caller's.
+        """
+        made = turn.made.pop(member.name, [])
+        if not any(result for _, _, result in made):
+            return made
         with self.active():
-            here = [self.xp.asarray(array) for array in arrays]  # the host has waited: they are complete
-            copied = mark(self.xp, self.xp.cuda.get_current_stream())
-        for member in self._working():
-            with member.active():
-                # Their memory goes back to the streams that they were made on, which must not write to it too early.
-                _worker(member).stream(member).wait_event(copied)
-        return here
+            stream = self.xp.cuda.get_current_stream()
+            try:
+                pieces = [(start, stop, tuple(map(self.xp.array, result))) for start, stop, result in made]
+                stream.synchronize()
+            except Exception as error:
+                stream.synchronize()  # fails again where the first device itself is the one that is lost
+                self._note(member, failures.told(error, member.name) or error)
+                turn.todo.extend((start, stop) for start, stop, _ in made)
+                return []
+        return pieces
 
     def _working(self) -> list[CudaBackend]:
         for member in self.members:
@@ -92,7 +107,7 @@ class CudaDevices(CudaBackend):
         return [member for member in self.members if member.name not in self._failed]
 
     def _note(self, member: CudaBackend, error: BaseException | None) -> None:
-        if error is None:
+        if error is None or member.name in self._failed:
             return
         if not isinstance(error, (DeviceError, MemoryShortageError)):
             raise error  # no matter of this device: the others would meet it, too
@@ -116,16 +131,19 @@ class CudaDevices(CudaBackend):
 
 
 class _Turn:
-    """Blocks that are still to be done, and those that are."""
+    """Blocks that are still to be done, and what each device has made of those that are."""
 
     def __init__(self, n: int, block: int) -> None:
         self.todo = deque((start, min(n, start + block)) for start in range(0, n, block))
-        self.done: list[Piece] = []
+        self.made: dict[str, list[Piece]] = {}
+        self.stopped = False
 
     def take(self) -> tuple[int, int] | None:
+        if self.stopped:
+            return None
         try:
             return self.todo.popleft()
-        except IndexError:
+        except IndexError:  # another device's thread was first
             return None
 
 
@@ -134,7 +152,7 @@ def _work(member: CudaBackend, turn: _Turn, prepare: Prepare, ready: Any) -> Non
     with member.active(), _worker(member).stream(member) as stream:
         stream.wait_event(ready)
         try:
-            work = prepare(member)
+            work, made = prepare(member), turn.made.setdefault(member.name, [])
             while (span := turn.take()) is not None:
                 try:
                     result = work(*span)
@@ -142,7 +160,7 @@ def _work(member: CudaBackend, turn: _Turn, prepare: Prepare, ready: Any) -> Non
                 except BaseException:
                     turn.todo.append(span)
                     raise
-                turn.done.append((*span, result))
+                made.append((*span, result))
         finally:
             stream.synchronize()  # what was copied from the first device may be freed as soon as share() is left
 

@@ -68,10 +68,8 @@ class Spread:
             return lambda start, stop: searcher.search(asked[start:stop], k, everything)
 
         block = max(1, -(-len(queries) // (_TURNS * len(devices.members))))
-        pieces = devices.share(len(queries), block, prepare)
-        found = devices.fetch([array for _, _, piece in pieces for array in piece])
-        for (start, stop, _), near, certain in zip(pieces, found[::2], found[1::2], strict=True):
-            out[start:stop], passes[start:stop] = near, certain
+        for start, stop, found in devices.share(len(queries), block, prepare):
+            out[start:stop], passes[start:stop] = found
         for _, report in self._searchers.values():
             for source in report.sources:
                 self._used(source)

@@ -31,7 +31,7 @@ class ndarray:  # noqa: N801 (CuPy's name)
     def __init__(self, host: np.ndarray, device_id: int) -> None:
         self._host, self._device_id = host, device_id
         queue = current_queue()
-        self._made = queue.key, queue.number  # which stream made it, and when
+        self._made = queue.key, queue.enter()  # which stream made it, and when
         if host.base is None and host.nbytes:
             machine.own(host)
 

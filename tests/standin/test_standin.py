@@ -145,10 +145,101 @@ def test_arrays_belong_to_a_device(cuda):
         assert cupy.arange(3).device.id == 1
         with pytest.raises(ValueError, match="cuda:0 is used while cuda:1"):
             a + 1
+        with pytest.raises(AssertionError, match="without waiting for it"):  # CuPy would copy, at some time or other
+            cupy.asarray(a)
+        cupy.cuda.Device(0).synchronize()
         assert cupy.asarray(a).device.id == 1
     assert (a + 1).device.id == 0
     with pytest.raises(cupy.cuda.runtime.CUDARuntimeError):
         cupy.cuda.Device(2)
+
+
+def test_copies_are_done_when_somebody_waits(cuda):
+    machine = cuda()
+    import cupy
+
+    side = cupy.cuda.Stream(non_blocking=True)
+    memory = cupy.cuda.alloc_pinned_memory(80)
+    pinned = np.frombuffer(memory, np.float64, 10)
+    pinned[...] = 1
+    a = cupy.zeros(10)
+    side.wait_event(cupy.cuda.get_current_stream().record())
+    a.set(pinned, stream=side)
+    assert machine.waits == 0
+    assert a.get().sum() == 0  # on the null stream, which a non-blocking one has nothing to do with
+    cupy.cuda.get_current_stream().wait_event(side.record())
+    assert int(a.sum()) == 10
+    a += 1
+    side.wait_event(cupy.cuda.get_current_stream().record())
+    assert a.get(stream=side, out=pinned, blocking=False) is pinned
+    assert pinned.tolist() == [1] * 10
+    event = side.record()
+    assert not event.done
+    event.synchronize()
+    assert event.done
+    assert pinned.tolist() == [2] * 10
+    assert [one.pinned for one in machine.transfers] == [True, False, False, True]
+    assert [sync.kind for sync in machine.syncs] == ["copy", "copy", "event"]
+    assert machine.pinned == 80
+    del pinned, memory
+    assert machine.pinned == 0
+
+
+@pytest.mark.parametrize("dropped", ["host", "device"])
+def test_memory_must_last_as_long_as_its_copies(cuda, dropped):
+    cuda()
+    import cupy
+
+    side, memory = cupy.cuda.Stream(), cupy.cuda.alloc_pinned_memory(80)
+    pinned, a = np.frombuffer(memory, np.float64, 10), cupy.empty(10)
+    a.set(pinned, stream=side)
+    if dropped == "host":
+        del pinned, memory
+    else:
+        del a
+    with pytest.raises(AssertionError, match="before the copy"):
+        side.synchronize()
+
+
+def test_streams_are_ordered_by_events_or_by_the_host(cuda):
+    cuda()
+    import cupy
+
+    with cupy.cuda.Stream(non_blocking=True) as one:
+        a = cupy.arange(3)
+        event = one.record()
+    with cupy.cuda.Stream(non_blocking=True) as two:
+        with pytest.raises(AssertionError, match="without waiting for it"):
+            a + 1
+        two.wait_event(event)
+        b = a + 1
+    with cupy.cuda.Stream(non_blocking=True) as three:
+        three.wait_event(two.record())
+        assert (a + b).get(stream=three).tolist() == [1, 3, 5]  # what another has waited for counts, too
+    with cupy.cuda.Stream(non_blocking=True) as four:
+        d = cupy.arange(3)
+    with pytest.raises(AssertionError, match="without waiting for it"):
+        d + 1
+    four.synchronize()
+    assert (d + 1).get().tolist() == [1, 2, 3]
+    with cupy.cuda.Stream():
+        c = cupy.arange(3)
+    assert c.get().tolist() == [0, 1, 2]  # the null stream waits for a stream that blocks
+
+
+def test_a_device_that_breaks_stays_broken(cuda):
+    machine = cuda(devices=2)
+    import cupy
+
+    error = cupy.cuda.runtime.CUDARuntimeError
+    a = cupy.arange(3)
+    machine.break_device(0, 1, lambda: error(719))
+    a + 1
+    for attempt in (lambda: a + 1, lambda: a.get(), lambda: cupy.asarray(np.ones(2)), cupy.cuda.Device(0).synchronize):
+        with pytest.raises(error):
+            attempt()
+    with cupy.cuda.Device(1):
+        assert cupy.arange(2).get().tolist() == [0, 1]
 
 
 def test_subnormal_numbers_are_zero_to_cupys_own_kernels(cuda):
