@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,8 @@ COUNTED = {
     "to_device", "to_host", "to_device_bytes", "to_host_bytes", "between", "between_bytes", "waits", "syncs",
     "transfers", "used", "peak", "pinned", "pinned_peak", "operations", "searches",
 }  # fmt: skip
+
+_STAND_IN_ONLY = re.compile(r"setattr\(\s*\"?(?:cupy|faiss)\b|\b(?:Resources|streams|runtime|is_stand_in)\b")
 
 
 class RealMachine:
@@ -59,10 +63,19 @@ def unusable() -> str:
     return "" if found.usable else f"no CUDA device can be used ({found})"
 
 
-def real(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RealMachine]:
-    """What the fixture ``cuda`` hands out: ``start(devices=1, memory=None, faiss=True)``."""
+def real(monkeypatch: pytest.MonkeyPatch, test: Callable[..., Any] | None = None) -> Callable[..., RealMachine]:
+    """What the fixture ``cuda`` hands out: ``start(devices=1, memory=None, faiss=True)``.
+
+    Parameters
+    ----------
+    monkeypatch : pytest.MonkeyPatch
+    test : callable, optional
+        The test that asks. One that replaces parts of CuPy or FAISS, or looks into the stand-in's, is skipped.
+    """
     if unusable():
         pytest.skip(unusable())
+    if test is not None and _STAND_IN_ONLY.search(inspect.getsource(test)):
+        pytest.skip("the test replaces parts of CuPy or FAISS, or looks into the stand-in's")
 
     def start(devices: int = 1, memory: int | None = None, faiss: bool = True) -> RealMachine:
         detect, select, kernels = (

@@ -78,7 +78,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Cal
     if request.config.getoption("--device", None) == "cuda":
         from tests.real_device import real
 
-        return real(monkeypatch)
+        return real(monkeypatch, request.function)
     if not HAS_COMPILER:
         pytest.skip(NO_COMPILER)
     return stand_in(monkeypatch)
