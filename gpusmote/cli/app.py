@@ -9,9 +9,19 @@ from typing import Annotated, Any
 import typer
 
 import gpusmote
-from gpusmote.cli.options import Destination, Force, MemoryLimit, Report, Source, TargetColumn, command
+from gpusmote.cli.options import (
+    Destination,
+    DupSize,
+    Force,
+    MemoryLimit,
+    Percentage,
+    Report,
+    Source,
+    TargetColumn,
+    command,
+)
 from gpusmote.cli.output import Output
-from gpusmote.cli.results import of_resample, report_to
+from gpusmote.cli.results import of_plan, of_resample, report_to
 from gpusmote.files import resample_file
 
 __all__ = ["app", "run"]
@@ -67,13 +77,8 @@ def resample(
     *,
     target: TargetColumn,
     destination: Destination,
-    percentage: Annotated[
-        float | None,
-        typer.Option(help="New rows for every hundred of the minority, of two classes; not with --sampling-strategy."),
-    ] = None,
-    dup_size: Annotated[
-        int | None, typer.Option(help="New rows for every row of the minority, of two classes; likewise.")
-    ] = None,
+    percentage: Percentage = None,
+    dup_size: DupSize = None,
     only_synthetic: Annotated[bool, typer.Option("--only-synthetic", help="Leave the originals out.")] = False,
     origins: Annotated[
         Path | None,
@@ -106,6 +111,41 @@ def resample(
             progress=progress,
         )
         publish(of_resample(done), done.to_dict())
+
+
+@app.command()
+@command
+def plan(
+    output: Output,
+    sampler: Any,
+    source: Source,
+    *,
+    target: TargetColumn,
+    percentage: Percentage = None,
+    dup_size: DupSize = None,
+    memory_limit: MemoryLimit = None,
+    report: Report = None,
+    force: Force = False,
+) -> None:
+    """Say what resample would make, hold and take, without making it.
+
+    Counts and bytes are computed. Seconds are measured on the first rows of each class and carried over: of the search
+    as if it grew with the square of the rows, which is the most that it does.
+    """
+    from gpusmote.cli.forecast import forecast
+
+    with report_to(report, output, force, source) as publish, output.progress() as progress:
+        said = forecast(
+            source,
+            target=target,
+            sampler=sampler,
+            percentage=percentage,
+            dup_size=dup_size,
+            memory_limit=memory_limit,
+            progress=progress,
+        )
+        publish(of_plan(said), said.to_dict())
+    said.refuse_if_too_large()
 
 
 @app.command()

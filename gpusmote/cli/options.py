@@ -14,13 +14,24 @@ from rich.markup import escape
 
 from gpusmote.cli.parameters import Parameter, build, json_or_text, parameters, samplers
 
-__all__ = ["Destination", "Force", "MemoryLimit", "Report", "Source", "TargetColumn", "command"]
-
-SamplerName = Literal[tuple(samplers())]  # type: ignore[valid-type]
+__all__ = [
+    "Destination",
+    "DupSize",
+    "Force",
+    "MemoryLimit",
+    "Percentage",
+    "Report",
+    "Source",
+    "TargetColumn",
+    "command",
+]
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="CSV (also .gz, .zst), Parquet, Arrow or Feather.")]
 TargetColumn = Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column that holds the classes.")]
-Sampler = Annotated[SamplerName, typer.Option("--sampler", case_sensitive=False, help="What makes the rows.")]  # type: ignore[valid-type]
+Sampler: Any = Annotated[
+    Literal[tuple(samplers())],
+    typer.Option("--sampler", metavar="|".join(samplers()), case_sensitive=False, help="What makes the rows."),
+]
 Destination = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="OUT", help="File to write: the originals in order, then the new rows."),
@@ -30,6 +41,17 @@ Report = Annotated[
     typer.Option("--report", metavar="FILE.json", help="Write all figures as JSON; - is standard output."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+Percentage = Annotated[
+    float | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="New rows for every hundred of the minority, of two classes; not with --sampling-strategy.",
+    ),
+]
+DupSize = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="New rows for every row of the minority, of two classes; not with the other two."),
+]
 MemoryLimit = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="What may be held at most: 200MB, 2GiB, or a share of what is free such as 0.5."),

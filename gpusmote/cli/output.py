@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from gpusmote.errors import GpusmoteWarning
+
 __all__ = ["Output", "lines"]
 
 Progress = Callable[[str, int, int], None]
@@ -49,6 +51,7 @@ class Output:
             print(f"warning: {_one_line(str(message))}", file=sys.stderr)
 
         with warnings.catch_warnings():
+            warnings.simplefilter("default", GpusmoteWarning)
             warnings.showwarning = show
             yield
 
@@ -100,7 +103,7 @@ def lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
       bb  0
     notes  none
     """
-    width = max((len(str(name)) for name in facts), default=0)
+    width = max((len(name) for name, value in facts.items() if not isinstance(value, Mapping)), default=0)
     for name, value in facts.items():
         if isinstance(value, Mapping):
             yield f"{indent}{name}"
@@ -108,7 +111,7 @@ def lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
         elif isinstance(value, Iterable) and not isinstance(value, str):
             yield from _items(name, list(value), indent, width)
         else:
-            yield f"{indent}{name!s:<{width}}  {_text(value)}"
+            yield f"{indent}{name:<{width}}  {_text(value)}"
 
 
 def _text(value: Any) -> str:

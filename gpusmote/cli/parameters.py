@@ -257,11 +257,14 @@ def in_options(text: str) -> str:
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[3]
-        if name not in known or (value is None and "_" not in name):
+        # "device" and "search" are words, too: alone they are options only where a message begins with them.
+        begins = not found.start() and text[found.end() :].startswith(" is ")
+        if name not in known or not (value or begins or "_" in name or name == "percentage"):
             return found[0]
-        return "--" + name.replace("_", "-") + (f" {value}" if value not in (None, "True") else "")
+        return "--" + name.replace("_", "-") + (f" {value}" if value and value != "True" else "")
 
-    return re.sub(r"""(?<![\w'"-])([a-z]\w*)(?:=("?)([\w.:-]*\w)\2)?(?![\w'])""", option, text)
+    text = re.sub(r"""(?<![\w'"-])([a-z]\w*)(?:=("?)([\w.:-]*\w)\2)?(?![\w'])""", option, text)
+    return text.replace("with force", "with --force")
 
 
 def _meaning(name: str, classes: list[Any]) -> str:

@@ -22,7 +22,7 @@ def _at_least_one(text: str) -> int:
 
 BENCH_OPTIONS: dict[str, dict[str, Any]] = {
     "--quick": {"action": "store_true", "help": "the small shapes only"},
-    "--repeat": {"type": _at_least_one, "default": 5, "metavar": "N", "help": "runs of each, at least (default: 5)"},
+    "--repeat": {"type": _at_least_one, "default": 5, "metavar": "N", "help": "runs of each, at least"},
     "--memory": {"action": "store_true", "help": "peak memory instead of time; needs no other package"},
     "--json": {"type": Path, "metavar": "OUT", "help": "also write the figures to a file"},
 }
@@ -56,7 +56,8 @@ def bench(arguments: Sequence[str]) -> int:
         description="SMOTE end to end, by turns with imbalanced-learn's in one process; k = 5, majority 5x.",
     )
     for flag, option in BENCH_OPTIONS.items():
-        parser.add_argument(flag, **option)
+        default = f" (default: {option['default']})" if "default" in option else ""
+        parser.add_argument(flag, **{**option, "help": option["help"] + default})
     given = parser.parse_args(arguments)
     return bench.run(quick=given.quick, repeat=given.repeat, memory=given.memory, path=given.json)
 

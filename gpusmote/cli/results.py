@@ -7,15 +7,16 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpusmote.cli.output import Output
 from gpusmote.errors import ParameterError
 from gpusmote.files import FileReport
-from gpusmote.files.problems import writing
-from gpusmote.files.whole import whole_files
 
-__all__ = ["of_resample", "report_to"]
+if TYPE_CHECKING:
+    from gpusmote.cli.forecast import Forecast
+
+__all__ = ["of_plan", "of_resample", "report_to"]
 
 Facts = Mapping[str, Any]
 
@@ -29,6 +30,20 @@ def of_resample(done: FileReport) -> dict[str, Any]:
         },
         "device": f"{done.device}: {done.reason}",
         "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
+    }
+
+
+def of_plan(said: Forecast) -> dict[str, Any]:
+    """What would be made, in few lines."""
+    return {
+        said.source: f"{said.n_rows:,} rows x {said.n_features:,} features, {said.n_synthetic:,} rows would be made",
+        "classes": {str(row["label"]): f"{row['before']:,} -> {row['after']:,}" for row in said.classes},
+        "device": f"{said.device}: {said.reason}",
+        "bytes": said.bytes,
+        f"seconds, about (by {said.sample:,} rows)": {
+            **{stage: round(seconds, 3) for stage, seconds in said.seconds.items()},
+            "in all": round(sum(said.seconds.values()), 1),
+        },
     }
 
 
@@ -65,6 +80,10 @@ def report_to(
         return
     if any(other is not None and os.path.realpath(path) == os.path.realpath(other) for other in others):
         raise ParameterError(f"--report {path} is another file of this command.", "Give it a name of its own.")
+    # pyarrow, which these load, is not needed for --help.
+    from gpusmote.files.problems import writing
+    from gpusmote.files.whole import whole_files
+
     with whole_files([path], force=force) as (file,):
 
         def publish(facts: Facts, report: Facts) -> None:
