@@ -1,0 +1,219 @@
+"""Files appear whole or not at all: killed runs, full disks, files that appear meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from gpusmote import SMOTE, errors
+from gpusmote.files import resample_file, whole
+from gpusmote.files.whole import remove_leftovers, whole_files, write_whole
+from tests.files.helpers import FORMS, table, write
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(*arguments, **options):
+    """Another process, from the root of the repository."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True, text=True, check=False, env=environment, timeout=120, **options,
+    )  # fmt: skip
+
+
+def test_killed_at_fifty_random_moments(tmp_path):
+    write(table(1500), tmp_path / "in.parquet")
+    done = python(ROOT / "tests/files/kill_runs.py", tmp_path, 50)
+    assert done.returncode == 0, done.stderr
+    names, killed, litter = done.stdout.rsplit(" ", 2)
+    assert names == "['in.parquet', 'origins.csv', 'out.parquet']"
+    assert int(killed) >= 25  # in the middle
+    assert int(litter) >= 1  # some of them with a file half-written, which the next run removed
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("limit", [100, 20_000])
+def test_a_file_that_may_not_grow(tmp_path, form, limit):
+    # As on a full disk, a write fails in the middle; this limit needs no rights.
+    source = write(table(3000), tmp_path / f"in{form}")
+    out = tmp_path / f"out{form}"
+    out.write_text("mine")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(errors.FileError, match="may not be so large") as caught:
+            resample_file(source, out, target="class", force=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
+    assert str(out) in str(caught.value)
+    assert out.read_text() == "mine"
+    assert len(os.listdir(tmp_path)) == 2
+
+
+FILL = """
+import os, sys
+from pathlib import Path
+from gpusmote import errors
+from gpusmote.files import resample_file
+folder, source = Path(sys.argv[1]), sys.argv[2]
+mine = folder / "out.parquet"
+mine.write_text("mine")
+for form in (".parquet", ".csv", ".feather"):
+    for options in ({}, {"origins": folder / "origins.csv", "only_synthetic": True}):
+        try:
+            resample_file(source, folder / f"out{form}", target="class", force=True, dup_size=40, **options)
+        except errors.FileError as error:
+            print(error.errno, error)
+assert mine.read_text() == "mine"
+print(os.listdir(folder))
+"""
+
+
+def test_a_disk_that_is_full(tmp_path):
+    source = write(table(9000, labels=("a", "b")), tmp_path / "in.parquet")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = f'mount -t tmpfs -o size=256k none "{disk}" && exec "$@"'
+    within = ["sh", "-c", command, "sh"]
+    probe = None
+    for prefix in (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]):
+        try:
+            probe = subprocess.run([*prefix, *within, "true"], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("the program unshare is not installed")
+        if probe.returncode == 0:
+            break
+    else:
+        pytest.skip(f"no tmpfs can be mounted here, not even in a namespace: {probe.stderr.strip()}")
+    done = subprocess.run(
+        [*prefix, *within, sys.executable, "-c", FILL, str(disk), str(source)],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"{errno.ENOSPC} ") == 6, done.stdout
+    assert done.stdout.count("the disk is full") == 6
+    assert done.stdout.splitlines()[-1] == "['out.parquet']"
+
+
+@pytest.mark.parametrize("stage", ["scan", "read", "search", "copy", "make"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_interruption_in_any_stage(tmp_path, stage, error):
+    source = write(table(), tmp_path / "in.csv")
+    (tmp_path / "out.parquet").write_text("mine")
+
+    def interrupt(now, done, total):
+        if now == stage:
+            raise error
+
+    with pytest.raises(error):
+        resample_file(
+            source, tmp_path / "out.parquet", target="class", origins=tmp_path / "origins.csv", force=True,
+            progress=interrupt,
+        )  # fmt: skip
+    assert (tmp_path / "out.parquet").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == ["in.csv", "out.parquet"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_touched(tmp_path, monkeypatch, links):
+    def no_links(*arguments, **options):
+        raise PermissionError(errno.EPERM, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+
+    def write_both():
+        with whole_files([tmp_path / "a", tmp_path / "b"]) as (file, _):
+            file.write(b"new")
+            (tmp_path / "b").write_bytes(b"theirs")
+
+    with pytest.raises(errors.DestinationExistsError):
+        write_both()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b": b"theirs"}
+
+    # Even between the last look and the renaming, after the first file has taken its name.
+    real = whole._Temporary.publish
+
+    def publish(temporary):
+        if temporary.destination.name == "c":
+            (tmp_path / "c").write_bytes(b"theirs")
+        real(temporary)
+
+    monkeypatch.setattr(whole._Temporary, "publish", publish)
+    with pytest.raises(errors.DestinationExistsError), whole_files([tmp_path / "a", tmp_path / "c"]):
+        pass
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b": b"theirs", "c": b"theirs"}
+
+
+def test_order_and_visibility(tmp_path):
+    paths = [tmp_path / "first", tmp_path / "second"]
+    with whole_files(paths) as files:
+        for number, file in enumerate(files):
+            file.write(str(number).encode())
+        assert not any(path.exists() for path in paths)
+    assert [path.read_text() for path in paths] == ["0", "1"]
+    assert sorted(os.listdir(tmp_path)) == ["first", "second"]
+
+
+def test_links_are_followed_and_rights_kept(tmp_path):
+    (tmp_path / "there").write_text("old")
+    (tmp_path / "there").chmod(0o640)
+    (tmp_path / "link").symlink_to("there")
+    with pytest.raises(errors.DestinationExistsError):
+        write_whole(tmp_path / "link", b"new")
+    write_whole(tmp_path / "link", b"new", force=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there").read_text() == "new"
+    assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o640
+    umask = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "fresh", b"")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "fresh").stat().st_mode) == 0o640
+
+
+def test_leftovers_of_the_dead_only(tmp_path):
+    dead = tmp_path / f".x.gpusmote-{'0' * 16}.part"
+    other = tmp_path / ".x.gpusmote-00.part"
+    for path in (dead, other):
+        path.touch()
+    (tmp_path / f".y.gpusmote-{'1' * 16}.part").mkdir()
+    with whole_files([tmp_path / "living"]) as (file,):
+        file.write(b"all of it")
+        assert not dead.exists()
+        thread = threading.Thread(target=remove_leftovers, args=[tmp_path])
+        thread.start()
+        thread.join()
+        code = f"from gpusmote.files.whole import remove_leftovers as r, Path; r(Path({str(tmp_path)!r}))"
+        assert python("-c", code).returncode == 0
+    assert (tmp_path / "living").read_bytes() == b"all of it"
+    assert other.exists()
+    write_whole(tmp_path / ("long" * 60), b"")  # 240 bytes: the temporary name is no longer than its own
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
+    source = write(table(3000), tmp_path / "in.csv")
+    results = []
+
+    def run(number):
+        sampler = SMOTE(random_state=number)
+        results.append(resample_file(source, tmp_path / f"out{number}.csv", target="class", sampler=sampler))
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4
+    assert len(os.listdir(tmp_path)) == 5
