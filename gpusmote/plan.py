@@ -58,7 +58,7 @@ class Plan:
         return int(self._ends[-1])
 
     def __repr__(self) -> str:
-        return f"<Plan of {len(self):,} synthetic rows on {self._backend.name}: {self.counts}>"
+        return f"<Plan of {len(self):,} synthetic rows on {self._backend.label}: {self.counts}>"
 
     @property
     def counts(self) -> dict[Any, int]:

@@ -99,7 +99,7 @@ def load(path: str | os.PathLike[str], X: Any, device: str) -> tuple[Backend, Ta
     target = wrap_target(classes[stored["codes"]], table.n_rows)
     with backend.active():
         parts = [_part(stored, number, table, backend) for number in range(header["n_parts"])]
-    return backend, table, target, parts, Report(device=backend.name, reason=reason)
+    return backend, table, target, parts, Report(device=backend.label, reason=reason)
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -94,6 +94,8 @@ class CudaDevices(CudaBackend):
             try:
                 pieces = [(start, stop, tuple(map(self.xp.array, result))) for start, stop, result in made]
                 stream.synchronize()
+            except MemoryError:  # of the first device: it has no room for what the others found
+                raise
             except Exception as error:
                 stream.synchronize()  # fails again where the first device itself is the one that is lost
                 self._note(member, failures.told(error, member.name) or error)
@@ -111,6 +113,7 @@ class CudaDevices(CudaBackend):
             return
         if not isinstance(error, (DeviceError, MemoryShortageError)):
             raise error  # no matter of this device: the others would meet it, too
+        error.__traceback__ = error.__cause__ = error.__context__ = None  # their frames would keep arrays alive
         self._failed[member.name] = error
         if isinstance(error, DeviceLostError):
             failures.remember(member.name, str(error))

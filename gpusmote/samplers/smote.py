@@ -31,9 +31,11 @@ class SMOTE(BaseSampler):
     k_neighbors : int or estimator, default=5
         Neighbours to choose from, or a scikit-learn neighbours estimator (fitted on the class, the row itself
         counted among its neighbours).
-    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"}, default="auto"
         Where the work is done. "auto" follows :func:`gpusmote.get_config`, then takes a CUDA device where there is
-        one and the work pays for the trip. The rows do not depend on it.
+        one and the work pays for the trip. "cuda:all" (or "cuda:0,2") copies the rows to several devices and cuts
+        large searches, and rows made for the host, among them; "auto" never takes more than one by itself. The rows do
+        not depend on any of this.
     bit_generator : {"philox", "mt19937"}, optional
         "mt19937" draws in the order in which imbalanced-learn draws, so that the rows equal its rows for the same
         ``random_state``. Default: what :func:`gpusmote.get_config` says, "philox".

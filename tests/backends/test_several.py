@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import sys
 import threading
@@ -173,6 +174,17 @@ def test_little_work_stays_on_the_first(cuda, monkeypatch):
     assert on("cuda:all", SMOTE(random_state=3), X, y).tobytes() == expected.tobytes()
     assert {launch.device for launch in machine.launches} == {0}
     assert several._workers == {}
+
+
+def test_nothing_is_kept(cuda):
+    X, y = data()
+    machine = cuda(devices=3)
+    on("cuda:all", SMOTE(random_state=3), X, y)
+    lose(machine, 2, 100)
+    with pytest.warns(GpusmoteWarning, match="cuda:2 failed"):
+        on("cuda:all", SMOTE(random_state=3), X, y)
+    gc.collect()
+    assert machine.used == machine.pinned == 0
 
 
 # Which devices

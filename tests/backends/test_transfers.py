@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 
@@ -51,11 +52,13 @@ def resampled(machine, sampler, X, y):
 # Whole calls: the least bytes, and a bounded number of waits
 
 
+@pytest.mark.parametrize("faiss", [True, False], ids=["faiss", "tiles"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sampler", [SMOTE(), BorderlineSMOTE()], ids=str)
-def test_host_input_moves_the_least_bytes(cuda, sampler, dtype):
+def test_host_input_moves_the_least_bytes(cuda, monkeypatch, sampler, dtype, faiss):
     """Up: the rows that are searched, once. Down: the synthetic rows, once. All of them through pinned memory."""
-    machine = cuda()
+    machine = cuda(faiss=faiss)
+    monkeypatch.setattr(sys.modules["gpusmote.backends.select"], "_cuda_major", lambda: 13)  # no advice about FAISS
     X, y = data(dtype)
     row = COLUMNS * X.itemsize
     expected = sampler.set_params(device="cpu", random_state=0).fit_resample(X, y)[0]
