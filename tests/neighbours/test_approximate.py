@@ -94,6 +94,18 @@ def test_the_target_is_met(eager, table, target):
 
 
 @needs_faiss
+def test_some_rows_as_queries_in_any_order(eager):
+    table = clusters(4_000, 6)
+    queries = np.random.default_rng(2).permutation(4_000)[:2_500]
+    found, report = search(table, queries=queries)
+    exact = Neighbourhood(Backend(), table, SearchReport()).nearest(queries, 5)
+    assert (found == exact).mean() > 0.93
+    sample = inverted.drawn(approximate.SAMPLE, 2_500)
+    assert np.array_equal(found[sample], exact[sample])
+    assert report.approximate == 1_500
+
+
+@needs_faiss
 def test_what_is_returned_are_real_rows_nearest_first(eager):
     table = np.round(clusters(6_000, 3))  # ties, and copies: nearly all rows have equals
     found, _ = search(table)
