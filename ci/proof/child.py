@@ -21,7 +21,7 @@ def main(given: list[str]) -> None:
 
         from tests.standin.install import stand_in
 
-        stand_in(pytest.MonkeyPatch())(memory=8 << 30)  # until the process ends
+        stand_in(pytest.MonkeyPatch())(devices=2, memory=8 << 30)  # until the process ends
     run = Run(Path(lines), float(seconds), stand_in="--stand-in" in flags, tiny="--tiny" in flags)
     getattr(importlib.import_module(module), function)(run)
 

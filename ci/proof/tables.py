@@ -20,7 +20,7 @@ def rows(rng: np.random.Generator, n: int, d: int, dtype: Any = np.float32, kind
     -------
     ndarray of shape (n, d)
     """
-    values = rng.standard_normal((n, d), dtype=np.float32).astype(dtype, copy=False)
+    values = rng.standard_normal((n, d), dtype=np.dtype(dtype).type)
     if kind == "heavy-tailed":
         np.exp(values * 2, out=values)
     elif kind == "one column x 1000":
@@ -41,7 +41,7 @@ def rows(rng: np.random.Generator, n: int, d: int, dtype: Any = np.float32, kind
 def imbalanced(n: int, d: int, majority: int = 5, dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
     """A minority of n rows among ``majority`` times as many; X of shape ((1 + majority) * n, d), y."""
     rng = np.random.default_rng(n + d)
-    X = rng.standard_normal(((1 + majority) * n, d), dtype=np.float32).astype(dtype, copy=False)
+    X = rng.standard_normal(((1 + majority) * n, d), dtype=np.dtype(dtype).type)
     y = np.zeros(len(X), np.int64)
     y[rng.permutation(len(X))[:n]] = 1
     return X, y
