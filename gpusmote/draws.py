@@ -20,6 +20,8 @@ import numbers
 
 import numpy as np
 
+from gpusmote.errors import ParameterError
+
 __all__ = ["Entropy", "class_key", "draw", "draw_at", "entropy_words", "permute", "philox_block", "words"]
 
 Entropy = tuple[int, ...]
@@ -41,16 +43,26 @@ def entropy_words(random_state: object) -> Entropy:
     Returns
     -------
     tuple of int
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these, or less than 0.
     """
     if random_state is None:
         return tuple(int(word) for word in np.random.SeedSequence().generate_state(4, np.uint64))
     if isinstance(random_state, numbers.Integral):
+        if random_state < 0:
+            raise ParameterError(f"random_state is {random_state}.", "As an int it must be at least 0.")
         return (int(random_state),)
     if isinstance(random_state, np.random.RandomState):
         return tuple(int(w) for w in random_state.randint(0, 2**64, size=4, dtype=np.uint64))
     if isinstance(random_state, np.random.Generator):
         return tuple(int(w) for w in random_state.integers(0, 2**64, size=4, dtype=np.uint64))
-    raise TypeError(f"random_state of type {type(random_state).__name__}")  # unreachable after validation
+    raise ParameterError(
+        f"random_state is of type {type(random_state).__name__}.",
+        "It must be an int, a RandomState, a Generator or None.",
+    )
 
 
 def class_key(entropy: Entropy, position: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -173,10 +174,11 @@ class Plan:
         >>> [len(X_batch) for X_batch, y_batch in plan.batches(200, random_state=0)]
         [200, 200, 100]
         """
+        size = _whole(size, "size")
         if size < 1:
             raise PlanError(f"A batch of {size} rows was asked for.", "size must be at least 1.")
         key = draws.class_key(draws.entropy_words(random_state), 0)
-        return self._batches(int(size), key if shuffle else None)
+        return self._batches(size, key if shuffle else None)
 
     def _batches(self, size: int, key: np.ndarray | None) -> Iterator[tuple[Any, Any]]:
         total = self._table.n_rows + len(self)
@@ -211,7 +213,8 @@ class Plan:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a file, from which :meth:`load` replays it to the bit.
 
-        The file holds neighbours, keys, y and a hash of X, but no row of X. It appears whole or not at all.
+        The file holds neighbours, keys, y and a hash of X, but no row of X. It appears whole or not at all. The hash
+        is taken now: X must still be what the plan was made from.
 
         Parameters
         ----------
@@ -222,13 +225,15 @@ class Plan:
         ------
         PlanError
             If the labels are of a kind that cannot be written.
+        FileError
+            If the file cannot be written.
         """
         from gpusmote.replay import save
 
-        save(path, self._backend, self._table, self._target, self._parts)
+        save(path, self._table, self._target, self._backend, self._parts)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], X: Any, *, device: str = "auto") -> Plan:
+    def load(cls, path: str | os.PathLike[str], X: Any, y: Any = None, *, device: str = "auto") -> Plan:
         """Read a plan that :meth:`save` wrote, beside the same X.
 
         Parameters
@@ -236,6 +241,9 @@ class Plan:
         path : str or path-like
         X : container
             The table that the plan was made from, in any container that holds the same values in the same order.
+        y : container, optional
+            The labels that the plan was made from; labels then come in its kind of container. Without it they are
+            read from the file, as a NumPy array.
         device : str, default="auto"
             Where rows are made from now on.
 
@@ -246,20 +254,20 @@ class Plan:
         Raises
         ------
         PlanError
-            If the file is no plan, or X is not the table that it was made from.
+            If the file is no plan, or X or y is not what it was made from.
         """
         from gpusmote.replay import load
 
-        return cls(*load(path, X, device))
+        return cls(*load(path, X, y, device))
 
     def _slice(self, start: int, stop: int | None) -> tuple[int, int]:
-        stop = len(self) if stop is None else stop
+        start, stop = _whole(start, "start"), len(self) if stop is None else _whole(stop, "stop")
         if not 0 <= start <= stop <= len(self):
             raise PlanError(
                 f"Rows {start} to {stop} were asked for; the plan has {len(self)}.",
                 "0 <= start <= stop <= len(plan).",
             )
-        return int(start), int(stop)
+        return start, stop
 
     def _spans(self, start: int, stop: int) -> Iterator[tuple[Part, range, int]]:
         """Which samples of which class the slice is made of, and where in it they stand."""
@@ -277,3 +285,10 @@ class Plan:
     def _write(self, start: int, stop: int, out: Array) -> None:
         for part, samples, at in self._spans(start, stop):
             part.write(samples, out[at : at + len(samples)], self._backend)
+
+
+def _whole(value: Any, what: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise PlanError(f"{what} is {value!r}.", "It must be a whole number.") from None

@@ -119,7 +119,7 @@ class Pool:
 
             host = self._backend.to_host
             asked = np.arange(self.size) if queries is None else host(queries)
-            return self._backend.asarray(custom_nearest(k, host(self.values), asked))
+            return self._backend.asarray(custom_nearest(k, host(self.values), asked, self._description))
         if k >= self.size:
             k = self._shrunk(int(k), shrink)
         if self._neighbourhood is None:

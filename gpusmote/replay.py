@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 import zipfile
-from pathlib import Path
+import zlib
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ import numpy as np
 from gpusmote.arrays import Table, Target, wrap_features, wrap_target
 from gpusmote.backends import Backend, select
 from gpusmote.errors import PlanError
+from gpusmote.files.problems import writing
+from gpusmote.files.whole import whole_files
 from gpusmote.part import Part
 from gpusmote.report import Report
 
@@ -23,36 +24,42 @@ __all__ = ["load", "save"]
 FORMAT = 1
 _FROM_X = "values"
 _ON_HOST = ("key",)
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
+_PLAIN = "biufUSmM"  # kinds of labels that an archive holds as they are
 
 
-def save(path: str | os.PathLike[str], backend: Backend, table: Table, target: Target, parts: list[Part]) -> None:
+def save(path: str | os.PathLike[str], table: Table, target: Target, backend: Backend, parts: list[Part]) -> None:
     """See :meth:`gpusmote.Plan.save`."""
-    classes = target.classes
-    as_text = classes.dtype == object
-    if as_text:
-        if not all(isinstance(label, str) for label in classes):
-            raise PlanError(
-                f"Labels of type {type(classes[0]).__name__} cannot be written.",
-                "Use numbers or strings as labels.",
-            )
-        classes = classes.astype(str)
     header = {
         "format": FORMAT,
         "n_parts": len(parts),
         "fingerprint": table.fingerprint(),
         "shape": [table.n_rows, table.n_features],
         "work_dtype": table.work_dtype.str,
-        "labels_as_objects": as_text,
     }
-    arrays = {"header": np.array(json.dumps(header)), "classes": classes, "codes": _narrow(target.codes)}
+    arrays = {"codes": _narrow(target.codes)}
+    if target.classes.dtype.kind in _PLAIN:
+        arrays["classes"] = target.classes
+    else:
+        header["classes"] = _as_json(target.classes)
+    arrays["header"] = np.array(json.dumps(header))
     for number, part in enumerate(parts):
         for field in dataclasses.fields(Part):
             value = getattr(part, field.name)
             if field.name != _FROM_X and value is not None:
-                arrays[f"{number}.{field.name}"] = _narrow(
-                    backend.to_host(np.asarray(value) if np.isscalar(value) else value)
-                )
-    _write_whole(Path(path), arrays)
+                on_host = backend.to_host(np.asarray(value) if np.isscalar(value) else value)
+                arrays[f"{number}.{field.name}"] = _narrow(on_host)
+    with whole_files([path], force=True) as (file,), writing(path):
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _as_json(classes: np.ndarray) -> list[Any]:
+    """Labels that are Python objects: an array of them would be pickled, and a pickle runs code."""
+    labels: list[Any] = classes.tolist()
+    for label in labels:
+        if type(label) not in (str, int, float, bool):
+            raise PlanError(f"Labels of type {type(label).__name__} cannot be written.", "Use numbers or strings.")
+    return labels
 
 
 def _narrow(a: np.ndarray) -> np.ndarray:
@@ -62,55 +69,61 @@ def _narrow(a: np.ndarray) -> np.ndarray:
     return a.astype(np.promote_types(np.min_scalar_type(a.min()), np.min_scalar_type(a.max())))
 
 
-def _write_whole(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def load(path: str | os.PathLike[str], X: Any, device: str) -> tuple[Backend, Table, Target, list[Part], Report]:
+def load(
+    path: str | os.PathLike[str], X: Any, y: Any, device: str
+) -> tuple[Backend, Table, Target, list[Part], Report]:
     """See :meth:`gpusmote.Plan.load`."""
-    stored = _read(path)
-    header = json.loads(str(stored["header"]))
-    if header["format"] != FORMAT:
-        raise PlanError(
-            f"{path} is a plan of format {header['format']}; this gpusmote reads format {FORMAT}.",
-            "Read it with the version that wrote it.",
-        )
+    header, stored = _read(path)
     table = wrap_features(X)
     table.check_finite()
     backend, reason = select(device, 0.0, table.device)
-    found = {"shape": [table.n_rows, table.n_features], "work_dtype": table.work_dtype.str}
-    found["fingerprint"] = table.fingerprint()
+    found = {
+        "shape": [table.n_rows, table.n_features],
+        "work_dtype": table.work_dtype.str,
+        "fingerprint": table.fingerprint(),
+    }
     for what, value in found.items():
         if value != header[what]:
             raise PlanError(
                 f"{path} was made from another X: its {what} is {header[what]}, that of this X {value}.",
                 "Load it beside the table that it was planned for, with the same values, order and precision.",
             )
-    classes = stored["classes"].astype(object) if header["labels_as_objects"] else stored["classes"]
-    target = wrap_target(classes[stored["codes"]], table.n_rows)
+    target = _target(path, header, stored, y, table.n_rows)
     with backend.active():
         parts = [_part(stored, number, table, backend) for number in range(header["n_parts"])]
     return backend, table, target, parts, Report(device=backend.label, reason=reason)
 
 
-def _read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of a file of this format."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             stored = dict(archive)
-            if "header" not in stored:
-                raise KeyError("header")
-            return stored
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise PlanError(f"{path} is not a plan: {error}.", "Write one with plan.save(path).") from error
+        header = json.loads(str(stored["header"]))
+        number = header["format"]
+        if number == FORMAT and not {"n_parts", "fingerprint", "shape", "work_dtype"} <= header.keys():
+            raise KeyError("header")
+    except _DAMAGE as error:
+        raise PlanError(f"{path} is not a plan, or damaged.", "Write one with plan.save(path).") from error
+    if number != FORMAT:
+        raise PlanError(
+            f"{path} is a plan of format {number}; this gpusmote reads format {FORMAT}.",
+            "Read it with the version that wrote it.",
+        )
+    return header, stored
+
+
+def _target(
+    path: str | os.PathLike[str], header: dict[str, Any], stored: dict[str, np.ndarray], y: Any, n_rows: int
+) -> Target:
+    """The labels: the caller's, if they are those of the plan, or those of the file."""
+    classes = np.array(header["classes"], object) if "classes" in header else stored["classes"]
+    if y is None:
+        return wrap_target(classes[stored["codes"]], n_rows)
+    target = wrap_target(y, n_rows)
+    if target.classes.tolist() != classes.tolist() or not np.array_equal(target.codes, stored["codes"]):
+        raise PlanError(f"{path} was made from another y.", "Load it beside the labels that it was planned for.")
+    return target
 
 
 def _part(stored: dict[str, np.ndarray], number: int, table: Table, backend: Backend) -> Part:

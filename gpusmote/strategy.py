@@ -66,7 +66,7 @@ def rows_to_make(
     if isinstance(strategy, Mapping):
         return _mapped(strategy, classes, counts)
     if isinstance(strategy, numbers.Real):
-        return _ratio(float(strategy), counts)
+        return _ratio(strategy, counts)
     if callable(strategy):
         answer = strategy(labels())
         if not isinstance(answer, Mapping):
@@ -96,7 +96,7 @@ def _named(strategy: str, counts: np.ndarray) -> dict[int, int]:
     return {c: int(counts[largest] - counts[c]) for c in chosen}
 
 
-def _ratio(ratio: float, counts: np.ndarray) -> dict[int, int]:
+def _ratio(ratio: Any, counts: np.ndarray) -> dict[int, int]:
     if len(counts) != 2:
         raise StrategyError(
             f"sampling_strategy is a float, {ratio}, but y has {len(counts)} classes.",
@@ -116,8 +116,19 @@ def _ratio(ratio: float, counts: np.ndarray) -> dict[int, int]:
     return {smallest: wanted - have}
 
 
+def _as_label(label: Any, classes: np.ndarray) -> Any:
+    """A key of a mapping as ``classes.tolist()`` would write it: dates and times have several forms."""
+    if classes.dtype.kind not in "mM":
+        return label
+    try:
+        return np.array([label]).astype(classes.dtype).tolist()[0]
+    except (TypeError, ValueError):
+        return label
+
+
 def _mapped(strategy: Mapping[Any, int], classes: np.ndarray, counts: np.ndarray) -> dict[int, int]:
     position = {label: c for c, label in enumerate(classes.tolist())}
+    strategy = {_as_label(label, classes): wanted for label, wanted in strategy.items()}
     unknown = [label for label in strategy if label not in position]
     if unknown:
         raise StrategyError(

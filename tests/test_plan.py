@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpusmote import SMOTE, BorderlineSMOTE, Plan
-from gpusmote.errors import PlanError
+from gpusmote.errors import ParameterError, PlanError
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=40)
 
@@ -199,3 +201,86 @@ def test_a_failed_save_leaves_nothing_and_the_old_file(tmp_path, monkeypatch):
         plan.save(tmp_path / "plan")
     assert (tmp_path / "plan").read_bytes() == before
     assert list(tmp_path.iterdir()) == [tmp_path / "plan"]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["a", "a\0"], [1, 2**60], [False, True], np.array(["no", "yes"], np.dtypes.StringDType()), [1.0, 2.0]],
+    ids=["zero bytes", "ints", "bools", "StringDType", "floats"],
+)
+def test_labels_of_every_kind_survive_replay(labels, tmp_path):
+    X, codes = table()
+    labels = labels if isinstance(labels, np.ndarray) else np.array(labels, dtype=object)
+    y = labels[(codes == 1).astype(int)]
+    plan = SMOTE(random_state=0).plan(X, y)
+    plan.save(tmp_path / "plan")
+    again = Plan.load(tmp_path / "plan", X)
+    assert again.counts == plan.counts
+    assert again.labels().tolist() == plan.labels().tolist()
+    assert np.array_equal(again.rows(), plan.rows())
+
+
+def test_labels_that_only_a_pickle_could_hold_are_refused(tmp_path):
+    class Odd(str):
+        pass
+
+    X, codes = table()
+    y = np.array([Odd(code) for code in codes], dtype=object)
+    with pytest.raises(PlanError, match="Labels of type Odd cannot be written"):
+        SMOTE().plan(X, y).save(tmp_path / "plan")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_callers_labels_may_be_handed_over_again(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    X, codes = table()
+    y = pandas.Series(np.array(["no", "some", "yes"])[codes], name="label", dtype="category")
+    plan = SMOTE(random_state=0).plan(X, y)
+    plan.save(tmp_path / "plan")
+    again = Plan.load(tmp_path / "plan", X, y)
+    pandas.testing.assert_series_equal(again.resample()[1], plan.resample()[1])
+    with pytest.raises(PlanError, match="was made from another y"):
+        Plan.load(tmp_path / "plan", X, y[::-1])
+
+
+def test_damaged_files_are_no_plans(tmp_path):
+    X, y = table()
+    SMOTE(random_state=0).plan(X, y).save(tmp_path / "plan")
+    whole = (tmp_path / "plan").read_bytes()
+    expected = Plan.load(tmp_path / "plan", X).rows()
+    for at in range(0, len(whole), max(1, len(whole) // 60)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        (tmp_path / "damaged").write_bytes(damaged)
+        with contextlib.suppress(PlanError):  # a byte that nothing depends on does no harm; all else is noticed
+            assert np.array_equal(Plan.load(tmp_path / "damaged", X).rows(), expected)
+    for header in ("{}", "no JSON", "[]", '{"format": 1}'):
+        np.savez(tmp_path / "odd.npz", header=np.array(header))
+        with pytest.raises(PlanError, match="is not a plan"):
+            Plan.load(tmp_path / "odd.npz", X)
+    np.savez(tmp_path / "odd.npz", header=np.array('{"format": 99}'))
+    with pytest.raises(PlanError, match="a plan of format 99; this gpusmote reads format 1"):
+        Plan.load(tmp_path / "odd.npz", X)
+
+
+def test_a_plan_can_be_read_by_whom_the_umask_lets(tmp_path):
+    X, y = table()
+    (tmp_path / "other").touch()
+    SMOTE(random_state=0).plan(X, y).save(tmp_path / "plan")
+    assert (tmp_path / "plan").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_arguments_that_are_no_whole_numbers():
+    plan = SMOTE(random_state=0).plan(*table())
+    for call in (
+        lambda: plan.rows(0.5, 3),
+        lambda: plan.rows(None, 3),
+        lambda: plan.batches(1.5),
+        lambda: plan.batches(None),
+    ):
+        with pytest.raises(PlanError, match="must be a whole number"):
+            call()
+    assert np.array_equal(plan.rows(np.int64(1), np.int32(3)), plan.rows(1, 3))
+    for random_state in ("x", -1):
+        with pytest.raises(ParameterError, match="random_state is"):
+            plan.batches(5, random_state=random_state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -60,6 +62,10 @@ def test_ratios_are_those_of_the_decimal_number(minority, majority, percent):
     assert ours(percent / 100, y) == {1: wanted - minority}
 
 
+def test_a_single_precision_ratio_is_read_as_it_is_written():
+    assert ours(np.float32(0.9), np.repeat([0, 1], [200, 5])) == {1: 175}
+
+
 def test_29_hundredths_of_100_are_29():
     assert int(0.29 * 100) == 28  # what floating point makes of it
     assert ours(0.29, np.repeat([0, 1], [100, 5])) == {1: 24}
@@ -72,6 +78,17 @@ def test_a_class_may_outgrow_the_majority():
 @pytest.mark.parametrize("labels", [[0, 1], ["no", "yes"], [False, True], [0.0, 1.0]], ids=str)
 def test_labels_of_any_kind(labels):
     assert ours({labels[1]: 9}, np.repeat(np.array(labels), [9, 4])) == {labels[1]: 5}
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ns"])
+def test_dates_can_be_named(unit):
+    y = np.repeat(np.array(["2021-01-01", "2022-01-01"], f"M8[{unit}]"), [9, 4])
+    for key in (np.datetime64("2022-01-01"), y[-1], datetime.datetime(2022, 1, 1)):
+        assert list(ours({key: 9}, y).values()) == [5]
+    with pytest.raises(StrategyError, match="which y does not hold"):
+        ours({np.datetime64("2023-01-01"): 9}, y)
+    with pytest.raises(StrategyError, match="which y does not hold"):
+        ours({"soon": 9}, y)
 
 
 @pytest.mark.parametrize(

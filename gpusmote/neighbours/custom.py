@@ -12,7 +12,7 @@ from gpusmote.errors import ParameterError
 __all__ = ["custom_nearest"]
 
 
-def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray, description: str = "X") -> np.ndarray:
     """Neighbours by an estimator given as ``k_neighbors``, as imbalanced-learn reads it.
 
     The estimator is cloned and fitted on ``values``; it is asked for its own ``n_neighbors``, one of which is expected
@@ -26,6 +26,8 @@ def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray) -> n
     values : ndarray of shape (n, d)
     queries : ndarray of shape (m,), int64
         Rows of ``values``.
+    description : str, default="X"
+        What an error calls the rows.
 
     Returns
     -------
@@ -35,11 +37,20 @@ def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray) -> n
     Raises
     ------
     ParameterError
-        If the estimator returns fewer than two neighbours, or rows that do not exist.
+        If the estimator fails, or returns fewer than two neighbours, or rows that do not exist.
     """
-    found = clone(estimator).fit(values).kneighbors(values[queries], return_distance=False)
-    found = np.asarray(found).astype(np.int64)
     name = type(estimator).__name__
+    values = values.view()
+    values.flags.writeable = False  # the rows may be the caller's own
+    try:
+        found = clone(estimator).fit(values).kneighbors(values[queries], return_distance=False)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"{name} cannot find neighbours among {description}, {len(values)} rows: {error}",
+            f"Give an unsupervised neighbours estimator whose n_neighbors is at most {len(values)}, the row itself"
+            " counted.",
+        ) from error
+    found = np.asarray(found).astype(np.int64)
     if found.ndim != 2 or len(found) != len(queries) or found.shape[1] < 2:
         raise ParameterError(
             f"{name}.kneighbors returned an array of shape {found.shape} for {len(queries)} rows.",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from gpusmote import SMOTE
-from gpusmote.errors import TooFewRowsError
+from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote.errors import ParameterError, TooFewRowsError
 from tests.reference import nearest
 
 
@@ -74,6 +74,26 @@ def test_k_neighbors_as_an_estimator(overlapping):
 
     manhattan = SMOTE(random_state=0, k_neighbors=NearestNeighbors(n_neighbors=6, metric="manhattan"))
     assert not np.array_equal(ours, manhattan.fit_resample(X, y)[0])
+
+
+class Scribbler(NearestNeighbors):
+    """An estimator that writes to what it is given."""
+
+    def fit(self, X, y=None):
+        X[:] = 0.0
+        return super().fit(X)
+
+
+@pytest.mark.parametrize("estimator", [NearestNeighbors(n_neighbors=61), KNeighborsClassifier(), Scribbler(n_neighbors=6)])
+def test_estimators_that_cannot_serve(estimator, overlapping):
+    X, y = overlapping
+    before = X.copy()
+    with pytest.raises(ParameterError, match=r"cannot find neighbours among (Class 1, 60|X, 460) rows"):
+        SMOTE(k_neighbors=estimator).fit_resample(X, y)
+    if isinstance(estimator, Scribbler):
+        with pytest.raises(ParameterError):
+            BorderlineSMOTE(m_neighbors=estimator).fit_resample(X, y)
+    assert np.array_equal(X, before)
 
 
 def test_classes_do_not_depend_on_each_other(overlapping):
