@@ -1,74 +1,224 @@
-"""How many bytes a call will need, before anything is allocated."""
+"""How much memory a call needs, and how its work is cut so that it keeps within what it may have."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
-from gpusmote.arrays import Table
 from gpusmote.backends import Backend, memory
+from gpusmote.backends.base import Cut
+from gpusmote.config import MemoryLimit, parse_memory_limit
 from gpusmote.errors import MemoryLimitError
+from gpusmote.footprint import Bytes, Shape, beside_a_device, on_device, on_host, through_device
+from gpusmote.neighbours.faiss_gpu import MOST_WORKSPACE, faiss_workspace
 
-__all__ = ["Need", "check_memory"]
+__all__ = ["Estimate", "Limit", "arrange", "limits_of"]
 
-_SEARCH_BYTES = 128 << 20
-"""Blocks of queries, tiles of distances and lists of candidates; the searches keep their blocks to this."""
+_MARGIN = {"cpu": 0.05, "cuda": 0.10}
+"""Of what is free, left alone where no limit is given: others allocate too, and on a device memory is fragmented."""
+
+_SCALES = tuple(2.0**-i for i in range(7))
+_LEAST_ROWS = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Need:
-    """What a call has to hold.
+class Limit:
+    """Bytes that a call may allocate in one kind of memory.
 
     Attributes
     ----------
-    n_new : int
-        Synthetic rows.
-    pool_rows : int
-        Rows of X that are read as work arrays: the classes that get rows, or all.
-    pairs : int
-        (seed, neighbour) pairs that the plan keeps.
+    kind : {"cpu", "cuda"}
+    bytes : int or None
+        None where nobody knows what is free.
+    given : bool
+        Whether ``memory_limit`` decides, rather than what is free.
     """
 
-    n_new: int
-    pool_rows: int
-    pairs: int
+    kind: str
+    bytes: int | None
+    given: bool
 
-    def output(self, table: Table) -> int:
-        """Bytes of X_resampled, where X lies."""
-        return int((table.n_rows + self.n_new) * table.n_features * table.itemsize)
+    def allows(self, needed: int) -> bool:
+        return self.bytes is None or needed <= self.bytes
 
-    def search(self, table: Table) -> int:
-        """Bytes of the rows with a float32 copy for the search, the pairs, and the search's blocks, on its device."""
-        values = self.pool_rows * table.n_features * (table.work_dtype.itemsize + 4)
-        return values + 8 * self.pairs + _SEARCH_BYTES
+    def __str__(self) -> str:
+        return f"memory_limit allows {self.bytes:,} bytes" if self.given else f"{self.bytes:,} bytes are free"
 
 
-def check_memory(table: Table, need: Need, backend: Backend) -> dict[str, int]:
-    """Raise :class:`MemoryLimitError` where the result, or the search for it, would not fit.
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What a call will hold in memory, and how its work is cut.
 
-    Returns
-    -------
-    dict of str to int
-        The estimates: ``output`` and ``search``.
+    Attributes
+    ----------
+    where : str
+        What does the work: "cpu" or "cuda:N".
+    host : Bytes
+        In the host's memory.
+    device : Bytes or None
+        In the device's; None on the CPU path.
+    cut : Cut
+        Of the blocks of whatever does the work. Where ``cut.pool_rows`` is set, a class is larger than the device.
+    host_cut : Cut
+        Of the host's blocks.
     """
-    output, search = need.output(table), need.search(table)
-    together = table.device == backend.name
-    device_free = backend.free_memory()
-    output_free = device_free if together else memory.available()
-    size = f"The result would have {table.n_rows + need.n_new:,} rows x {table.n_features:,} columns, {output:,} bytes"
-    hint = "Ask for fewer rows, or use plan(X, y).batches(size), which never holds them all."
-    _fits(size, output, output_free, "cpu" if not together else backend.name, hint)
-    both = output + search if together else search
-    what = f"The search among {need.pool_rows:,} rows x {table.n_features:,} columns would take {both:,} bytes"
-    _fits(
-        what + (" with its result" if together else ""),
-        both,
-        device_free,
-        backend.name,
-        "Use a machine with more memory.",
+
+    where: str
+    host: Bytes
+    device: Bytes | None
+    cut: Cut
+    host_cut: Cut
+
+    @property
+    def total(self) -> int:
+        """The most bytes at any one time, in the memory of what does the work."""
+        return (self.device or self.host).total
+
+    def as_dict(self) -> dict[str, int]:
+        """For a report: by purpose, in the memory of what does the work; ``host`` is the total of the other."""
+        there = self.device or self.host
+        found = {name: getattr(there, name) for name in ("plan", "pool", "blocks", "total")}
+        return {"output": self.host.output, **found, **({"host": self.host.total} if self.device else {})}
+
+    def halved(self) -> Estimate:
+        """The same with blocks of half the size, and nothing kept that can be done without."""
+
+        def half(cut: Cut) -> Cut:
+            rows = None if cut.pool_rows is None else max(_LEAST_ROWS, cut.pool_rows // 2)
+            workspace = None if cut.workspace is None else cut.workspace // 2
+            return Cut(cut.scale / 2, 0, rows, workspace)
+
+        return dataclasses.replace(self, cut=half(self.cut), host_cut=half(self.host_cut))
+
+
+def limits_of(asked: MemoryLimit | None, backend: Backend | None) -> dict[str, Limit]:
+    """What a call may allocate on the host and on its device.
+
+    Parameters
+    ----------
+    asked : int, float, str, dict or None
+        As the sampler's parameter.
+    backend : Backend
+        What does the work.
+    """
+    device = backend is not None and backend.name != "cpu"
+    given = parse_memory_limit(asked, "cuda" if device else "cpu")
+    free = {"cpu": memory.available()}
+    if device:
+        assert backend is not None
+        free["cuda"] = backend.free_memory()
+    return {kind: _limit(kind, given.get(kind), left) for kind, left in free.items()}
+
+
+def _limit(kind: str, given: int | float | None, free: int | None) -> Limit:
+    if given is None:
+        return Limit(kind, None if free is None else int(free * (1 - _MARGIN[kind])), False)
+    if isinstance(given, float):
+        return Limit(kind, None if free is None else int(free * given), True)
+    return Limit(kind, given, True) if free is None or given <= free else Limit(kind, free, False)
+
+
+def arrange(
+    shape: Shape, where: str, lies_on: str, limits: dict[str, Limit], *, output: bool = True, faiss: bool = True
+) -> Estimate:
+    """The least cut under which the work keeps within its limits.
+
+    Parameters
+    ----------
+    shape : Shape
+    where : str
+        What does the work.
+    lies_on : str
+        Where X lies, and the result will.
+    limits : dict of str to Limit
+    output : bool, default=True
+        Whether the result is made in one piece.
+    faiss : bool, default=True
+        Whether FAISS finds the candidates on the device.
+
+    Raises
+    ------
+    MemoryLimitError
+        If no cut is small enough: it says how many bytes are needed at least, or how many rows would fit.
+    """
+    on_cpu = output and lies_on == "cpu"
+    if where == "cpu":
+        cut, host = _first(limits["cpu"], ((cut, on_host(shape, cut, on_cpu)) for cut in _host_cuts()), shape, on_cpu)
+        return Estimate(where, host, None, cut, cut)
+    there = output and lies_on != "cpu"
+    cut, device = _first(limits["cuda"], _on_device(shape, there, faiss), shape, there)
+    if cut.pool_rows is None:
+        found = ((c, beside_a_device(shape, c, on_cpu)) for c in _host_cuts())
+    else:
+        found = ((c, on_host(shape, c, on_cpu)) for c in _host_cuts())
+    host_cut, host = _first(limits["cpu"], found, shape, on_cpu)
+    return Estimate(where, host, device, cut, host_cut)
+
+
+def _host_cuts() -> Iterator[Cut]:
+    yield Cut(1.0, 2)
+    yield Cut(1.0, 1)
+    yield from (Cut(scale, 0) for scale in _SCALES)
+
+
+def _on_device(shape: Shape, output: bool, faiss: bool) -> Iterator[tuple[Cut, Bytes]]:
+    """Cuts from the largest to the least: all rows of a pool on the device, then blocks of them."""
+    for cut in (Cut(1.0, 2), *(Cut(scale, 0) for scale in _SCALES)):
+        cut = _with_workspace(shape, cut)
+        yield cut, on_device(shape, cut, output, faiss)
+    largest = shape.n_rows if shape.all_k else max((rows for rows, _ in shape.classes), default=1)
+    least = min(largest, max(_LEAST_ROWS, 2 * (max(shape.k, shape.all_k) + 10)))
+    for scales in (_SCALES[:5:2], _SCALES):  # blocks of very few queries only where blocks of few rows do not suffice
+        size = largest
+        while size > least:
+            size = max(least, size // 2)
+            for scale in scales:
+                cut = _with_workspace(shape, Cut(scale, 0, size))
+                yield cut, through_device(shape, cut, output, faiss)
+
+
+def _with_workspace(shape: Shape, cut: Cut) -> Cut:
+    """Also, what FAISS may keep: enough for a tile of its usual size, or for so many queries as the cut leaves it."""
+    searches = [(rows, shape.k) for rows, _ in shape.classes]
+    if shape.all_k:
+        searches.append((shape.n_rows, shape.all_k))
+    queries = max(16, int(1024 * cut.scale))
+    sizes = [
+        faiss_workspace(queries, min(rows, cut.pool_rows or rows), shape.n_features, max(31, k + 8) + 1)
+        for rows, k in searches
+    ]
+    return dataclasses.replace(cut, workspace=min(MOST_WORKSPACE, max(sizes, default=0)))
+
+
+def _first(limit: Limit, cuts: Iterator[tuple[Cut, Bytes]], shape: Shape, output: bool) -> tuple[Cut, Bytes]:
+    needed = None
+    for cut, found in cuts:
+        if limit.allows(found.most):
+            return cut, found
+        needed = found if needed is None or found.most < needed.most else needed
+    assert needed is not None
+    raise _too_large(limit, needed, shape, output)
+
+
+def _too_large(limit: Limit, least: Bytes, shape: Shape, output: bool) -> MemoryLimitError:
+    rows, d = shape.n_rows + shape.n_new, shape.n_features
+    where = "on the host" if limit.kind == "cpu" else "on the device"
+    batches = "use plan(X, y).batches(size), which never holds them all"
+    if output and not limit.allows(shape.output):
+        row = d * shape.item + 32  # with its labels and codes
+        fit = max(0, int(((limit.bytes or 0) - (least.most - shape.n_new * row)) / row))
+        return MemoryLimitError(
+            f"The result would have {rows:,} rows x {d:,} columns, {shape.output:,} bytes; {limit} {where}.",
+            f"Ask for fewer rows ({fit:,} synthetic rows would fit), or {batches}.",
+        )
+    parts = {"the result": least.output, "the plan": least.plan, "copies of rows": least.pool, "blocks": least.blocks}
+    parts["libraries"] = least.workspace
+    told = ", ".join(f"{what} {size:,}" for what, size in parts.items() if size)
+    hint = f"memory_limit={least.most} is the least that works." if limit.given else "Use a machine with more memory."
+    if output:
+        hint += f" Or {batches}."
+    return MemoryLimitError(
+        f"The work on {shape.n_rows:,} rows x {d:,} columns needs at least {least.most:,} bytes ({told}), cut as small "
+        f"as it can be; {limit} {where}.",
+        hint,
     )
-    return {"output": output, "search": search}
-
-
-def _fits(what: str, needed: int, free: int | None, device: str, hint: str) -> None:
-    if free is not None and needed > free:
-        raise MemoryLimitError(f"{what}; {free:,} bytes are free on {device}.", hint)

@@ -29,7 +29,9 @@ class Report:
     seconds : dict of str to float
         Wall time of each stage.
     bytes : dict of str to int
-        Estimated size of the output and of the plan's arrays.
+        Estimated before the work: ``output`` (X_resampled), ``pool`` (what the search keeps of its rows), ``blocks``
+        and ``total`` (the most at any one time) in the memory of what did the work, ``host`` where that was a device;
+        and ``plan``, the size of the plan's arrays, as it came out.
     notes : list of str
         What was done in another way than asked for.
     versions : dict of str to str

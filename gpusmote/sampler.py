@@ -6,8 +6,10 @@ import abc
 import logging
 import numbers
 import sys
+import time
 import warnings
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,11 +24,13 @@ from sklearn.utils._param_validation import (
 
 from gpusmote import draws
 from gpusmote.arrays import Table, Target, wrap_features, wrap_target
-from gpusmote.backends import Backend, select
+from gpusmote.attempts import Call
+from gpusmote.backends import Backend, detect, select
 from gpusmote.backends.versions import FAISS, installed
 from gpusmote.config import get_config
 from gpusmote.errors import GpusmoteWarning, InputError, NoSeedsError, ParameterError
-from gpusmote.estimate import Need, check_memory
+from gpusmote.estimate import Estimate, arrange, limits_of
+from gpusmote.footprint import Shape
 from gpusmote.legacy import LegacyDraws
 from gpusmote.part import Part
 from gpusmote.plan import Plan
@@ -34,7 +38,7 @@ from gpusmote.recipe import ClassTask, Pool, Recipe
 from gpusmote.report import Report
 from gpusmote.strategy import STRINGS, rows_to_make
 
-__all__ = ["BaseSampler", "neighbours_constraint"]
+__all__ = ["BaseSampler", "neighbours_constraint", "neighbours_number"]
 
 logger = logging.getLogger("gpusmote")
 
@@ -43,6 +47,11 @@ neighbours_constraint = [
     HasMethods(["kneighbors", "kneighbors_graph"]),
 ]
 """What scikit-learn's parameter validation holds a number of neighbours to."""
+
+
+def neighbours_number(k: Any) -> int:
+    """How many neighbours a parameter stands for; an estimator counts the row itself among its own."""
+    return int(k) if isinstance(k, numbers.Integral) else max(1, int(getattr(k, "n_neighbors", 6)) - 1)
 
 
 class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
@@ -69,6 +78,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         "shrink_k": ["boolean"],
         "search": [StrOptions({"exact", "approximate"})],
         "recall_target": [Interval(numbers.Real, 0, 1, closed="right")],
+        "memory_limit": [Interval(numbers.Real, 0, None, closed="neither"), str, Mapping, None],
     }
 
     def __init__(
@@ -81,6 +91,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         shrink_k: bool = False,
         search: str = "exact",
         recall_target: float = 0.95,
+        memory_limit: Any = None,
     ) -> None:
         self.sampling_strategy = sampling_strategy
         self.random_state = random_state
@@ -89,6 +100,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         self.shrink_k = shrink_k
         self.search = search
         self.recall_target = recall_target
+        self.memory_limit = memory_limit
 
     @abc.abstractmethod
     def _recipe(self, task: ClassTask) -> Recipe:
@@ -141,7 +153,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         MemoryLimitError
             If the result would not fit, estimated before anything is allocated.
         """
-        return self.plan(X, y).resample()
+        return self._call(X, y).run(Plan.resample, True)
 
     def plan(self, X: Any, y: Any) -> Plan:
         """Search the neighbours and fix the random stream, without making a row.
@@ -160,14 +172,80 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         GpusmoteError
             As :meth:`fit_resample`.
         """
-        report = Report()
-        with report.stage("check"):
-            table, target, make = self._check(X, y)
-            wanted = {c: n for c, n in make.items() if n}
-            backend, report.reason = select(self.device, self._work(table, target, wanted), table.device)
-            report.bytes.update(check_memory(table, self._need(table, target, wanted), backend))
-        self.device_ = report.device = backend.label
-        logger.info("%s runs on %s: %s", type(self).__name__, backend.label, report.reason)
+        return self._call(X, y).run(lambda plan: plan, False)
+
+    def estimate(
+        self, n_rows: int, n_features: int, dtype: Any = np.float64, *, y: Any, device: str | None = None
+    ) -> Estimate:
+        """How much memory :meth:`fit_resample` would hold for a NumPy array on the host, without an array.
+
+        Parameters
+        ----------
+        n_rows, n_features : int
+            Of X.
+        dtype : dtype, default=float64
+            Of X.
+        y : dict or container of shape (n_rows,)
+            How many rows each label has, or the labels themselves. ``sampling_strategy`` decides about the rest.
+        device : str, optional
+            Other than the sampler's.
+
+        Returns
+        -------
+        Estimate
+            Bytes by purpose for the host and the device, and how the work would be cut under ``memory_limit``.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter has a value that is not allowed, or y has another number of rows than n_rows.
+        MemoryLimitError
+            If it would not fit however small it is cut.
+
+        Examples
+        --------
+        >>> from gpusmote import SMOTE
+        >>> estimate = SMOTE(device="cpu").estimate(100_000, 32, "float32", y={"no": 90_000, "yes": 10_000})
+        >>> estimate.host.output
+        23040000
+        """
+        table, target, make = self._imagined(n_rows, n_features, np.dtype(dtype), y)
+        shape, work = self._shape(table, target, make), self._work(table, target, make)
+        backend, _ = select(self.device if device is None else device, work, "cpu")
+        limit = get_config()["memory_limit"] if self.memory_limit is None else self.memory_limit
+        faiss = backend.name != "cpu" and detect.look().has_faiss
+        return arrange(shape, backend.name, "cpu", limits_of(limit, backend), faiss=faiss)
+
+    def _imagined(self, n_rows: int, n_features: int, dtype: np.dtype, y: Any) -> tuple[Any, Any, dict[int, int]]:
+        """What there is to know of a table and a target without their rows, and the rows to make for each class."""
+        if isinstance(y, Mapping):
+            classes, counts = np.array(sorted(y), dtype=object), np.array([int(y[label]) for label in sorted(y)])
+        else:
+            given = wrap_target(y, n_rows)
+            classes, counts = given.classes, given.counts
+        if counts.sum() != n_rows or (counts < 1).any():
+            raise ParameterError(
+                f"y has {counts.sum():,} rows in its classes, X has {n_rows:,}.", "Give every row of X its class."
+            )
+        make = rows_to_make(self.sampling_strategy, classes, counts, lambda: np.repeat(classes, counts))
+        work_dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
+        table = SimpleNamespace(
+            n_rows=int(n_rows),
+            n_features=int(n_features),
+            work_dtype=work_dtype,
+            itemsize=float(dtype.itemsize),
+            in_place=dtype == work_dtype,
+            joined=False,
+        )
+        return table, SimpleNamespace(counts=counts), {c: n for c, n in make.items() if n}
+
+    def _call(self, X: Any, y: Any) -> Call:
+        start = time.perf_counter()
+        table, target, make = self._check(X, y)
+        wanted = {c: n for c, n in make.items() if n}
+        return Call(self, table, target, wanted, time.perf_counter() - start, target is not y)
+
+    def _planned(self, backend: Backend, table: Table, target: Target, wanted: dict[int, int], report: Report) -> Plan:
         with backend.active(), report.stage("search", backend):
             parts = self._parts(backend, table, target, wanted, report)
         report.notes += report.search.notes
@@ -209,10 +287,26 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
         sizes = [float(target.counts[c]) for c in make]
         return table.n_features * sum(m * (table.n_rows if self._looks_at_all_rows else m) for m in sizes)
 
-    def _need(self, table: Table, target: Target, make: dict[int, int]) -> Need:
-        own = sum(int(target.counts[c]) for c in make)
-        k = int(self.k_neighbors) if isinstance(self.k_neighbors, numbers.Integral) else 1
-        return Need(sum(make.values()), table.n_rows if self._looks_at_all_rows else own, own * k)
+    def _sought(self) -> tuple[int, bool]:
+        """How many neighbours are sought among all rows at most (0 is none), and whether seeds' are among them."""
+        return 0, False
+
+    def _shape(self, table: Table, target: Target, make: dict[int, int]) -> Shape:
+        """The sizes that memory is estimated from."""
+        all_k, pool_of_all = self._sought()
+        return Shape(
+            table.n_rows,
+            table.n_features,
+            table.work_dtype.itemsize,
+            table.itemsize,
+            tuple((int(target.counts[c]), n) for c, n in make.items()),
+            neighbours_number(self.k_neighbors),
+            all_k,
+            pool_of_all,
+            table.in_place,
+            table.joined,
+            (self.bit_generator or get_config()["bit_generator"]) == "mt19937",
+        )
 
     def _parts(
         self, backend: Backend, table: Table, target: Target, make: dict[int, int], report: Report

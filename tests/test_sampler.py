@@ -161,7 +161,7 @@ def test_nothing_to_make(overlapping):
 
 
 def test_a_result_beyond_memory_is_refused_before_anything_is_allocated(overlapping):
-    wanted = r"1,000,000,000,000,400 rows x 5 columns, 40,000,000,000,016,000 bytes; [\d,]+ bytes are free on cpu"
+    wanted = r"1,000,000,000,000,400 rows x 5 columns, 40,000,000,000,016,000 bytes; [\d,]+ bytes are free on the host"
     with pytest.raises(MemoryLimitError, match=wanted) as caught:
         SMOTE(sampling_strategy={1: 10**15}).fit_resample(*overlapping)
     assert "batches" in caught.value.hint
@@ -169,8 +169,8 @@ def test_a_result_beyond_memory_is_refused_before_anything_is_allocated(overlapp
 
 
 def test_a_search_beyond_memory_is_refused(overlapping, monkeypatch):
-    monkeypatch.setattr("gpusmote.backends.memory.available", lambda: 100 << 20)
-    with pytest.raises(MemoryLimitError, match=r"search among 60 rows x 5 columns would take .* with its result"):
+    monkeypatch.setattr("gpusmote.backends.memory.available", lambda: 100 << 10)
+    with pytest.raises(MemoryLimitError, match=r"The work on 460 rows x 5 columns needs at least [\d,]+ bytes"):
         SMOTE().fit_resample(*overlapping)
     monkeypatch.setattr("gpusmote.backends.memory.available", lambda: None)
     assert len(SMOTE().fit_resample(*overlapping)[0]) == 800

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from gpusmote.backends import transfer
 from gpusmote.backends.base import Array, Backend
 from gpusmote.errors import DeviceError, InputTypeError
 
-__all__ = ["DeviceTable", "from_dlpack", "host_copy", "take_on_device"]
+__all__ = ["DeviceTable", "TakeOnDevice", "from_dlpack", "host_copy"]
 
 _MOST_RUNS = 256
 _ON_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
@@ -45,18 +46,36 @@ class DeviceTable(Table):
         self._X = X
         self.n_rows, self.n_features = X.shape
         self.work_dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        self.in_place = X.dtype == self.work_dtype and bool(X.flags.c_contiguous)
         self.itemsize = float(X.dtype.itemsize)
         self.device = f"cuda:{int(X.device.id)}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _on_device, (DeviceTable, *_off_device(self._X))
+
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         cupy = _cupy()
+        if backend.name == "cpu":
+            return self._on_host(rows, backend)
         with self._X.device:
             if isinstance(rows, cupy.ndarray):
                 rows = transfer.bring(cupy, rows)
             where = cupy.asarray(rows) if isinstance(rows, np.ndarray) else rows
             chosen = self._X if where is None else self._X[where]
             chosen = cupy.ascontiguousarray(chosen, dtype=self.work_dtype)
-        return cupy.asnumpy(chosen) if backend.name == "cpu" else backend.asarray(chosen)
+        return backend.asarray(chosen)
+
+    def _on_host(self, rows: np.ndarray | slice | None, backend: Backend) -> np.ndarray:
+        """Rows block by block: there may be no room on the device for a copy of them."""
+        cupy = _cupy()
+        chosen = rows if isinstance(rows, np.ndarray) else np.arange(self.n_rows)[slice(None) if rows is None else rows]
+        out = np.empty((len(chosen), self.n_features), self.work_dtype)
+        step = max(1, backend.cut.size(transfer.BLOCK_BYTES) // max(1, out.itemsize * self.n_features))
+        with self._X.device:
+            for start in range(0, len(chosen), step):
+                block = self._X[cupy.asarray(chosen[start : start + step])]
+                out[start : start + step] = cupy.asnumpy(block.astype(self.work_dtype, copy=False))
+        return out
 
     def only(self, work: Array, backend: Backend) -> Any:
         cupy = _cupy()
@@ -79,7 +98,8 @@ class DeviceTable(Table):
                 write(0, n_new, new)
                 return out
             # Rows made elsewhere (device="cpu"), or in another dtype, come over block by block.
-            for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend.xp):
+            blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, backend.xp)
+            for start, stop, rows in blocks:
                 with self._X.device:
                     store(_here(cupy, rows), new[start:stop], cupy)
         return out
@@ -123,25 +143,33 @@ def host_copy(y: Any) -> np.ndarray:
     return np.asarray(cupy.asnumpy(y if isinstance(y, cupy.ndarray) else _exchange(y, cupy.from_dlpack, "y")))
 
 
-def take_on_device(y: Any, rows: np.ndarray) -> Any:
+class TakeOnDevice:
     """``y[rows]`` of a CuPy array. Of rows in order, then few runs of one row each, nothing goes to the device.
 
     So are the rows that the labels of a resampled table are taken from.
     """
-    cupy = _cupy()
-    with y.device:
-        n = len(y)
-        if len(rows) < n or not np.array_equal(rows[:n], np.arange(n)):
-            return y[cupy.asarray(rows)]
-        starts = n + np.flatnonzero(np.diff(rows[n:], prepend=-1))
-        if len(starts) > _MOST_RUNS:
-            return y[cupy.asarray(rows)]
-        out = cupy.empty((len(rows), *y.shape[1:]), y.dtype)
-        out[:n] = y
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
-            row = int(rows[start])
-            out[start:stop] = y[row : row + 1]
-    return out
+
+    def __init__(self, y: Any) -> None:
+        self._y = y
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _on_device, (TakeOnDevice, *_off_device(self._y))
+
+    def __call__(self, rows: np.ndarray) -> Any:
+        cupy, y = _cupy(), self._y
+        with y.device:
+            n = len(y)
+            if len(rows) < n or not np.array_equal(rows[:n], np.arange(n)):
+                return y[cupy.asarray(rows)]
+            starts = n + np.flatnonzero(np.diff(rows[n:], prepend=-1))
+            if len(starts) > _MOST_RUNS:
+                return y[cupy.asarray(rows)]
+            out = cupy.empty((len(rows), *y.shape[1:]), y.dtype)
+            out[:n] = y
+            for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+                row = int(rows[start])
+                out[start:stop] = y[row : row + 1]
+        return out
 
 
 def _device_type(array: Any, name: str) -> int:
@@ -182,7 +210,23 @@ def _restorer(X: Any) -> Callable[[Any, int], Any]:
             f"X is a {type_name(X)}, whose library has no from_dlpack by which an array could be given back.",
             "Pass a NumPy or CuPy array.",
         )
-    return lambda values, n_original: importer(values)
+    return partial(_import, importer)
+
+
+def _import(importer: Callable[[Any], Any], values: Any, n_original: int) -> Any:
+    return importer(values)
+
+
+def _off_device(array: Any) -> tuple[np.ndarray, int]:
+    """What :func:`_on_device` makes a CuPy array of: CuPy's own pickles forget the device."""
+    with array.device:
+        return _cupy().asnumpy(array), int(array.device.id)
+
+
+def _on_device(kind: Callable[[Any], Any], values: np.ndarray, ordinal: int) -> Any:
+    cupy = _cupy()
+    with cupy.cuda.Device(ordinal):
+        return kind(cupy.asarray(values))
 
 
 def _cupy() -> Any:

@@ -72,6 +72,9 @@ class FrameTable(Table):
     n_rows : int
     """
 
+    joined = True
+    _X: Any
+
     def __init__(self, columns: list[Column], labels: list[Hashable], n_rows: int) -> None:
         check_shape((n_rows, len(columns)))
         self._columns = columns
@@ -82,6 +85,9 @@ class FrameTable(Table):
         self.work_dtype = np.dtype(np.float32 if single else np.float64)
         self._by_blocks = all(column.keep for column in columns)  # the others are read whole each time
         self.itemsize = sum(column.dtype.itemsize for column in columns) / len(columns)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._X,)  # the columns are read again where it is unpickled
 
     @abc.abstractmethod
     def _new_frame(self, columns: list[np.ndarray]) -> Any:
@@ -111,7 +117,7 @@ class FrameTable(Table):
 
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         # Frame by frame rather than as whole columns, so that sparse columns are never dense from end to end.
-        blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, block_bytes=_FRAME_BYTES)
+        blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, block_bytes=_FRAME_BYTES)
         return self._join([self._new_frame(self._stored(rows)) for _, _, rows in blocks])
 
     def check_finite(self) -> None:

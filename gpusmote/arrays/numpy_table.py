@@ -38,6 +38,7 @@ class NumpyTable(Table):
         self._numbers = object_to_float(X, labels) if X.dtype.kind == "O" else X
         self.n_rows, self.n_features = X.shape
         self.work_dtype = np.dtype(np.float32 if native(X.dtype) == np.float32 else np.float64)
+        self.in_place = self._numbers.dtype == self.work_dtype and bool(self._numbers.flags.c_contiguous)
         self.itemsize = _LIST_ITEM_BYTES if X.dtype.kind == "O" else float(X.dtype.itemsize)
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
@@ -74,7 +75,7 @@ class NumpyTable(Table):
         if new.dtype == self.work_dtype:
             write(0, n_new, new)
         else:
-            for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write):
+            for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend):
                 store(rows, new[start:stop])
         return out
 

@@ -39,6 +39,8 @@ class SparseTable(Table):
         What error messages call the columns.
     """
 
+    joined = True
+
     def __init__(self, X: Any, labels: ColumnLabels = None) -> None:
         check_dtype(X.dtype)
         check_shape(X.shape)
@@ -61,7 +63,7 @@ class SparseTable(Table):
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         blocks = [
             _compress(self._stored(rows))
-            for _, _, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write)
+            for _, _, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend)
         ]
         if not blocks:
             return self._X.copy()

@@ -35,6 +35,10 @@ class Table(abc.ABC):
         "cpu" or "cuda:N": where the caller's data lie.
     itemsize : float
         Bytes of one value in the caller's container; what the output's size is estimated from.
+    in_place : bool
+        Whether :meth:`take` gives all rows without copying them.
+    joined : bool
+        Whether :meth:`append` puts the new rows together with the originals once all are made.
     """
 
     n_rows: int
@@ -43,6 +47,8 @@ class Table(abc.ABC):
     work_dtype: np.dtype
     device: str = "cpu"
     itemsize: float = 8.0
+    in_place: bool = False
+    joined: bool = False
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         """Rows as a C-contiguous work array on the backend's device.
@@ -145,6 +151,7 @@ class WrappedTable(Table):
         self._restore = restore
         self.n_rows, self.n_features = inner.n_rows, inner.n_features
         self.work_dtype, self.device = inner.work_dtype, inner.device
+        self.in_place, self.joined = inner.in_place, inner.joined
         self.names = names
         self.itemsize = inner.itemsize if itemsize is None else itemsize
 
@@ -177,6 +184,7 @@ def write_in_blocks(
     n_features: int,
     dtype: np.dtype,
     write: Write,
+    backend: Backend,
     xp: Any = np,
     block_bytes: int = _BLOCK_BYTES,
 ) -> Iterator[tuple[int, int, Array]]:
@@ -184,7 +192,7 @@ def write_in_blocks(
 
     ``rows`` is the same memory each time, so that the whole never exists in the work dtype.
     """
-    step = min(block_rows(n_features, dtype, block_bytes), max(1, n_new))
+    step = min(block_rows(n_features, dtype, backend.cut.size(block_bytes)), max(1, n_new))
     scratch = xp.empty((step, n_features), dtype)
     for start in range(0, n_new, step):
         stop = min(start + step, n_new)

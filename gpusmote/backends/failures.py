@@ -62,7 +62,9 @@ def told(error: BaseException, where: str) -> GpusmoteError | None:
         return None
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError):
-        return MemoryShortageError(f"Memory ran out on {_place(error, where)} in the middle of the work ({said}).", _MEMORY)
+        return MemoryShortageError(
+            f"Memory ran out on {_place(error, where)} in the middle of the work ({said}).", _MEMORY
+        )
     if type(error).__name__ not in _ERRORS:
         return None
     return _of_text(said, getattr(error, "status", None), where, f"{where} failed ({said}).")
@@ -93,7 +95,9 @@ def _of_text(said: str, status: int | None, where: str, message: str) -> Gpusmot
     if status == _MEMORY_STATUS or any(words in low for words in _NO_MEMORY):
         return MemoryShortageError(f"Memory ran out on {where} in the middle of the work ({said}).", _MEMORY)
     if status in _BROKEN or any(words in low for words in ("illegal memory access", "unspecified launch failure")):
-        return DeviceLostError(f"{message} The CUDA context of this process is broken: every later call fails.", _RESTART)
+        return DeviceLostError(
+            f"{message} The CUDA context of this process is broken: every later call fails.", _RESTART
+        )
     if status in _ABSENT or "busy or unavailable" in low:
         return DeviceLostError(f"{message} The device does not answer any more.", _RESTART)
     return DeviceError(message, SAME_ROWS)

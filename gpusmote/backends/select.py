@@ -140,7 +140,10 @@ def _automatic(work: float, lies_on: str) -> tuple[Ordinals | None, str, str]:
         return None, "no CUDA device was found", ""
     found = detect.look()
     if found.usable:
-        return _with_faiss_or_not(_current(), size)
+        ordinal = _current()
+        if (why := failures.remembered(f"cuda:{ordinal}")) is not None:
+            return None, f"cuda:{ordinal} has failed in this process ({why})", ""
+        return _with_faiss_or_not(ordinal, size)
     if found.has_cupy and not found.devices:
         return None, f"CuPy sees no device (CuPy: {found.cupy})", ""
     missing = f"CuPy: {found.cupy}" if not found.has_cupy else f"NVRTC: {found.nvrtc}"

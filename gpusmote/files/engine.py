@@ -176,7 +176,7 @@ def _report(
         seconds=dict(clock.seconds),
         bytes_read=source.size,
         bytes_written=written,
-        peak_estimate=held + max(streaming, plan.report.bytes.get("search", 0)),
+        peak_estimate=held + max(streaming, plan.report.bytes.get("total", 0)),
         memory_limit=budget.limit,
         versions=dict(plan.report.versions),
         sampler={

@@ -7,6 +7,7 @@ that the smallest edge is the edge of the lists put together, and the certificat
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -40,7 +41,7 @@ class Through:
         self._size = min(pool.n, device.cut.pool_rows or pool.n)
         parts = -(-pool.n // self._size)
         ends = [pool.n * i // parts for i in range(parts + 1)]
-        self._spans = list(zip(ends[:-1], ends[1:], strict=True))
+        self._spans = list(itertools.pairwise(ends))
 
     def nearest(self, queries: np.ndarray, k: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """See :meth:`gpusmote.neighbours.Neighbourhood.nearest`, and which pass was certain: 0, 1 or 2.
@@ -61,7 +62,7 @@ class Through:
         return out, passes
 
     def _block(self, asked: np.ndarray, k: int, count: int, out: np.ndarray, passes: np.ndarray) -> None:
-        most = self._spans[0][1] - 2  # of a block's rows, two may be no candidates: the query, and one more for the edge
+        most = self._spans[0][1] - 2  # two of a block's rows may be no candidates: the query, and one for the edge
         out[...], _, doubtful = self._pass(asked, k, min(count, most), device_source)
         if not len(doubtful):
             return

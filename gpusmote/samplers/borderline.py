@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from gpusmote.backends import Array
 from gpusmote.recipe import ClassTask, Recipe
-from gpusmote.sampler import BaseSampler, neighbours_constraint
+from gpusmote.sampler import BaseSampler, neighbours_constraint, neighbours_number
 
 __all__ = ["BorderlineSMOTE"]
 
@@ -39,7 +39,7 @@ class BorderlineSMOTE(BaseSampler):
         What happens to a class none of whose rows is in danger: "smote" takes all its rows as seeds, so that the
         class ends with the rows that were asked for, and warns; "raise" is a :class:`~gpusmote.errors.NoSeedsError`;
         "skip" leaves the class as it is, as imbalanced-learn does, and warns.
-    device, bit_generator, shrink_k, search, recall_target
+    device, bit_generator, shrink_k, search, recall_target, memory_limit
         See :class:`SMOTE`.
 
     Attributes
@@ -95,6 +95,7 @@ class BorderlineSMOTE(BaseSampler):
         shrink_k: bool = False,
         search: str = "exact",
         recall_target: float = 0.95,
+        memory_limit: Any = None,
     ) -> None:
         super().__init__(
             sampling_strategy=sampling_strategy,
@@ -104,6 +105,7 @@ class BorderlineSMOTE(BaseSampler):
             shrink_k=shrink_k,
             search=search,
             recall_target=recall_target,
+            memory_limit=memory_limit,
         )
         self.k_neighbors = k_neighbors
         self.m_neighbors = m_neighbors
@@ -111,6 +113,11 @@ class BorderlineSMOTE(BaseSampler):
         self.no_seeds = no_seeds
 
     _looks_at_all_rows = True
+
+    def _sought(self) -> tuple[int, bool]:
+        k, m = neighbours_number(self.k_neighbors), neighbours_number(self.m_neighbors)
+        among_all = self.kind == "borderline-2"
+        return max(m, k) if among_all else m, among_all
 
     def _recipe(self, task: ClassTask) -> Recipe:
         neighbours = task.everyone.nearest(task.rows, self.m_neighbors, self.shrink_k)

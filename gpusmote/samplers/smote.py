@@ -51,6 +51,13 @@ class SMOTE(BaseSampler):
         For the approximate search: the share of the nearest neighbours that must be found. It is measured beside the
         exact search on 1,000 rows, and more is looked into until the share is two standard errors above the target;
         ``report_.search`` says what was reached.
+    memory_limit : int, float, str or dict, optional
+        The most that a call may allocate at any one time in the memory of what does the work (the host's for the CPU
+        path, the device's for CUDA), output and plan included where they lie there, X and y not: bytes (an int, or
+        text such as "8GB" or "512MiB"), or a share of what is free (a float up to 1). ``{"cpu": ..., "cuda": ...}``
+        sets the two apart. Default: what :func:`gpusmote.get_config` says, else what is free less a margin of 5 % on
+        the host and 10 % on a device. Inside it the work is cut into blocks; a class that is larger than the device
+        goes through it in blocks, too. The rows do not depend on it. CuPy's memory pool keeps its limit and allocator.
 
     Attributes
     ----------
@@ -101,6 +108,7 @@ class SMOTE(BaseSampler):
         shrink_k: bool = False,
         search: str = "exact",
         recall_target: float = 0.95,
+        memory_limit: Any = None,
     ) -> None:
         super().__init__(
             sampling_strategy=sampling_strategy,
@@ -110,6 +118,7 @@ class SMOTE(BaseSampler):
             shrink_k=shrink_k,
             search=search,
             recall_target=recall_target,
+            memory_limit=memory_limit,
         )
         self.k_neighbors = k_neighbors
 

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as npst
 from gpusmote.arrays import wrap_features
 from gpusmote.arrays.rounding import store
 from gpusmote.arrays.table import write_in_blocks
+from gpusmote.backends import Backend
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from tests.arrays.helpers import BACKEND, append, taken, writer
 
@@ -87,11 +88,13 @@ def test_blocks_cover_all_rows_once(d):
     new = np.arange(1000.0 * d).reshape(-1, d)
     blocks = [
         (start, stop, rows.copy())
-        for start, stop, rows in write_in_blocks(1000, d, np.dtype(np.float64), writer(new), block_bytes=7 * 8 * d)
+        for start, stop, rows in write_in_blocks(
+            1000, d, np.dtype(np.float64), writer(new), Backend(), block_bytes=7 * 8 * d
+        )
     ]
     assert max(stop - start for start, stop, _ in blocks) == 7
     assert np.array_equal(np.concatenate([rows for _, _, rows in blocks]), new)
-    assert list(write_in_blocks(0, d, np.dtype(np.float64), writer(new))) == []
+    assert list(write_in_blocks(0, d, np.dtype(np.float64), writer(new), Backend())) == []
 
 
 def test_lists_come_back_as_lists():
