@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from gpusmote import SMOTE
 from tests.both_devices import NUMERIC, ONLY_HOST, is_numeric
-from tests.real_device import COUNTED
+from tests.real_device import COUNTED, real, unusable
 from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER
+from tests.standin.install import cuda
 from tests.standin.machine import Machine
+
+__all__ = ["cuda"]
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -62,3 +66,49 @@ def test_without_a_device_the_tests_of_the_cuda_path_are_skipped_with_the_reason
     assert done.returncode == 0, done.stdout[-3000:]
     assert "1 skipped" in done.stdout
     assert "no CUDA device can be used (driver:" in done.stdout
+
+
+@pytest.fixture
+def on_it(cuda, monkeypatch):
+    """The stand-in in the part of a real device."""
+    cuda()
+    unusable.cache_clear()
+    yield real(monkeypatch)
+    unusable.cache_clear()
+
+
+def test_a_device_takes_the_stand_ins_place(on_it):
+    X, y = [[0.0], [1.0], [2.0], [4.0], [5.0], [7.0]], [0, 0, 0, 0, 1, 1]
+    sampler = SMOTE(device="cuda", random_state=0, k_neighbors=1)
+    first = on_it()
+    sampler.fit_resample(X, y)
+    second = on_it()
+    sampler.fit_resample(X, y)
+    for machine in (first, second):  # each has its own launches, and each launch once
+        assert [launch.kernel for launch in machine.launches].count("interpolate_rows_float64") == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (lambda start: start().waits, "does not count waits; what was asserted before"),
+        (lambda start: start().break_device(0, 1, ValueError), "only the stand-in has break_device"),
+        (lambda start: start(devices=9), "wants 9 devices, and 1 is there"),
+        (lambda start: start(memory=1000), "has the memory that it has"),
+    ],
+    ids=["counter", "break", "devices", "memory"],
+)
+def test_what_a_device_cannot_be_asked_ends_the_test_with_the_reason(on_it, ask, reason):
+    with pytest.raises(pytest.skip.Exception, match=reason):
+        ask(on_it)
+
+
+def test_tests_that_replace_parts_of_cupy_are_left_to_the_stand_in(on_it, monkeypatch):
+    def replacing():
+        import cupy
+
+        monkeypatch.setattr(cupy, "asarray", None)
+
+    with pytest.raises(pytest.skip.Exception, match="replaces parts of CuPy"):
+        real(monkeypatch, replacing)
+    assert callable(real(monkeypatch, test_what_is_not_counted_is_what_the_stand_in_counts))
