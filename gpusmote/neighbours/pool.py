@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
 import numpy as np
 
 from gpusmote._threads import run_blocks
+from gpusmote.backends import transfer
 from gpusmote.backends.base import Array, Backend
 
 __all__ = ["Pool", "Window"]
@@ -140,8 +142,15 @@ class Window(Pool):
         return self._asked[queries - self._size] - self._first
 
     def _set(self, at: int, values: np.ndarray, norms: np.ndarray) -> None:
-        self.values[at : at + len(values)].set(values)
-        self.norms[at : at + len(values)].set(norms)
+        size = self.backend.cut.size(transfer.BLOCK_BYTES)
+        for host, out in ((values, self.values), (norms, self.norms)):
+            read = functools.partial(_read, host)
+            for _ in transfer.arriving(self.xp, out[at : at + len(host)], read, size):
+                pass
+
+
+def _read(host: np.ndarray, start: int, stop: int, buffer: np.ndarray) -> None:
+    buffer[...] = host[start:stop]
 
 
 def _scaled(a: Array, exponent: int) -> Array:
