@@ -96,20 +96,21 @@ def resample(
     The rows are those that the sampler gives in Python for the same --random-state. Columns, their order and types and
     Parquet's metadata are kept. OUT appears whole or not at all.
     """
-    with report_to(report, output, force, source, destination, origins) as publish, output.progress() as progress:
-        done = resample_file(
-            source,
-            destination,
-            target=target,
-            sampler=sampler,
-            percentage=percentage,
-            dup_size=dup_size,
-            memory_limit=memory_limit,
-            origins=origins,
-            only_synthetic=only_synthetic,
-            force=force,
-            progress=progress,
-        )
+    with report_to(report, output, force, source, destination, origins) as publish:
+        with output.progress() as progress:
+            done = resample_file(
+                source,
+                destination,
+                target=target,
+                sampler=sampler,
+                percentage=percentage,
+                dup_size=dup_size,
+                memory_limit=memory_limit,
+                origins=origins,
+                only_synthetic=only_synthetic,
+                force=force,
+                progress=progress,
+            )
         publish(of_resample(done), done.to_dict())
 
 
@@ -134,16 +135,17 @@ def plan(
     """
     from gpusmote.cli.forecast import forecast
 
-    with report_to(report, output, force, source) as publish, output.progress() as progress:
-        said = forecast(
-            source,
-            target=target,
-            sampler=sampler,
-            percentage=percentage,
-            dup_size=dup_size,
-            memory_limit=memory_limit,
-            progress=progress,
-        )
+    with report_to(report, output, force, source) as publish:
+        with output.progress() as progress:
+            said = forecast(
+                source,
+                target=target,
+                sampler=sampler,
+                percentage=percentage,
+                dup_size=dup_size,
+                memory_limit=memory_limit,
+                progress=progress,
+            )
         publish(of_plan(said), said.to_dict())
     said.refuse_if_too_large()
 

@@ -28,6 +28,7 @@ from gpusmote.files.forms import form_of
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget
 from gpusmote.files.passes import Passes
+from gpusmote.files.problems import naming
 from gpusmote.files.sinks import open_sink
 from gpusmote.files.sources import Source
 from gpusmote.report import Report
@@ -125,14 +126,16 @@ def forecast(
         began = time.perf_counter()
         labels = passes.scan()
         scanned = time.perf_counter() - began
-        make = {c: n for c, n in decided(sampler, labels, target, percentage, dup_size).items() if n}
+        with naming(source):
+            make = {c: n for c, n in decided(sampler, labels, target, percentage, dup_size).items() if n}
         everything = bool(make) and sampler._looks_at_all_rows
         groups = None if everything else [np.flatnonzero(labels.codes == c) for c in make]
         rows = HeldRows(passes.features, len(labels.codes), groups)
         work = sampler._work(rows, labels, make)
         backend, reason = select(sampler.device, work, "cpu")
-        trial = _Trial(sampler, backend.name, labels, target, file, budget, make)
-        seconds = {"scan": scanned, **trial.seconds(work)}
+        with naming(source):
+            trial = _Trial(sampler, backend.name, labels, target, file, budget, make)
+            seconds = {"scan": scanned, **trial.seconds(work)}
     finally:
         file.close()
     held = rows.nbytes + labels.codes.nbytes
@@ -175,7 +178,9 @@ class _Trial:
 
     def _read(self) -> tuple[Any, np.ndarray, float]:
         """The rows, their classes, seconds for each row of the file that was read."""
-        left = dict.fromkeys(range(len(self._labels.counts)), SAMPLE)
+        k = self._sampler.k_neighbors
+        most = max(SAMPLE, 2 * k) if isinstance(k, int) else SAMPLE  # never too few where there are enough
+        left = dict.fromkeys(range(len(self._labels.counts)), most)
         taken, kept, done, began = [], [], 0, time.perf_counter()
         for batch in self._file.batches(None, self._budget.batch_rows(self._file.schema)):
             codes = self._labels.codes[done : done + batch.num_rows]

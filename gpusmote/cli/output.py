@@ -79,7 +79,7 @@ class Output:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=console, transient=True) as bars:
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
             tasks: dict[str, Any] = {}
 
             def advance(stage: str, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""``python -m gpusmote``."""
+"""What goes on working without typer, and ``info`` and ``bench`` with it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,56 @@ from pathlib import Path
 
 import pytest
 
-import gpusmote
-from gpusmote import __main__ as cli
+import gpusmote as library
 from gpusmote import bench
-from gpusmote.backends import info as info_module
 from gpusmote.errors import GpusmoteError
+from tests.cli.helpers import gpusmote
+
+WITHOUT = (
+    "import sys; sys.modules['typer'] = sys.modules['rich'] = None; from gpusmote.cli import main; sys.exit(main())"
+)
 
 
-def test_info_as_a_command_prints_every_fact() -> None:
-    done = subprocess.run([sys.executable, "-m", "gpusmote", "info"], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    names = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
-    assert names == list(info_module.info())
-    assert gpusmote.__version__ in done.stdout
+def without_typer(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True, check=False)
 
 
-def test_facts_of_any_nesting_are_laid_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(params=["typer", "no typer"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "no typer":
+        monkeypatch.setitem(sys.modules, "typer", None)
+
+
+MISSING = """\
+error: The command line needs typer and rich: pip install "gpusmote[cli]".
+hint:  Without them there are info, bench and --version.
+"""
+
+
+def test_in_a_process_without_typer_a_line_says_what_to_install() -> None:
+    done = without_typer("resample", "in.csv")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", MISSING)
+
+
+@pytest.mark.parametrize("arguments", [["plan"], [], ["--help"], ["info", "--why"]])
+def test_without_typer_every_other_command_says_so(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "typer", None)
+    assert gpusmote(*arguments) == (1, "", MISSING)
+
+
+def test_in_a_process_without_typer_info_is_there() -> None:
+    done = without_typer("info")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")] == list(library.info())
+
+
+def test_bench_has_a_help_of_its_own(either: None) -> None:
+    done = gpusmote("bench", "--help")
+    assert (done.status, done.err) == (0, "")
+    assert "(default: 5)" in done.out
+
+
+def test_info_lays_out_facts_of_any_nesting(either: None, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = {
         "version": "1",
         "memory": 12345678,
@@ -34,9 +68,10 @@ def test_facts_of_any_nesting_are_laid_out(monkeypatch: pytest.MonkeyPatch, caps
         "auto": {"small": "cpu", "large array": "cuda"},
         "devices": [{"name": "A", "free": 1}, {"name": "B", "free": 2}],
     }
-    monkeypatch.setattr(info_module, "info", lambda: facts)
-    assert cli.main(["info"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    monkeypatch.setattr(library, "info", lambda: facts)
+    done = gpusmote("info")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
         "version  1",
         "memory   12,345,678",
         "faiss    -",
@@ -54,56 +89,35 @@ def test_facts_of_any_nesting_are_laid_out(monkeypatch: pytest.MonkeyPatch, caps
     ]
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["--version"])
-    assert stopped.value.code == 0
-    assert capsys.readouterr().out == gpusmote.__version__ + "\n"
+def test_version(either: None) -> None:
+    assert gpusmote("--version") == (0, library.__version__ + "\n", "")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [([], "required"), (["dance"], "invalid choice"), (["bench", "--repeat", "0"], "not a number of runs")],
-)
-def test_a_wrong_command_line_is_explained(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(arguments)
-    assert stopped.value.code == 2
-    assert complaint in capsys.readouterr().err
-
-
-def test_an_error_is_a_message_and_a_hint_on_lines_of_their_own(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_is_a_message_and_a_hint_on_lines_of_their_own(either: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: object) -> int:
         raise GpusmoteError("It did not work.", "Do this.")
 
     monkeypatch.setattr(bench, "run", fail)
-    assert cli.main(["bench"]) == 1
-    captured = capsys.readouterr()
-    assert captured.err.splitlines() == ["error: It did not work.", "hint:  Do this."]
-    assert captured.out == ""
+    assert gpusmote("bench") == (1, "", "error: It did not work.\nhint:  Do this.\n")
 
 
-def test_options_of_bench_arrive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_options_of_bench_arrive_and_its_status_leaves(
+    either: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     seen: dict[str, object] = {}
-    monkeypatch.setattr(bench, "run", lambda **options: seen.update(options) or 0)
+    monkeypatch.setattr(bench, "run", lambda **options: seen.update(options) or 1)
     out = tmp_path / "figures.json"
-    assert cli.main(["bench", "--quick", "--repeat", "3", "--memory", "--json", str(out)]) == 0
+    assert gpusmote("bench", "--quick", "--repeat", "3", "--memory", "--json", out).status == 1
     assert seen == {"quick": True, "repeat": 3, "memory": True, "path": out}
 
 
-def test_bench_from_the_command_line_writes_what_it_prints(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bench_writes_what_it_prints(either: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "QUICK", (bench.Case(50, 3, "float32"),))
     monkeypatch.setattr(bench, "LEAST_SECONDS", 0.0)
     out = tmp_path / "figures.json"
-    assert cli.main(["bench", "--quick", "--repeat", "2", "--json", str(out)]) == 0
+    done = gpusmote("bench", "--quick", "--repeat", "2", "--json", out)
+    assert done.status == 0, done.err
     written = json.loads(out.read_text())
     (row,) = written["results"]
-    printed = capsys.readouterr().out
-    assert f"{row['ratio']:.2f}x" in printed
-    assert written["machine"]["processor"] in printed
+    assert f"{row['ratio']:.2f}x" in done.out
+    assert written["machine"]["processor"] in done.out
