@@ -104,7 +104,7 @@ class Part:
 
         if backend.members and isinstance(samples, range) and isinstance(out, np.ndarray) and self._worth(out):
             block = -(-len(out) // (_TURNS * len(backend.members)))
-            backend.share(len(out), block, lambda device: self._on(device)._writer(samples, out, device))
+            backend.share(len(out), block, lambda device: self.moved(device.xp.asarray)._writer(samples, out, device))
             return
 
         def make(start: int, stop: int, target: Array) -> None:
@@ -117,11 +117,10 @@ class Part:
         """Whether several devices make rows for the host in less time than it takes to copy the part to each."""
         return bool(out.nbytes >= SHARED_BYTES and out.nbytes > self.nbytes())
 
-    def _on(self, device: Backend) -> Part:
-        """The part with its arrays on another device, within :meth:`~gpusmote.backends.Backend.share`."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        moved = {name: device.xp.asarray(a) for name, a in fields.items() if isinstance(a, device.xp.ndarray)}
-        return dataclasses.replace(self, **moved)
+    def moved(self, move: Callable[[Array], Array]) -> Part:
+        """The part with what ``move`` makes of its arrays; the key is always on the host."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "key"}
+        return dataclasses.replace(self, **{name: move(a) for name, a in fields.items() if getattr(a, "ndim", 0)})
 
     def _writer(self, samples: range, out: np.ndarray, device: Backend) -> Callable[[int, int], tuple[()]]:
         def write(start: int, stop: int) -> tuple[()]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def _as_taken(taken: Any, X: Any, n_original: int) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """y read.
+    """y read. What is to be called can be pickled: it goes with a plan to other processes.
 
     Attributes
     ----------
@@ -70,7 +71,7 @@ def read_labels(y: Any) -> Labels:
     if is_instance(y, "polars", "Series", "DataFrame") or is_instance(y, "pyarrow", "Array", "ChunkedArray", "Table"):
         return _read_arrow(y)
     if scipy.sparse.issparse(y):
-        return Labels(y.toarray(), lambda rows: y.tocsr()[rows].asformat(y.format))
+        return Labels(y.toarray(), partial(_take_sparse, y))
     if hasattr(y, "__dlpack_device__"):
         return _read_dlpack(y)
     if is_sequence_like(y):
@@ -97,18 +98,26 @@ def _read_numpy(y: np.ndarray) -> Labels:
         masked: np.ndarray = np.ma.getmaskarray(y).reshape(len(y), -1).max(axis=1)
         refuse_missing(masked, "masked labels")
     values = np.asarray(y)
-    return Labels(values, lambda rows: values.take(rows, axis=0))
+    return Labels(values, partial(_take_numpy, values))
 
 
 def _read_list(y: list[Any]) -> Labels:
     values = _to_numpy(y)
     if values.dtype.kind in "US" and values.ndim == 1 and len(set(map(type, y))) > 1:
         values = np.array(y, dtype=object)  # NumPy would write the numbers among the strings as text
-    return Labels(values, lambda rows: [_own(y[row]) for row in rows.tolist()])
+    return Labels(values, partial(_take_list, y))
 
 
-def _own(label: Any) -> Any:
-    return list(label) if isinstance(label, list) else label
+def _take_sparse(y: Any, rows: np.ndarray) -> Any:
+    return y.tocsr()[rows].asformat(y.format)
+
+
+def _take_numpy(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return values.take(rows, axis=0)
+
+
+def _take_list(y: list[Any], rows: np.ndarray) -> list[Any]:
+    return [list(label) if isinstance(label, list) else label for label in map(y.__getitem__, rows.tolist())]
 
 
 def _to_numpy(y: Any) -> np.ndarray:
@@ -121,50 +130,59 @@ def _to_numpy(y: Any) -> np.ndarray:
 
 
 def _read_pandas(y: Any) -> Labels:
-    from gpusmote.arrays.pandas_table import extended_index
-
     missing: np.ndarray = y.isna().to_numpy().reshape(len(y), -1).max(axis=1)
     refuse_missing(missing, "missing labels")
-
-    def place(taken: Any, X: Any, n_original: int) -> Any:
-        if X is None:
-            return taken.reset_index(drop=True)
-        if is_instance(X, "pandas", "DataFrame"):
-            taken.index = X.index
-        else:
-            taken.index = extended_index(y.index, len(taken) - n_original)
-        return taken
 
     column = y.iloc[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     categories = getattr(getattr(column, "cat", None), "categories", None)
     if categories is None:
-        return Labels(column.to_numpy(), y.take, place)
-    return Labels(column.cat.codes.to_numpy(), y.take, place, categories.to_numpy())
+        return Labels(column.to_numpy(), y.take, partial(_place_pandas, y))
+    return Labels(column.cat.codes.to_numpy(), y.take, partial(_place_pandas, y), categories.to_numpy())
+
+
+def _place_pandas(y: Any, taken: Any, X: Any, n_original: int) -> Any:
+    from gpusmote.arrays.pandas_table import extended_index
+
+    if X is None:
+        return taken.reset_index(drop=True)
+    if is_instance(X, "pandas", "DataFrame"):
+        taken.index = X.index
+    else:
+        taken.index = extended_index(y.index, len(taken) - n_original)
+    return taken
 
 
 def _read_arrow(y: Any) -> Labels:
-    import narwhals.stable.v2 as nw
-
-    whole = sys.modules["pyarrow"].chunked_array([y]) if is_instance(y, "pyarrow", "Array") else y
-    known: Any = nw.from_native(whole, eager_only=True, allow_series=True)
+    known = _known_arrow(y)
     columns = list(known.iter_columns()) if hasattr(known, "iter_columns") else [known]
     for column in columns:
         refuse_missing(column.is_null().to_numpy(), "nulls")
     values = [column.to_numpy() for column in columns]
+    return Labels(values[0] if len(values) == 1 else np.column_stack(values), partial(_take_arrow, y))
 
-    def take(rows: np.ndarray) -> Any:
-        taken = known[rows].to_native()
-        return taken.combine_chunks() if whole is not y else taken
 
-    return Labels(values[0] if len(values) == 1 else np.column_stack(values), take)
+def _known_arrow(y: Any) -> Any:
+    """The series or frame that narwhals knows."""
+    import narwhals.stable.v2 as nw
+
+    whole = sys.modules["pyarrow"].chunked_array([y]) if is_instance(y, "pyarrow", "Array") else y
+    return nw.from_native(whole, eager_only=True, allow_series=True)
+
+
+def _take_arrow(y: Any, rows: np.ndarray) -> Any:
+    taken = _known_arrow(y)[rows].to_native()
+    return taken.combine_chunks() if is_instance(y, "pyarrow", "Array") else taken
 
 
 def _read_dlpack(y: Any) -> Labels:
-    from gpusmote.arrays.device_table import host_copy, take_on_device
+    from gpusmote.arrays.device_table import TakeOnDevice, host_copy
 
-    def take(rows: np.ndarray) -> Any:
-        if is_instance(y, "torch", "Tensor"):
-            return y.detach()[sys.modules["torch"].from_numpy(rows).to(y.device)]
-        return take_on_device(y, rows) if is_instance(y, "cupy", "ndarray") else y[rows]
+    if is_instance(y, "cupy", "ndarray"):
+        return Labels(host_copy(y), TakeOnDevice(y))
+    return Labels(host_copy(y), partial(_take_dlpack, y.detach() if hasattr(y, "detach") else y))
 
-    return Labels(host_copy(y), take)
+
+def _take_dlpack(y: Any, rows: np.ndarray) -> Any:
+    if is_instance(y, "torch", "Tensor"):
+        return y[sys.modules["torch"].from_numpy(rows).to(y.device)]
+    return y[rows]

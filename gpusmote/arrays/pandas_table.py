@@ -10,6 +10,7 @@ The index rule, for X and for y where X is not a pandas frame:
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -39,9 +40,9 @@ def from_pandas(X: Any) -> Table:
     shared = dtypes[0] if len(set(dtypes)) == 1 else None
     if isinstance(shared, pd.SparseDtype) and shared.fill_value == 0:
         matrix = SparseTable(X.sparse.to_coo().tocsr(), labels)
-        return WrappedTable(matrix, _sparse_shell(X, shared), string_names(labels))
+        return WrappedTable(matrix, _Shell(X.iloc[:0], X.index, shared), string_names(labels))
     if isinstance(shared, np.dtype) and shared.kind != "O":
-        return WrappedTable(NumpyTable(X.to_numpy(), labels), _dense_shell(X), string_names(labels))
+        return WrappedTable(NumpyTable(X.to_numpy(), labels), _Shell(X.iloc[:0], X.index), string_names(labels))
     return PandasTable(X)
 
 
@@ -59,30 +60,37 @@ def extended_index(index: Any, n_new: int) -> Any:
     return pd.RangeIndex(total)
 
 
-def _dense_shell(X: Any) -> Any:
-    pd: Any = sys.modules["pandas"]
+@dataclasses.dataclass(frozen=True)
+class _Shell:
+    """From a NumPy or SciPy table to the frame that it is the values of.
 
-    def restore(values: np.ndarray, n_original: int) -> Any:
-        index = extended_index(X.index, len(values) - n_original) if n_original else None
-        return _with_attrs(pd.DataFrame(values, index=index, columns=X.columns, copy=False), X)
+    Attributes
+    ----------
+    head : DataFrame without rows
+    index : Index
+        Of X.
+    sparse : SparseDtype or None
+        Of all columns, where they are sparse.
+    """
 
-    return restore
+    head: Any
+    index: Any
+    sparse: Any = None
+
+    def __call__(self, values: Any, n_original: int) -> Any:
+        pd: Any = sys.modules["pandas"]
+        index = extended_index(self.index, values.shape[0] - n_original) if n_original else None
+        if self.sparse is None:
+            frame = pd.DataFrame(values, index=index, columns=self.head.columns, copy=False)
+        else:
+            frame = pd.DataFrame.sparse.from_spmatrix(values, index=index, columns=self.head.columns)
+            frame = frame.astype(self.sparse)
+        return _like(frame, self.head)
 
 
-def _sparse_shell(X: Any, dtype: Any) -> Any:
-    pd: Any = sys.modules["pandas"]
-
-    def restore(matrix: Any, n_original: int) -> Any:
-        index = extended_index(X.index, matrix.shape[0] - n_original) if n_original else None
-        frame = pd.DataFrame.sparse.from_spmatrix(matrix, index=index, columns=X.columns)
-        return _with_attrs(frame.astype(dtype), X)
-
-    return restore
-
-
-def _with_attrs(frame: Any, X: Any) -> Any:
-    frame.attrs.update(X.attrs)
-    return frame
+def _like(frame: Any, X: Any) -> Any:
+    """The frame as one of X's class, with its attrs and what else the class declares as its metadata."""
+    return X._constructor(frame).__finalize__(X)  # how pandas itself makes results of a subclass
 
 
 def _is_numeric(dtype: Any) -> bool:
@@ -114,13 +122,13 @@ class PandasTable(FrameTable):
         ]
         frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
         frame.columns = self._X.columns
-        return _with_attrs(frame, self._X)
+        return _like(frame, self._X)
 
     def _join(self, new: list[Any]) -> Any:
         pd: Any = sys.modules["pandas"]
         joined = pd.concat([self._X, *new], ignore_index=True)
         joined.index = extended_index(self._X.index, len(joined) - self.n_rows)
-        return _with_attrs(joined, self._X)
+        return _like(joined, self._X)
 
 
 def _read_column(column: Any, label: Any) -> Column:

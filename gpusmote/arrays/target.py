@@ -35,7 +35,7 @@ class Target:
     counts: np.ndarray
 
     def __init__(self, labels: Labels) -> None:
-        self._labels = labels
+        self._take, self._place = labels.take, labels.place
         self.classes, self.codes = _classes_and_codes(labels)
         self.counts = np.bincount(self.codes, minlength=len(self.classes))
         self._row_of_class = np.empty(len(self.classes), np.int64)
@@ -43,7 +43,7 @@ class Target:
 
     def only(self, codes: np.ndarray) -> Any:
         """The caller's kind of container with the labels of these codes."""
-        return self._labels.place(self._labels.take(self._row_of_class[codes]), None, 0)
+        return self._place(self._take(self._row_of_class[codes]), None, 0)
 
     def append(self, codes: np.ndarray, X: Any) -> Any:
         """The original labels, then those of ``codes``, in the caller's kind of container.
@@ -56,7 +56,7 @@ class Target:
         """
         n = len(self.codes)
         rows = np.concatenate([np.arange(n), self._row_of_class[codes]])
-        return self._labels.place(self._labels.take(rows), X, n)
+        return self._place(self._take(rows), X, n)
 
 
 def wrap_target(y: Any, n_rows: int) -> Target:

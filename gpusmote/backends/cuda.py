@@ -48,8 +48,8 @@ class CudaBackend(Backend):
         found = (installed(CUPY), installed(FAISS))
         self.packages = tuple(distribution[0] for distribution in found if distribution is not None)
 
-    def __reduce__(self) -> tuple[type[CudaBackend], tuple[int]]:
-        return CudaBackend, (self.ordinal,)  # a module, which self.xp is, cannot be pickled
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CudaBackend, (self.ordinal,), {"cut": self.cut}  # a module, which self.xp is, cannot be pickled
 
     def active(self) -> AbstractContextManager[Any]:
         return failures.Told(self.xp.cuda.Device, self.ordinal)

@@ -42,7 +42,7 @@ class CudaDevices(CudaBackend):
         self._failed: dict[str, GpusmoteError] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CudaDevices, (tuple(member.ordinal for member in self.members),)
+        return CudaDevices, (tuple(member.ordinal for member in self.members),), {"cut": self.cut}
 
     @property
     def label(self) -> str:
