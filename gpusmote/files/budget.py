@@ -13,8 +13,9 @@ __all__ = ["Budget", "budget_of"]
 
 _LARGEST_GROUP = 64 << 20
 _SMALLEST_GROUP = 1 << 20
+_GROUPS = 20  # of which the limit has room for this many; the rest is for the rows that are held
 _TEXT_BYTES = 32  # what a value of a type without a fixed width is taken to need
-_COLUMN_BYTES = 2 << 20  # pages of a column on their way in and out
+_COLUMN_BYTES = 5 << 19  # pages of a column on their way in and out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +50,11 @@ class Budget:
         return max(1, self.group_bytes // 4 // row_bytes(schema))
 
     def streaming(self, n_columns: int) -> int:
-        """Bytes that a table needs on its way from file to file: a group as it is and encoded, two batches, pages."""
-        return 3 * self.group_bytes + n_columns * _COLUMN_BYTES
+        """Bytes that a table needs on its way from file to file: a group as it is and encoded, two batches, pages.
+
+        With what the allocators of pyarrow and the system keep for the next block, as measured.
+        """
+        return 5 * self.group_bytes + n_columns * _COLUMN_BYTES
 
     def check(self, held: int, n_rows: int, n_features: int, n_columns: int, whose: str) -> None:
         """Raise unless rows of ``held`` bytes fit beside what streams by.
@@ -65,6 +69,21 @@ class Budget:
                 f"{n_rows:,} rows x {n_features:,} columns {whose} must be held, {held:,} bytes; with the blocks that "
                 f"stream by, {needed:,} bytes are needed and {self.limit:,} may be used.",
                 f"Give a memory_limit of at least {needed:,} bytes, or use a machine with more memory.",
+            )
+
+    def check_plan(self, held: int, n_columns: int) -> None:
+        """Raise unless the plan, and ``held`` bytes with it, fit beside what streams by.
+
+        Raises
+        ------
+        MemoryLimitError
+        """
+        needed = held + self.streaming(n_columns)
+        if self.limit is not None and needed > self.limit:
+            raise MemoryLimitError(
+                f"The neighbours and the rows that are held take {held:,} bytes; with the blocks that stream by, "
+                f"{needed:,} bytes are needed and {self.limit:,} may be used.",
+                f"Give a memory_limit of at least {needed:,} bytes, or a smaller k_neighbors.",
             )
 
 
@@ -95,5 +114,5 @@ def budget_of(asked: MemoryLimit | None, sampler: Any) -> Budget:
     amount = parse_memory_limit(asked, "cpu").get("cpu", 1.0)
     free = memory.available()
     limit = amount if isinstance(amount, int) else None if free is None else int(amount * free)
-    group = _LARGEST_GROUP if limit is None else min(_LARGEST_GROUP, max(_SMALLEST_GROUP, limit // 16))
+    group = _LARGEST_GROUP if limit is None else min(_LARGEST_GROUP, max(_SMALLEST_GROUP, limit // _GROUPS))
     return Budget(limit, asked, group)

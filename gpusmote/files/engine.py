@@ -158,8 +158,8 @@ def _report(
     made = dict(zip(labels, plan.counts.values(), strict=True))
     kept = dict.fromkeys(labels, 0) if request.only_synthetic else before
     plan.report.add_versions("pyarrow")
-    streaming = budget.streaming(len(source.schema))
-    held = passes.rows.nbytes + passes.labels.codes.nbytes
+    plan_bytes = plan.report.bytes["plan"]
+    most = max(plan_bytes + budget.streaming(len(source.schema)), plan.report.bytes.get("total", 0))
     return FileReport(
         source=str(request.source),
         destination=str(request.destination),
@@ -176,7 +176,7 @@ def _report(
         seconds=dict(clock.seconds),
         bytes_read=source.size,
         bytes_written=written,
-        peak_estimate=held + max(streaming, plan.report.bytes.get("total", 0)),
+        peak_estimate=passes.beside + most,
         memory_limit=budget.limit,
         versions=dict(plan.report.versions),
         sampler={

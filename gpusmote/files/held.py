@@ -39,6 +39,7 @@ class HeldRows(Table):
         self._shell = _shell(schema)
         self.n_rows, self.n_features, self.names = n_rows, len(schema), list(schema.names)
         self.work_dtype = self._shell.work_dtype
+        self.in_place = groups is None
         self._groups = groups
         self._size = n_rows if groups is None else sum(map(len, groups))
         self._values = np.empty((0, self.n_features), self.work_dtype)
@@ -47,8 +48,13 @@ class HeldRows(Table):
     @property
     def nbytes(self) -> int:
         """Bytes of the rows that are held, with their positions."""
-        positions = 0 if self._groups is None else 3 * 8 * self._size
-        return self._size * self.n_features * self.work_dtype.itemsize + positions
+        values = self._size * self.n_features * self.work_dtype.itemsize
+        return values if self._groups is None else values + 3 * 8 * self._size
+
+    @property
+    def nbytes_beside(self) -> int:
+        """Of these, what is no part of a plan: of classes it has the very rows, of all rows copies of some."""
+        return self.nbytes if self._groups is None else 3 * 8 * self._size
 
     def fill(self, batches: Iterator[Any]) -> Iterator[int]:
         """Take the rows in from all batches of the file, in order, and check all that come by.

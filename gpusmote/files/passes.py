@@ -117,17 +117,24 @@ class Passes:
     def plan(self, sampler: BaseSampler) -> Plan:
         """The search, within what the held rows and the blocks leave of the limit."""
         self._tell("search", 0, 1)
+        pa.default_memory_pool().release_unused()  # the search has no use for what reading took
         with self._clock.stage("search"), naming(self._source.path), self._limited(sampler):
             plan = sampler.plan(self.rows, self.labels)
         self._tell("search", 1, 1)
+        self._budget.check_plan(self.beside + plan.report.bytes["plan"], len(self._source.schema))
         return plan
+
+    @property
+    def beside(self) -> int:
+        """Bytes that are held throughout and are no part of the plan."""
+        return self.rows.nbytes_beside + int(self.labels.codes.nbytes)
 
     def _limited(self, sampler: BaseSampler) -> contextlib.AbstractContextManager[None]:
         budget = self._budget
         if budget.asked is None or budget.limit is None:
             return contextlib.nullcontext()
         left: dict[str, Any] = dict(budget.asked) if isinstance(budget.asked, dict) else {}
-        left["cpu"] = max(1, budget.limit - budget.streaming(len(self._source.schema)))
+        left["cpu"] = max(1, budget.limit - self.beside)
         if hasattr(sampler, "memory_limit"):
             sampler.memory_limit = left
         return config_context(memory_limit=left)
