@@ -26,6 +26,10 @@ class Plan:
     gives the same rows, whatever was asked for before and on whichever device. X is referred to, not copied, for
     :meth:`resample` and :meth:`batches`.
 
+    A plan can be pickled, with X and y, and makes the same rows in the other process. What lies on a device is copied
+    through the host and comes back on the device of the same number, which the other process must see; a process that
+    was forked cannot use a device, one that was spawned can.
+
     Attributes
     ----------
     counts : dict
@@ -54,6 +58,15 @@ class Plan:
         self._backend, self._table, self._target, self._parts = backend, table, target, parts
         self._ends = np.cumsum([0, *(part.n_new for part in parts)]).tolist()
         self.report = report
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._backend.active():
+            return {**vars(self), "_parts": [part.moved(self._backend.to_host) for part in self._parts]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        with self._backend.active():
+            self._parts = [part.moved(self._backend.asarray) for part in self._parts]
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -116,7 +129,9 @@ class Plan:
             If the slice is not within ``[0, len(plan)]``.
         """
         start, stop = self._slice(start, stop)
-        kind = [("class", self._target.classes.dtype), ("base", "i8"), ("neighbour", "i8"), ("gap", "f8")]
+        label = self._target.classes.dtype
+        label = np.dtype(object) if label.kind == "T" else label  # StringDType cannot be a field
+        kind = [("class", label), ("base", "i8"), ("neighbour", "i8"), ("gap", "f8")]
         origin = np.empty(stop - start, kind)
         origin["class"] = self._target.classes[self._codes(start, stop)]
         for part, samples, at in self._spans(start, stop):

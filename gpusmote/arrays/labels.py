@@ -98,7 +98,7 @@ def _read_numpy(y: np.ndarray) -> Labels:
         masked: np.ndarray = np.ma.getmaskarray(y).reshape(len(y), -1).max(axis=1)
         refuse_missing(masked, "masked labels")
     values = np.asarray(y)
-    return Labels(values, partial(_take_numpy, values))
+    return Labels(values, partial(_take_numpy, values, values.dtype))
 
 
 def _read_list(y: list[Any]) -> Labels:
@@ -112,8 +112,9 @@ def _take_sparse(y: Any, rows: np.ndarray) -> Any:
     return y.tocsr()[rows].asformat(y.format)
 
 
-def _take_numpy(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return values.take(rows, axis=0)
+def _take_numpy(values: np.ndarray, dtype: np.dtype, rows: np.ndarray) -> np.ndarray:
+    # A pickled array comes back in the machine's byte order.
+    return values.take(rows, axis=0).astype(dtype, copy=False)
 
 
 def _take_list(y: list[Any], rows: np.ndarray) -> list[Any]:

@@ -34,6 +34,7 @@ class NumpyTable(Table):
         check_dtype(X.dtype)
         check_shape(X.shape)
         self._X = X
+        self._dtype = X.dtype  # by itself: a pickled array comes back in the machine's byte order
         self._labels = labels
         self._numbers = object_to_float(X, labels) if X.dtype.kind == "O" else X
         self.n_rows, self.n_features = X.shape
@@ -64,12 +65,12 @@ class NumpyTable(Table):
         run_blocks(gather, len(rows), max(1, _GATHER_BYTES // max(1, out.nbytes // len(out))))
 
     def only(self, work: Array, backend: Backend) -> np.ndarray:
-        out = np.empty(work.shape, self._X.dtype)
+        out = np.empty(work.shape, self._dtype)
         store(backend.to_host(work), out)
         return out
 
     def append(self, n_new: int, write: Write, backend: Backend) -> np.ndarray:
-        out = np.empty((self.n_rows + n_new, self.n_features), self._X.dtype)
+        out = np.empty((self.n_rows + n_new, self.n_features), self._dtype)
         out[: self.n_rows] = self._X
         new = out[self.n_rows :]
         if new.dtype == self.work_dtype:

@@ -131,7 +131,7 @@ def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    classes : ndarray of shape (c,), ``values``' dtype
+    classes : ndarray of shape (c,), ``values``' dtype in this machine's byte order
     codes : ndarray of shape (n,), int64
 
     Raises
@@ -139,6 +139,8 @@ def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     InputError
         If the values are not classes.
     """
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
     kind = values.dtype.kind
     if kind in "OUST":
         classes, codes = _encode_objects(values)
