@@ -9,6 +9,7 @@ SciPy sparse, csr or csc               the same class and format; the synthetic 
 SciPy sparse, any other format         csr, of the same family (matrix or array)
 pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; the index by the
                                        rule in :mod:`gpusmote.arrays.pandas_table`
+subclass of DataFrame                  what its ``_constructor`` gives, as from pandas' own operations
 polars DataFrame, pyarrow Table        the same schema, Arrow's metadata included
 CuPy array                             CuPy array on the same device
 array that speaks DLPack (torch, jax)  its library's array on the same device, detached from any gradient
