@@ -60,7 +60,7 @@ def test_every_ending_is_told_and_the_next_step_runs(tmp_path):
 
 
 def test_a_step_that_hangs_is_ended_with_all_that_it_started(tmp_path):
-    status, found = prove(tmp_path, [broken("hung", most=6.0), broken("held")])
+    status, found = prove(tmp_path, [broken("hung", most=10.0), broken("held")])
     assert status == 1
     hung, held = found["steps"]
     assert (hung["state"], held["state"]) == ("timed out", "held")
