@@ -179,9 +179,13 @@ def _report(
         peak_estimate=passes.beside + most,
         memory_limit=budget.limit,
         versions=dict(plan.report.versions),
-        sampler={
-            "name": type(sampler).__name__,
-            "parameters": sampler.get_params(deep=False),
-            "report": dataclasses.asdict(plan.report),
-        },
+        sampler=_described(sampler, plan),
     )
+
+
+def _described(sampler: BaseSampler, plan: Plan) -> dict[str, Any]:
+    return {
+        "name": type(sampler).__name__,
+        "parameters": sampler.get_params(deep=False),
+        "report": dataclasses.asdict(plan.report),
+    }

@@ -87,7 +87,7 @@ class _Temporary:
         with writing(self.asked):
             self.name, self.file = _create(folder, self.destination.name)
             if self.destination.exists():  # what replaces a file may be read by the same people
-                os.fchmod(self.file.fileno(), stat.S_IMODE(self.destination.stat().st_mode))
+                os.chmod(self.name, stat.S_IMODE(self.destination.stat().st_mode))
         self.published = False
 
     def refuse_existing(self) -> None:
@@ -119,7 +119,7 @@ class _Temporary:
     def _link(self) -> None:
         # A link fails where the name is taken, which a rename would not.
         try:
-            os.link(self.name, self.destination, follow_symlinks=False)
+            os.link(self.name, self.destination)
         except FileExistsError:
             self.refuse_existing()
             raise

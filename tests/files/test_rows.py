@@ -16,6 +16,7 @@ from gpusmote import SMOTE, BorderlineSMOTE
 from gpusmote.files import resample_file
 from gpusmote.files.budget import Budget
 from tests.files.helpers import FORMS, assert_same, in_memory, read, table, write
+from tests.standin.install import stand_in
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +186,26 @@ def test_amounts(tmp_path, amount, made):
         read(tmp_path / "out.parquet"),
         in_memory(data, "y", SMOTE(random_state=1, sampling_strategy={True: 100 + made})),
     )
+
+
+@pytest.mark.parametrize("sampler", [SMOTE, BorderlineSMOTE])
+def test_rows_are_those_of_a_device(tmp_path, monkeypatch, sampler):
+    source = write(table(), tmp_path / "in.parquet")
+    expected = in_memory(table(), sampler=sampler(random_state=0, device="cpu"))
+    stand_in(monkeypatch)()
+    on_device = sampler(random_state=0, device="cuda")
+    report = resample_file(source, tmp_path / "out.parquet", target="class", sampler=on_device)
+    assert report.device == "cuda:0"
+    assert_same(read(tmp_path / "out.parquet"), expected)
+
+
+def test_columns_of_odd_names(tmp_path):
+    names = ["a.b", "", "a", "0", "list.item", "class", "ü\n", "'"]
+    data = table().rename_columns(names)
+    for form in (".parquet", ".arrow"):
+        source = write(data, tmp_path / f"in{form}")
+        resample_file(source, tmp_path / f"out{form}", target="class", sampler=SMOTE(random_state=0))
+        assert_same(read(tmp_path / f"out{form}"), in_memory(data))
 
 
 def test_nothing_to_make_is_a_copy(tmp_path):
