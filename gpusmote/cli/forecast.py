@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from gpusmote.arrays import wrap_features, wrap_target
-from gpusmote.backends import select
+from gpusmote.backends import Backend, select
 from gpusmote.config import get_config
 from gpusmote.errors import GpusmoteWarning, MemoryLimitError
+from gpusmote.estimate import arrange, limits_of
 from gpusmote.files import Progress
 from gpusmote.files.amount import checked_sampler, decided
 from gpusmote.files.budget import Budget, budget_of
@@ -38,6 +39,8 @@ __all__ = ["SAMPLE", "Forecast", "forecast"]
 
 SAMPLE = 4000
 """Rows of each class that are timed, at most: the first of the file."""
+TURNS = 2
+"""How often each is timed; the first pays for what is loaded once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +57,9 @@ class Forecast:
     device, reason : str
         Where the work would be done, and why there.
     bytes : dict of str to int
-        ``held`` (rows of the classes that get rows, and all labels), ``needed`` (with the blocks that stream by),
-        ``limit`` (absent where the system does not say), ``written`` (a file of the source's form, about).
+        On the host: ``held`` (rows of the classes that get rows, and all labels), ``needed`` (with the blocks that
+        stream by: a limit below is refused), ``peak`` (with the search in blocks as large as the limit lets them be),
+        ``limit`` (absent where the system does not say); ``written`` (a file of the source's form, about).
     seconds : dict of str to float
         "scan" as it took; "read", "search", "copy" and "make" carried over from the sample: the search as if it grew
         with the square of the rows, which is the most that it does, the others in proportion.
@@ -136,12 +140,9 @@ def forecast(
         with naming(source):
             trial = _Trial(sampler, backend.name, labels, target, file, budget, make)
             seconds = {"scan": scanned, **trial.seconds(work)}
+        size = {**_memory(sampler, rows, labels, make, backend, budget), "written": trial.written}
     finally:
         file.close()
-    held = rows.nbytes + labels.codes.nbytes
-    size = {"held": held, "needed": held + budget.streaming(len(file.schema)), "written": trial.written}
-    if budget.limit is not None:
-        size["limit"] = budget.limit
     before = dict(zip([label.as_py() for label in labels.labels], labels.counts.tolist(), strict=True))
     classes = [
         {"label": label, "before": count, "after": count + make.get(c, 0)}
@@ -152,6 +153,21 @@ def forecast(
     return Forecast(
         *names, rows.n_rows, rows.n_features, n_new, classes, backend.label, reason, size, seconds, len(trial.table)
     )
+
+
+def _memory(
+    sampler: BaseSampler, rows: HeldRows, labels: FileTarget, make: dict[int, int], backend: Backend, budget: Budget
+) -> dict[str, int]:
+    """Bytes on the host, and with them what they are held to."""
+    streaming = budget.streaming(rows.n_features + 1)
+    held = rows.nbytes + labels.codes.nbytes
+    peak = held + streaming
+    if make:
+        shape = sampler._shape(rows, labels, make)
+        host = arrange(shape, backend.name, "cpu", limits_of(None, backend), output=False).host
+        peak = rows.nbytes_beside + labels.codes.nbytes + max(host.plan + streaming, host.total)
+    needed, limit = held + streaming, {} if budget.limit is None else {"limit": budget.limit}
+    return {"held": held, "needed": needed, "peak": max(needed, min([peak, *limit.values()])), **limit}
 
 
 class _Trial:
@@ -181,8 +197,14 @@ class _Trial:
         k = self._sampler.k_neighbors
         most = max(SAMPLE, 2 * k) if isinstance(k, int) else SAMPLE  # never too few where there are enough
         left = dict.fromkeys(range(len(self._labels.counts)), most)
-        taken, kept, done, began = [], [], 0, time.perf_counter()
-        for batch in self._file.batches(None, self._budget.batch_rows(self._file.schema)):
+        taken, kept, done, seconds = [], [], 0, 0.0
+        batches = self._file.batches(None, self._budget.batch_rows(self._file.schema))
+        while left:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            seconds += time.perf_counter() - began
+            if batch is None:
+                break
             codes = self._labels.codes[done : done + batch.num_rows]
             done += batch.num_rows
             first = {c: np.flatnonzero(codes == c)[:wanted] for c, wanted in left.items()}
@@ -190,21 +212,20 @@ class _Trial:
             taken.append(batch.take(pa.array(chosen)))
             kept.append(codes[chosen])
             left = {c: wanted - len(first[c]) for c, wanted in left.items() if wanted > len(first[c])}
-            if not left:
-                break
-        table = pa.Table.from_batches(taken, self._file.schema)
-        return table, np.concatenate(kept), (time.perf_counter() - began) / done
+        return pa.Table.from_batches(taken, self._file.schema), np.concatenate(kept), seconds / done
 
     def _write(self) -> tuple[float, float]:
         """Seconds and bytes a row, in the source's form."""
-        buffer, schema = io.BytesIO(), self._file.schema
+        schema, form = self._file.schema, form_of(self._file.path)
         texts = [str(label) for label in self._labels.labels.to_pylist()]
-        began = time.perf_counter()
-        sink = open_sink(buffer, form_of(self._file.path), schema, self._budget.group_rows(schema), texts, self._file)
-        sink.write(self.table)
-        sink.finish()
-        n = len(self.table)
-        return (time.perf_counter() - began) / n, buffer.tell() / n
+        seconds, buffer = [], io.BytesIO()
+        for _ in range(TURNS):
+            buffer, began = io.BytesIO(), time.perf_counter()
+            sink = open_sink(buffer, form, schema, self._budget.group_rows(schema), texts, self._file)
+            sink.write(self.table)
+            sink.finish()
+            seconds.append(time.perf_counter() - began)
+        return min(seconds) / len(self.table), buffer.tell() / len(self.table)
 
     @property
     def written(self) -> int:
@@ -214,7 +235,11 @@ class _Trial:
     def seconds(self, work: float) -> dict[str, float]:
         """Of the stages of the whole run, whose search compares ``work`` values at most."""
         n, n_new = len(self._labels.codes), sum(self._make.values())
-        search, row = self._search_and_row(work) if n_new else (0.0, 0.0)
+        search = row = 0.0
+        if n_new:
+            in_sample, turns = self._work(), [self._run() for _ in range(TURNS)]
+            search = min(seconds for seconds, _ in turns) * work / in_sample
+            row = min(seconds for _, seconds in turns)
         return {
             "read": n * self._read_seconds,
             "search": search,
@@ -222,32 +247,22 @@ class _Trial:
             "make": n_new * (row + self._write_seconds),
         }
 
-    def _search_and_row(self, work: float) -> tuple[float, float]:
-        """Seconds of the search, and of making one row."""
-        halves, wholes = [], []
-        for _ in range(2):  # what is loaded once is paid for by the first
-            halves.append(self._run(2))
-            wholes.append(self._run(1))
-        less, more = min(halves), min(wholes)
-        growth = max(0.0, more[0] - less[0]) / max(1.0, more[1] - less[1])
-        return more[0] + growth * max(0.0, work - more[1]), more[2]
+    def _work(self) -> float:
+        """Values that the search in the sample compares at most."""
+        table = wrap_features(self.table.drop_columns([self._target]))
+        target = wrap_target(self._labels.classes[self._codes], table.n_rows)
+        return float(self._sampler._work(table, target, self._make))
 
-    def _run(self, divisor: int) -> tuple[float, float, float]:
-        """Seconds of the search, how many values it compares at most, seconds a row; of every class a part."""
-        classes = [np.flatnonzero(self._codes == c) for c in range(len(self._labels.classes))]
-        chosen = np.concatenate([rows[: -(-len(rows) // divisor)] for rows in classes])
-        X, codes = self.table.drop_columns([self._target]).take(pa.array(chosen)), self._codes[chosen]
-        y, have = self._labels.classes[codes], np.bincount(codes)
-        wanted = {c: min(n_new, 2 * SAMPLE) for c, n_new in self._make.items()}
-        labels = self._labels.classes.tolist()
+    def _run(self) -> tuple[float, float]:
+        """Seconds of the search in the sample, and seconds a row that is made."""
+        labels, have = self._labels.classes.tolist(), np.bincount(self._codes)
         sampler = copy.copy(self._sampler)
-        sampler.sampling_strategy = {labels[c]: int(have[c]) + n_new for c, n_new in wanted.items()}
-        sampler.shrink_k |= divisor > 1
+        sampler.sampling_strategy = {
+            labels[c]: int(have[c]) + min(n_new, 2 * SAMPLE) for c, n_new in self._make.items()
+        }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GpusmoteWarning)
-            plan = sampler.plan(X, y)
+            plan = sampler.plan(self.table.drop_columns([self._target]), self._labels.classes[self._codes])
         began = time.perf_counter()
         plan.rows()
-        row = (time.perf_counter() - began) / len(plan)
-        work = sampler._work(wrap_features(X), wrap_target(y, len(X)), wanted)
-        return plan.report.seconds["search"], work, row
+        return plan.report.seconds["search"], (time.perf_counter() - began) / len(plan)
