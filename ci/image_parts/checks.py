@@ -21,12 +21,16 @@ TABLE = """
 import sys
 import numpy, pyarrow, pyarrow.csv, pyarrow.parquet
 numbers = numpy.random.default_rng(5)
-for name, rows, columns in (("table", 2000, 6), ("large", 120_000, 24)):
+for name, rows, columns in (("table", 2000, 6), ("large", 180_000, 30)):
     data = {f"x{j}": numbers.normal(size=rows).round(6) for j in range(columns)}
     data["kind"] = numpy.where(numpy.arange(rows) % (20 if name == "table" else 3) == 0, "rare", "common")
     table = pyarrow.table(data)
-    pyarrow.csv.write_csv(table, f"{sys.argv[1]}/{name}.csv")
+    if name == "table":
+        pyarrow.csv.write_csv(table, f"{sys.argv[1]}/{name}.csv")
+    else:  # so large that a device would be taken if there was one
+        pyarrow.parquet.write_table(table, f"{sys.argv[1]}/{name}.parquet")
 """
+COMMAND = ("--target", "kind", "--random-state", "7", "--report", "-", "--output")
 
 
 class Image:
@@ -84,7 +88,7 @@ def configuration(image: Image, config: dict, labels: dict[str, str]) -> None:
 
 def same_as_host(line, data: Path, python: Path) -> str:
     """A table in, Parquet out, in the container and on the host: the same counts, the same bytes."""
-    command = ["resample", "table.csv", "--target", "kind", "--random-state", "7", "--report", "-", "--output"]
+    command = ["resample", "table.csv", *COMMAND]
     inside = json.loads(call(*line([*command, "container.parquet"], data)))
     outside = json.loads(call(python, "-m", "gpusmote", *command, "host.parquet", cwd=data))
     facts = ("rows_before", "rows_after", "n_synthetic", "classes", "versions")
@@ -114,7 +118,7 @@ def stops(line, data: Path) -> None:
     """SIGTERM reaches gpusmote as process 1, which leaves nothing behind."""
     listed = set(os.listdir(data))
     process = subprocess.Popen(
-        line(["resample", "large.csv", "--target", "kind", "--output", "never.parquet"], data),
+        line(["resample", "large.parquet", "--target", "kind", "--output", "never.parquet"], data),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -144,10 +148,11 @@ def first_process(pid: int) -> int:
 
 def without_device(line, data: Path) -> dict:
     """The CPU takes over and says why; asking for the device is an error; every kernel compiles for every chip."""
-    told = call(*line(["info"], data))
-    if "no CUDA device" not in told:
-        raise ImageError(f"gpusmote info does not say that there is no device:\n{told}")
-    command = ["resample", "table.csv", "--target", "kind", "--output", "no.parquet", "--device", "cuda"]
+    told = json.loads(call(*line(["resample", "large.parquet", *COMMAND, "fallen.parquet"], data)))
+    if told["device"] != "cpu" or "no CUDA device" not in told["reason"]:
+        raise ImageError(f"without a device: {told['device']}, {told['reason']}")
+    say(f"{told['n_synthetic']} rows made without a device, {told['device']}: {told['reason']}")
+    command = ["resample", "table.csv", "--device", "cuda", *COMMAND, "no.parquet"]
     refused = subprocess.run(line(command, data), capture_output=True, text=True, check=False)
     if refused.returncode != 1 or "CUDA" not in refused.stderr or (data / "no.parquet").exists():
         raise ImageError(f"--device cuda without a device: {refused.returncode}, {refused.stderr}")

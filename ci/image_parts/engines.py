@@ -11,7 +11,7 @@ from pathlib import Path
 
 from image_parts import base
 from image_parts.mirror import Mirror
-from image_parts.shell import ROOT, ImageError, call, say
+from image_parts.shell import ROOT, NoEngineError, call, say
 
 __all__ = ["Buildah", "Docker", "engine"]
 
@@ -23,14 +23,14 @@ def engine(folder: Path) -> Docker | Buildah:
 
     Raises
     ------
-    ImageError
+    NoEngineError
         If it has none and none can be installed.
     """
     for name in ("docker", "podman"):
         if shutil.which(name) and not subprocess.run([name, "info"], capture_output=True, check=False).returncode:
             return Docker(name)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ImageError("no Docker or Podman answers, and without root and apt-get buildah cannot take their place")
+        raise NoEngineError("no Docker or Podman answers, and without root and apt-get buildah cannot take their place")
     return Buildah(folder)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from image_parts import checks, stamp
 from image_parts.engines import engine
 from image_parts.mirror import host_mirror
-from image_parts.shell import ROOT, ImageError, call, say
+from image_parts.shell import ROOT, ImageError, NoEngineError, call, say
 
 __all__ = ["main"]
 
@@ -53,12 +53,14 @@ def main(given: list[str] | None = None) -> int:
     images = [image for image in (checks.CPU, checks.GPU) if image.name in (wanted.images or ("cpu", "gpu"))]
     try:
         with workplace(wanted.keep) as folder:
+            seen: dict[str, dict] = {}
             try:
-                means = engine(folder)
-            except ImageError as failed:
+                with timed("engine and base", seen):
+                    means = engine(folder)
+            except NoEngineError as failed:
                 say("not built:", failed)
                 return 0 if wanted.if_changed else 1
-            seen = build_and_check(images, means, folder)
+            build_and_check(images, means, folder, seen)
     except ImageError as failed:
         say("FAILED:", failed)
         return 1
@@ -67,9 +69,9 @@ def main(given: list[str] | None = None) -> int:
     return 0
 
 
-def build_and_check(images: list[checks.Image], means, folder: Path) -> dict[str, dict]:
+def build_and_check(images: list[checks.Image], means, folder: Path, seen: dict[str, dict]) -> None:
     with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as name:
-        run, seen = Path(name), {}
+        run = Path(name)
         run.chmod(0o755)
         with timed("the host's run", seen):
             python = checks.host_python(run)
@@ -81,7 +83,6 @@ def build_and_check(images: list[checks.Image], means, folder: Path) -> dict[str
             with timed(f"{image.name}, checks", seen):
                 seen[image.name] = checks.check(image, means, run, python, labels, mirror.needles)
             means.remove(image.tag)
-    return seen
 
 
 @contextlib.contextmanager

@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-__all__ = ["ROOT", "ImageError", "call", "say"]
+__all__ = ["ROOT", "ImageError", "NoEngineError", "call", "say"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class ImageError(Exception):
     """A build or a check did not succeed; the message is for people."""
+
+
+class NoEngineError(ImageError):
+    """This machine cannot build images, which is no fault of theirs."""
 
 
 def say(*parts: object) -> None:

@@ -21,8 +21,10 @@ def inputs(root: Path = ROOT) -> dict[str, str]:
     files = sorted({path for pattern in PATTERNS for path in root.glob(pattern)})
     found = {path.relative_to(root).as_posix(): _hash(path.read_bytes()) for path in files}
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    # Settings of linters and tests are in that file too, and change no image.
-    said = [project["build-system"], project["project"], project.get("tool", {}).get("hatch", {})]
+    # Of that file, what makes the wheel and what is locked: the settings of linters and tests change no image.
+    said = [project["build-system"], project["tool"]["hatch"], project["project"]["scripts"]]
+    said += [project["project"]["dependencies"], project["project"]["optional-dependencies"]["cli"]]
+    said += [project["project"]["optional-dependencies"][extra] for extra in ("files", "cuda12")]
     found["pyproject.toml"] = _hash(json.dumps(said, sort_keys=True).encode())
     return found
 
