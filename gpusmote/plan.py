@@ -11,12 +11,14 @@ import numpy as np
 
 from gpusmote import draws
 from gpusmote.arrays import Table, Target
-from gpusmote.backends import Array, Backend
-from gpusmote.errors import PlanError
+from gpusmote.backends import Array, Backend, memory
+from gpusmote.errors import MemoryLimitError, PlanError
 from gpusmote.part import Part
 from gpusmote.report import Report
 
 __all__ = ["Plan"]
+
+_NOT_WORTH_ASKING = 64 << 20  # bytes; asking the system takes longer than making a small result
 
 
 class Plan:
@@ -149,12 +151,30 @@ class Plan:
         -------
         X_resampled, y_resampled
             Containers of the kinds of X and y.
+
+        Raises
+        ------
+        MemoryLimitError
+            If the result would not fit, before any of it is made.
         """
+        self._refuse_too_large()
         with self._backend.active(), self.report.stage("rows", self._backend):
             X = self._table.append(len(self), self._write, self._backend)
         with self.report.stage("labels"):
             y = self._target.append(self._codes(0, len(self)), X)
         return X, y
+
+    def _refuse_too_large(self) -> None:
+        rows, d = self._table.n_rows + len(self), self._table.n_features
+        needed = int(rows * d * self._table.itemsize)
+        if needed < _NOT_WORTH_ASKING:
+            return
+        free = memory.available() if self._table.device == "cpu" else self._place().free_memory()
+        if free is not None and needed > free:
+            raise MemoryLimitError(
+                f"The result would have {rows:,} rows x {d:,} columns, {needed:,} bytes; {free:,} bytes are free.",
+                "Use plan.batches(size) or slices by plan.rows(start, stop), which never hold them all.",
+            )
 
     def batches(self, size: int, *, shuffle: bool = True, random_state: Any = None) -> Iterator[tuple[Any, Any]]:
         """Mini-batches of originals and synthetic rows, each row once, without ever holding them all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from gpusmote.arrays import Table, Target
 from gpusmote.backends import Array, Backend
-from gpusmote.errors import TooFewRowsError
+from gpusmote.errors import InputError, TooFewRowsError
 from gpusmote.neighbours import Neighbourhood, SearchReport
 
 if TYPE_CHECKING:
@@ -124,6 +125,12 @@ class Pool:
             k = self._shrunk(int(k), shrink)
         if self._neighbourhood is None:
             self._neighbourhood = self._searcher()
+            if self._neighbourhood.half_range > sys.float_info.max / 2:
+                raise InputError(
+                    f"A column of {self._description} spans more than {sys.float_info.max:.3e}: the differences of its "
+                    "rows, on which synthetic rows lie, overflow float64.",
+                    "Divide the column, or take its logarithm.",
+                )
         return self._neighbourhood.nearest(queries, int(k))
 
     def _searcher(self) -> Neighbourhood | ApproximateNeighbourhood:
@@ -135,6 +142,7 @@ class Pool:
 
     def _shrunk(self, k: int, shrink: bool) -> int:
         if shrink and self.size > 1:
+            self._report.notes.append(f"{self._description}: {self.size - 1} neighbours of each row, not {k}.")
             return self.size - 1
         if self.size == 1:
             hint = "A class of one row has no segment to lie on: drop it, or repeat its row by random over-sampling."

@@ -294,14 +294,17 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
     def _shape(self, table: Table, target: Target, make: dict[int, int]) -> Shape:
         """The sizes that memory is estimated from."""
         all_k, pool_of_all = self._sought()
+        # A k that is larger than its pool is refused or cut down later, with an error that names the class.
+        own = max((int(target.counts[c]) for c in make), default=1)
+        k = min(neighbours_number(self.k_neighbors), (table.n_rows if pool_of_all else own) - 1)
         return Shape(
             table.n_rows,
             table.n_features,
             table.work_dtype.itemsize,
             table.itemsize,
             tuple((int(target.counts[c]), n) for c, n in make.items()),
-            neighbours_number(self.k_neighbors),
-            all_k,
+            max(1, k),
+            min(all_k, table.n_rows - 1),
             pool_of_all,
             table.in_place,
             table.joined,

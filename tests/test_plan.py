@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpusmote import SMOTE, BorderlineSMOTE, Plan
-from gpusmote.errors import ParameterError, PlanError
+from gpusmote.errors import MemoryLimitError, ParameterError, PlanError
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=40)
 
@@ -284,3 +284,16 @@ def test_arguments_that_are_no_whole_numbers():
     for random_state in ("x", -1):
         with pytest.raises(ParameterError, match="random_state is"):
             plan.batches(5, random_state=random_state)
+
+
+def test_a_plan_of_more_rows_than_fit_gives_slices_and_batches_but_no_whole():
+    X, y = table()
+    plan = SMOTE(random_state=0, sampling_strategy={1: 10**12}).plan(X, y)
+    assert len(plan) == 10**12 - 30
+    assert plan.rows(10**11, 10**11 + 5).shape == (5, 4)
+    assert len(next(plan.batches(7, random_state=0))[0]) == 7
+    with pytest.raises(
+        MemoryLimitError, match=r"1,000,000,000,200 rows x 4 columns, 32,000,000,006,400 bytes"
+    ) as caught:
+        plan.resample()
+    assert "plan.batches" in caught.value.hint

@@ -61,6 +61,11 @@ class ApproximateNeighbourhood:
         self._pool: Pool | None = None
         self._lists: InvertedLists | None = None
 
+    @property
+    def half_range(self) -> float:
+        """See :class:`~gpusmote.neighbours.neighbourhood.Neighbourhood`."""
+        return self._exact.half_range
+
     def nearest(self, queries: Array | None, k: int) -> Array:
         """The k nearest other rows of each query, but for those that were overlooked.
 

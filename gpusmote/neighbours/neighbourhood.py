@@ -101,6 +101,11 @@ class Neighbourhood:
         self._n, self._sources = len(values), dict[str, Source]()
         self._spread: Spread | None = None
 
+    @property
+    def half_range(self) -> float:
+        """Half of the largest range (maximum minus minimum) of any column."""
+        return self._pool.half_range
+
     def nearest(self, queries: Array | None, k: int) -> Array:
         """The k nearest other rows of each query.
 

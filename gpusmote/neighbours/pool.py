@@ -46,13 +46,15 @@ class Pool:
         Euclidean norms of the reduced rows.
     largest : float
         The largest of them.
+    half_range : float
+        Half of ``R``.
     """
 
     def __init__(self, backend: Backend, values: Array) -> None:
         self.backend, self.xp = backend, backend.xp
         self.n, self.d = values.shape
         low, high = values.min(axis=0).astype("f8"), values.max(axis=0).astype("f8")
-        spread = float((high / 2 - low / 2).max())  # half the range: the range itself may overflow
+        spread = self.half_range = float((high / 2 - low / 2).max())  # the range itself may overflow
         exponent = math.frexp(spread)[1] + 1 if spread > 0 else 0
         if abs(exponent) > _LARGEST_EXPONENT:
             values = _scaled(values, -exponent)

@@ -56,6 +56,13 @@ def test_a_class_of_k_rows_is_refused_with_the_largest_k_that_fits():
     )
     X_res, y_res = SMOTE(shrink_k=True, random_state=0).fit_resample(X, y)
     assert (y_res == "rare").sum() == 5
+    for k in (10**8, 10**18):  # nor is that a question of memory
+        with pytest.raises(TooFewRowsError):
+            SMOTE(k_neighbors=k).fit_resample(X, y)
+        assert np.array_equal(X_res, SMOTE(k_neighbors=k, shrink_k=True, random_state=0).fit_resample(X, y)[0])
+    sampler = SMOTE(shrink_k=True).fit(X, y)
+    sampler.fit_resample(X, y)
+    assert sampler.report_.notes == ["Class 'rare': 2 neighbours of each row, not 5."]
     assert np.array_equal(X_res, SMOTE(k_neighbors=2, random_state=0).fit_resample(X, y)[0])
 
 
