@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpusmote import r
 from gpusmote.backends.info import info
 from gpusmote.config import config_context, get_config, set_config
+from gpusmote.files import resample_file
 from gpusmote.module import oversample
 from gpusmote.plan import Plan
 from gpusmote.samplers import SMOTE, BorderlineSMOTE
@@ -20,5 +21,6 @@ __all__ = [
     "info",
     "oversample",
     "r",
+    "resample_file",
     "set_config",
 ]

@@ -42,6 +42,11 @@ def get_config() -> dict[str, Any]:
         environment variable ``GPUSMOTE_DEVICE`` where nothing else was set), ``bit_generator`` ("philox" or "mt19937")
         and ``memory_limit`` (see :class:`gpusmote.SMOTE`; None is what is free less a margin).
 
+    Raises
+    ------
+    ParameterError
+        If ``GPUSMOTE_DEVICE`` is asked and is no device's name.
+
     Examples
     --------
     >>> import gpusmote
@@ -50,8 +55,17 @@ def get_config() -> dict[str, Any]:
     """
     merged = {**_settings, **_overrides.get()}
     if merged["device"] is None:
-        merged["device"] = os.environ.get("GPUSMOTE_DEVICE") or "auto"
+        merged["device"] = _from_environment()
     return merged
+
+
+def _from_environment() -> str:
+    device = os.environ.get("GPUSMOTE_DEVICE") or "auto"
+    try:
+        parse_device(device)
+    except ParameterError as error:
+        raise ParameterError(f"The environment variable GPUSMOTE_DEVICE is {device!r}.", error.hint) from None
+    return device
 
 
 def set_config(
@@ -135,6 +149,7 @@ def parse_device(device: str) -> tuple[str, int | tuple[int, ...] | None]:
     kind, colon, ordinal = device.partition(":") if isinstance(device, str) else ("", "", "")
     if kind in ("auto", "cpu", "cuda") and not colon:
         return kind, None
+    ordinal = ordinal if ordinal.isascii() else ""
     if kind == "cuda" and ordinal.isdecimal():
         return kind, int(ordinal)
     if kind == "cuda" and ordinal == "all":

@@ -54,7 +54,7 @@ def neighbours_number(k: Any) -> int:
     return int(k) if isinstance(k, numbers.Integral) else max(1, int(getattr(k, "n_neighbors", 6)) - 1)
 
 
-class BaseSampler(OneToOneFeatureMixin, BaseEstimator):
+class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     """Validate, ask the sampler's rule about each class, search, plan, make the rows, restore the container.
 
     A sampler adds its parameters to ``__init__`` and ``_parameter_constraints``, and implements :meth:`_recipe`.

@@ -48,7 +48,7 @@ def test_a_context_is_its_threads_own():
     assert seen == ["auto"]
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "cpu:0", "cuda:x", 3, ""])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "cpu:0", "cuda:x", "cuda:\u0663", 3, ""])
 def test_devices_that_are_none(device):
     with pytest.raises(ParameterError, match='must be "auto", "cpu", "cuda" or "cuda:N"'):
         parse_device(device)
@@ -59,3 +59,9 @@ def test_devices_that_are_none(device):
 def test_bit_generators_that_are_none():
     with pytest.raises(ParameterError, match="one of philox, mt19937"), gpusmote.config_context(bit_generator="pcg64"):
         pass
+
+
+def test_a_variable_that_is_no_device_is_named(monkeypatch):
+    monkeypatch.setenv("GPUSMOTE_DEVICE", "junk")
+    with pytest.raises(ParameterError, match="The environment variable GPUSMOTE_DEVICE is 'junk'"):
+        gpusmote.get_config()

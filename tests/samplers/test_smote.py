@@ -91,7 +91,10 @@ class Scribbler(NearestNeighbors):
         return super().fit(X)
 
 
-@pytest.mark.parametrize("estimator", [NearestNeighbors(n_neighbors=61), KNeighborsClassifier(), Scribbler(n_neighbors=6)])
+TOO_MANY, SUPERVISED, SCRIBBLER = NearestNeighbors(n_neighbors=61), KNeighborsClassifier(), Scribbler(n_neighbors=6)
+
+
+@pytest.mark.parametrize("estimator", [TOO_MANY, SUPERVISED, SCRIBBLER], ids=lambda estimator: type(estimator).__name__)
 def test_estimators_that_cannot_serve(estimator, overlapping):
     X, y = overlapping
     before = X.copy()
