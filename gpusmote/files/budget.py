@@ -15,7 +15,7 @@ _LARGEST_GROUP = 64 << 20
 _SMALLEST_GROUP = 1 << 20
 _GROUPS = 20  # of which the limit has room for this many; the rest is for the rows that are held
 _TEXT_BYTES = 32  # what a value of a type without a fixed width is taken to need
-_COLUMN_BYTES = 5 << 19  # pages of a column on their way in and out
+_COLUMN_BYTES = 7 << 19  # pages of a column on their way in and out
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,13 +20,13 @@ class FileTarget(Target):
     ----------
     codes : ndarray of shape (n,), of an unsigned type
     classes : ndarray of shape (c,)
+    counts : ndarray of shape (c,), int64
     labels : pyarrow.Array of length c
         The classes in the column's type.
     """
 
-    def __init__(self, codes: np.ndarray, classes: np.ndarray, labels: Any) -> None:
-        self.codes, self.classes, self.labels = codes, classes, labels
-        self.counts = np.bincount(codes, minlength=len(classes))
+    def __init__(self, codes: np.ndarray, classes: np.ndarray, counts: np.ndarray, labels: Any) -> None:
+        self.codes, self.classes, self.counts, self.labels = codes, classes, counts, labels
 
     def only(self, codes: np.ndarray) -> Any:
         """pyarrow.Array with the labels of these codes."""
@@ -51,6 +51,7 @@ class LabelScan:
         self._name, self._kind = name, kind
         self._numbers: dict[Any, int] = {}
         self._codes: list[np.ndarray] = []
+        self._counts = np.empty(0, np.int64)
         self._rows = 0
 
     @property
@@ -81,6 +82,10 @@ class LabelScan:
         known = self._numbers
         numbers = np.array([known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()], np.int64)
         codes = numbers[encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)]
+        # Batch by batch: to count them all at once, NumPy would make eight bytes of each.
+        counts = np.bincount(codes, minlength=len(known))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
         self._codes.append(codes.astype(np.min_scalar_type(len(known)), copy=False))
         self._rows += len(column)
 
@@ -98,18 +103,20 @@ class LabelScan:
         self._codes.clear()
         dictionary = pa.types.is_dictionary(self._kind)
         values = pa.array(list(self._numbers), self._kind.value_type if dictionary else self._kind)
-        present = np.flatnonzero(np.bincount(codes, minlength=len(values)))
+        present = np.flatnonzero(self._counts)
         known = wrap_target(pa.chunked_array([values.take(pa.array(present))]), len(present))
         position = np.zeros(len(values), np.min_scalar_type(len(known.classes)))
         position[present] = known.codes
         some = np.empty(len(known.classes), np.int64)  # a value of each class
         some[known.codes] = present
+        counts = np.zeros(len(known.classes), np.int64)
+        np.add.at(counts, known.codes, self._counts[present])
         if dictionary:
             indices = pa.array(some, self._kind.index_type)
             labels = pa.DictionaryArray.from_arrays(indices, values, ordered=self._kind.ordered)
         else:
             labels = values.take(pa.array(some))
-        return FileTarget(position[codes], known.classes, labels)
+        return FileTarget(position[codes], known.classes, counts, labels)
 
     def _check_whole(self, column: Any) -> None:
         if not pa.types.is_floating(self._kind):
