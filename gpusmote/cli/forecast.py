@@ -58,7 +58,7 @@ class Forecast:
         Where the work would be done, and why there.
     bytes : dict of str to int
         On the host: ``held`` (rows of the classes that get rows, and all labels), ``needed`` (with the blocks that
-        stream by: a limit below is refused), ``peak`` (with the search in blocks as large as the limit lets them be),
+        stream by, which are the larger the more may be used), ``peak`` (with the search, in blocks likewise),
         ``limit`` (absent where the system does not say); ``written`` (a file of the source's form, about).
     seconds : dict of str to float
         "scan" as it took; "read", "search", "copy" and "make" carried over from the sample: the search as if it grew
@@ -143,16 +143,14 @@ def forecast(
         size = {**_memory(sampler, rows, labels, make, backend, budget), "written": trial.written}
     finally:
         file.close()
-    before = dict(zip([label.as_py() for label in labels.labels], labels.counts.tolist(), strict=True))
-    classes = [
-        {"label": label, "before": count, "after": count + make.get(c, 0)}
-        for c, (label, count) in enumerate(before.items())
-    ]
-    n_new = sum(make.values())
-    names = str(source), target
-    return Forecast(
-        *names, rows.n_rows, rows.n_features, n_new, classes, backend.label, reason, size, seconds, len(trial.table)
-    )
+    made = rows.n_rows, rows.n_features, sum(make.values()), _classes(labels, make)
+    return Forecast(str(source), target, *made, backend.label, reason, size, seconds, len(trial.table))
+
+
+def _classes(labels: FileTarget, make: dict[int, int]) -> list[dict[str, Any]]:
+    """Rows of each class, now and then."""
+    counted = enumerate(zip(labels.labels, labels.counts.tolist(), strict=True))
+    return [{"label": label.as_py(), "before": n, "after": n + make.get(c, 0)} for c, (label, n) in counted]
 
 
 def _memory(
