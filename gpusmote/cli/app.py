@@ -84,6 +84,7 @@ def resample(
         Path | None,
         typer.Option(
             metavar="FILE",
+            readable=False,
             help="Write where each new row comes from: class, base, neighbour (rows of IN, from 0), gap.",
         ),
     ] = None,

@@ -26,7 +26,10 @@ __all__ = [
     "command",
 ]
 
-Source = Annotated[Path, typer.Argument(metavar="IN", help="CSV (also .gz, .zst), Parquet, Arrow or Feather.")]
+# readable=False: what is wrong with a file is told by the library, with what to do about it.
+Source = Annotated[
+    Path, typer.Argument(metavar="IN", readable=False, help="CSV (also .gz, .zst), Parquet, Arrow or Feather.")
+]
 TargetColumn = Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column that holds the classes.")]
 Sampler: Any = Annotated[
     Literal[tuple(samplers())],
@@ -34,11 +37,19 @@ Sampler: Any = Annotated[
 ]
 Destination = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="OUT", help="File to write: the originals in order, then the new rows."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        readable=False,
+        help="File to write: the originals in order, then the new rows.",
+    ),
 ]
 Report = Annotated[
     Path | None,
-    typer.Option("--report", metavar="FILE.json", help="Write all figures as JSON; - is standard output."),
+    typer.Option(
+        "--report", metavar="FILE.json", readable=False, help="Write all figures as JSON; - is standard output."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 Percentage = Annotated[

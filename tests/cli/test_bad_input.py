@@ -211,3 +211,13 @@ def test_what_was_written_before_is_still_read(source: Path, tmp_path: Path) -> 
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "out.csv")
     assert done.status == 0
     assert read(tmp_path / "out.csv").num_rows == 200
+
+
+def test_rights_are_the_librarys_to_judge(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were typer asked, it would call a file without rights a mistake in the command line."""
+    out = tmp_path / "out.csv"
+    out.write_text("")
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    files = ["-o", out, "--origins", tmp_path / "origins.csv", "--report", tmp_path / "report.json"]
+    done = gpusmote("resample", source, "--target", "kind", *files, "--force")
+    assert done.status == 0, done.err
