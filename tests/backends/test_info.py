@@ -55,4 +55,4 @@ def test_a_device_that_does_not_answer_is_told_of(cuda, monkeypatch):
 
 def test_a_bad_configuration_is_told_of(monkeypatch):
     monkeypatch.setenv("GPUSMOTE_DEVICE", "gpu")
-    assert "device is 'gpu'" in info()["auto"]["large"]
+    assert "GPUSMOTE_DEVICE is 'gpu'" in info()["auto"]["large"]
