@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
-
-import pyarrow as pa
 
 from gpusmote.errors import DestinationExistsError, FileError, GpusmoteError, InputError, MemoryShortageError
 
@@ -50,8 +49,14 @@ def _translated(path: str | os.PathLike[str], done: str) -> Iterator[None]:
         raise MemoryShortageError(
             f"Memory ran out while {os.fspath(path)} was {done}.", "Give a smaller memory_limit, for smaller blocks."
         ) from error
-    except (OSError, pa.ArrowException) as error:
+    except _told() as error:
         raise file_error(path, done, error) from error
+
+
+def _told() -> tuple[type[Exception], ...]:
+    """The system's errors, and pyarrow's if it is loaded: files are also written where it is not installed."""
+    loaded = sys.modules.get("pyarrow")
+    return (OSError,) if loaded is None else (OSError, loaded.ArrowException)
 
 
 def reading(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:

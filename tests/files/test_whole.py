@@ -183,6 +183,31 @@ def test_links_are_followed_and_rights_kept(tmp_path):
     assert stat.S_IMODE((tmp_path / "fresh").stat().st_mode) == 0o640
 
 
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys(["pandas", "polars", "pyarrow"]))  # as where they are not installed
+import gpusmote.files
+from gpusmote import errors
+from gpusmote.files.whole import write_whole
+write_whole(sys.argv[1], b"x")
+for call in (lambda: write_whole(sys.argv[1], b"y"),
+             lambda: gpusmote.files.resample_file("a.csv", "b.csv", target="y")):
+    try:
+        call()
+    except (errors.DestinationExistsError, errors.MissingPackageError) as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_without_pyarrow(tmp_path):
+    done = python("-c", WITHOUT, tmp_path / "a")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("DestinationExistsError")
+    assert second.startswith("MissingPackageError")
+    assert "gpusmote[files]" in second
+
+
 def test_leftovers_of_the_dead_only(tmp_path):
     dead = tmp_path / f".x.gpusmote-{'0' * 16}.part"
     other = tmp_path / ".x.gpusmote-00.part"
