@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ TABLE = """
 import sys
 import numpy, pyarrow, pyarrow.csv, pyarrow.parquet
 numbers = numpy.random.default_rng(5)
-for name, rows, columns in (("table", 2000, 6), ("large", 180_000, 30)):
+for name, rows, columns in (("table", 2000, 6), ("large", 300_000, 30)):
     data = {f"x{j}": numbers.normal(size=rows).round(6) for j in range(columns)}
     data["kind"] = numpy.where(numpy.arange(rows) % (20 if name == "table" else 3) == 0, "rare", "common")
     table = pyarrow.table(data)
@@ -123,11 +124,11 @@ def stops(line, data: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(4)  # longer than a start takes, shorter than the search
+    first = listening(process)
     if process.poll() is not None:
         raise ImageError(f"the run to be stopped ended by itself: {process.stderr.read()}")
     begun = time.monotonic()
-    os.kill(first_process(process.pid), signal.SIGTERM)
+    os.kill(first, signal.SIGTERM)
     try:
         told = process.communicate(timeout=30)[1]
     except subprocess.TimeoutExpired:
@@ -139,11 +140,28 @@ def stops(line, data: Path) -> None:
     say(f"stopped by SIGTERM in {time.monotonic() - begun:.1f} s, status 143, nothing left")
 
 
-def first_process(pid: int) -> int:
-    """The container's process 1: unshare's child. Docker's client passes signals on by itself."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    name = Path(f"/proc/{pid}/comm").read_text().strip()
-    return int(children[0]) if name == "unshare" else pid
+def listening(process: subprocess.Popen) -> int:
+    """The container's process 1, unshare's child, once it handles SIGTERM; or Docker's client, which passes it on."""
+    pid = process.pid
+    for _ in range(300):
+        time.sleep(0.1)
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() != "unshare":
+                time.sleep(3)  # a client hears signals at once, the container not before it has started
+                return pid
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            if children and handles(int(children[0]), signal.SIGTERM):
+                return int(children[0])
+        if process.poll() is not None:
+            return pid
+    process.kill()
+    raise ImageError("process 1 does not handle SIGTERM")
+
+
+def handles(pid: int, number: int) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["SigCgt"], 16) >> (number - 1) & 1)
 
 
 def without_device(line, data: Path) -> dict:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import tarfile
 from types import SimpleNamespace
 
@@ -222,6 +224,15 @@ def test_without_root_and_without_an_engine(monkeypatch, tmp_path):
     monkeypatch.setattr(engines.shutil, "which", lambda name: None)
     with pytest.raises(NoEngineError, match="no Docker or Podman answers"):
         engines.engine(tmp_path)
+
+
+def test_a_handler_for_a_signal_is_seen():
+    assert not checks.handles(os.getpid(), signal.SIGUSR2)
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: None)
+    try:
+        assert checks.handles(os.getpid(), signal.SIGUSR2)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 def test_docker_runs_as_strictly_as_the_sandbox(tmp_path):
