@@ -14,6 +14,7 @@ __all__ = ["Budget", "budget_of"]
 _LARGEST_GROUP = 64 << 20
 _SMALLEST_GROUP = 1 << 20
 _GROUPS = 20  # of which the limit has room for this many; the rest is for the rows that are held
+_GROUPS_HELD = 5  # by a table that streams from file to file
 _TEXT_BYTES = 32  # what a value of a type without a fixed width is taken to need
 _COLUMN_BYTES = 7 << 19  # pages of a column on their way in and out
 
@@ -54,7 +55,7 @@ class Budget:
 
         With what the allocators of pyarrow and the system keep for the next block, as measured.
         """
-        return 5 * self.group_bytes + n_columns * _COLUMN_BYTES
+        return _GROUPS_HELD * self.group_bytes + n_columns * _COLUMN_BYTES
 
     def check(self, held: int, n_rows: int, n_features: int, n_columns: int, whose: str) -> None:
         """Raise unless rows of ``held`` bytes fit beside what streams by.
@@ -68,7 +69,8 @@ class Budget:
             raise MemoryLimitError(
                 f"{n_rows:,} rows x {n_features:,} columns {whose} must be held, {held:,} bytes; with the blocks that "
                 f"stream by, {needed:,} bytes are needed and {self.limit:,} may be used.",
-                f"Give a memory_limit of at least {needed:,} bytes, or use a machine with more memory.",
+                f"Give a memory_limit of at least {_least_limit(held, n_columns):,} bytes, or use a machine with more "
+                "memory.",
             )
 
     def check_plan(self, held: int, n_columns: int) -> None:
@@ -83,8 +85,15 @@ class Budget:
             raise MemoryLimitError(
                 f"The neighbours and the rows that are held take {held:,} bytes; with the blocks that stream by, "
                 f"{needed:,} bytes are needed and {self.limit:,} may be used.",
-                f"Give a memory_limit of at least {needed:,} bytes, or a smaller k_neighbors.",
+                f"Give a memory_limit of at least {_least_limit(held, n_columns):,} bytes, or a smaller k_neighbors.",
             )
+
+
+def _least_limit(held: int, n_columns: int) -> int:
+    """The smallest limit that holds ``held`` bytes beside blocks whose size grows with the limit."""
+    fixed = held + n_columns * _COLUMN_BYTES
+    growing = -(-fixed * _GROUPS // (_GROUPS - _GROUPS_HELD)) + _GROUPS
+    return max(fixed + _GROUPS_HELD * _SMALLEST_GROUP, min(growing, fixed + _GROUPS_HELD * _LARGEST_GROUP))
 
 
 def row_bytes(schema: Any) -> int:

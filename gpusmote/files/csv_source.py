@@ -40,6 +40,7 @@ class CsvSource(Source):
     """
 
     whole_scan = True
+    blank_is_missing = True
 
     def __init__(self, path: Path, form: Form, block_bytes: int) -> None:
         super().__init__(path, form)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gpusmote.arrays import Target, wrap_target
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
@@ -45,10 +46,13 @@ class LabelScan:
     name : str
         Of the column.
     kind : pyarrow.DataType
+    blank_is_missing : bool, default=False
+        Whether text without a character is no label. In a CSV file nothing else can say that one is missing.
     """
 
-    def __init__(self, name: str, kind: Any) -> None:
+    def __init__(self, name: str, kind: Any, blank_is_missing: bool = False) -> None:
         self._name, self._kind = name, kind
+        self._blank_is_missing = blank_is_missing and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
         self._numbers: dict[Any, int] = {}
         self._codes: list[np.ndarray] = []
         self._counts = np.empty(0, np.int64)
@@ -70,6 +74,10 @@ class LabelScan:
         """
         if column.null_count:
             self._refuse(column.is_null(), "a missing label", NonFiniteError)
+        if self._blank_is_missing:
+            blank = np.asarray(pc.equal(column, ""))
+            if blank.any():
+                self._refuse(blank, "a missing label", NonFiniteError)
         try:
             encoded = column if pa.types.is_dictionary(self._kind) else column.dictionary_encode()
         except pa.ArrowNotImplementedError as error:

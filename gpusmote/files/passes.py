@@ -78,7 +78,7 @@ class Passes:
     def _scan_once(self) -> LabelScan:
         source = self._source
         columns = None if source.whole_scan else [self._target]
-        labels = LabelScan(self._target, source.schema.field(self._target).type)
+        labels = LabelScan(self._target, source.schema.field(self._target).type, source.blank_is_missing)
         for batch in source.batches(columns, self._budget.batch_rows(source.schema)):
             labels.add(batch.column(batch.schema.get_field_index(self._target)))
             at = source.position()

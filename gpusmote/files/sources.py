@@ -37,9 +37,12 @@ class Source(abc.ABC):
         Bytes of the file.
     whole_scan : bool
         Whether the types are known only when every column has been read to the end.
+    blank_is_missing : bool
+        Whether text without a character says that a value is missing.
     """
 
     whole_scan = False
+    blank_is_missing = False
     schema: Any
 
     def __init__(self, path: Path, form: Form) -> None:

@@ -76,7 +76,7 @@ def test_auto_means_what_the_configuration_says(here, monkeypatch):
     monkeypatch.setenv("GPUSMOTE_DEVICE", "cuda:1")
     assert rules.decide("auto", 1.0, "cpu")[:2] == (1, 'the configuration says device="cuda:1"')
     monkeypatch.setenv("GPUSMOTE_DEVICE", "gpu")
-    with pytest.raises(ParameterError, match="device is 'gpu'"):
+    with pytest.raises(ParameterError, match="GPUSMOTE_DEVICE is 'gpu'"):
         rules.decide("auto", 1.0, "cpu")
 
 

@@ -110,6 +110,19 @@ def test_columns(tmp_path, refused, form):
     refused(errors.InputError, path, "'class' is the only column")
 
 
+def test_a_blank_is_no_label_where_nothing_else_can_say_so(tmp_path, refused):
+    labels = np.where(np.arange(900) % 9, "usual", "rare").astype(object)
+    labels[777] = ""
+    frame = table().set_column(5, "class", pa.array(labels, pa.string()))
+    write(frame, tmp_path / "in.csv")
+    refused(errors.NonFiniteError, tmp_path / "in.csv", "in.csv", "Column 'class' holds a missing label in row 777")
+    labels[::7] = ""
+    write(frame.set_column(5, "class", pa.array(labels, pa.string())), tmp_path / "in.parquet")
+    report = resample_file(tmp_path / "in.parquet", tmp_path / "out.parquet", target="class")
+    assert len(set(report.classes_after.values())) == 1
+    assert "" in report.classes_after
+
+
 @pytest.mark.parametrize("form", [".csv", ".parquet", ".arrow"])
 def test_labels(tmp_path, refused, form):
     path = tmp_path / f"in{form}"
