@@ -6,7 +6,9 @@ import argparse
 import contextlib
 import json
 import platform
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -42,6 +44,8 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
 def main(given: list[str] | None = None) -> int:
     """Exit status: 0 if every check held."""
     wanted = arguments(given)
+    # Storage of some gigabytes goes at the end, so SIGTERM has to be such an end too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if wanted.if_changed:
         changed = stamp.changed()
         if not changed:

@@ -22,7 +22,13 @@ def inputs(root: Path = ROOT) -> dict[str, str]:
     found = {path.relative_to(root).as_posix(): _hash(path.read_bytes()) for path in files}
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     # Of that file, what makes the wheel and what is locked: the settings of linters and tests change no image.
-    said = [project["build-system"], project["tool"]["hatch"], project["project"]["scripts"]]
+    hatch = project["tool"]["hatch"]
+    said = [
+        project["build-system"],
+        hatch["version"],
+        hatch["build"]["targets"]["wheel"],
+        project["project"]["scripts"],
+    ]
     said += [project["project"]["dependencies"], project["project"]["optional-dependencies"]["cli"]]
     said += [project["project"]["optional-dependencies"][extra] for extra in ("files", "cuda12")]
     found["pyproject.toml"] = _hash(json.dumps(said, sort_keys=True).encode())

@@ -196,6 +196,13 @@ def test_of_pyproject_only_what_makes_the_image_counts(checkout):
     assert stamp.changed(checkout) == ["pyproject.toml"]
 
 
+@pytest.fixture(autouse=True)
+def sigterm_as_before():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 def test_a_machine_that_cannot_build_says_so(monkeypatch, capsys):
     def none(folder):
         raise NoEngineError("no engine")
