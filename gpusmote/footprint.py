@@ -93,6 +93,10 @@ class Shape:
         held = values * (self.n_features * self.work + _INDEX) + _INDEX * (rows + pairs)
         return held + (2 * _INDEX * new if self.drawn else 0)
 
+    def picking(self, rows: int, new: int) -> int:
+        """Bytes while a class's part of the plan is put together from rows of all classes."""
+        return self.plan(rows, new) + 4 * _INDEX * rows * (1 + self.k) if self.pool_of_all else 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Bytes:
@@ -148,6 +152,7 @@ def on_host(shape: Shape, cut: Cut, output: bool) -> Bytes:
             before = held + plan + _INDEX * rows + (held_by_all if search is own else 0)
             total = max(total, before + search.peak(queries))
             most = max(most, before + search.worst(queries))
+        total = max(total, held + plan + held_by_all + shape.picking(rows, new))
         plan += shape.plan(rows, new)
     if output:
         making = _making(shape, cut)
@@ -221,18 +226,28 @@ class _Search:
     def peak(self, queries: int) -> int:
         result = queries * (_INDEX * self.k + _INDEX + 1)
         grouping = 32 * self.rows if self.cut.copies == 2 else 0
-        sample = 2 * _INDEX * self.shape.n_features * min(self.rows, 6_000)
+        sample = max(2 * _INDEX * self.shape.n_features * min(self.rows, 6_000), self._looking())
         return self.values() + max(grouping, self.copies() + max(sample, result + self.blocks(queries)))
 
     def worst(self, queries: int) -> int:
         """With copies to group or a float64 pass, with ties at every edge, and with a tree's nodes."""
         n, d, w = self.rows, self.shape.n_features, self.shape.work
+        wide = min(4 * self.count, n)
+        entries = _INDEX * min(queries, max(1, self.cut.size(_AT_ONCE) // wide)) * wide
         more = self._last() + self._product(queries) if self.cut.copies < 2 else self._tiles(queries, 8) + self._last()
         if self.cut.copies >= 1:
             more += n * (2 * _INDEX + 8 * d + 12)  # a tree instead of tiles
         if self.cut.copies == 2:
             more += n * (2 * _INDEX + 8 * (d + 2)) + n * (d * w + 96) + 2 * _INDEX * n * self.k
-        return self.peak(queries) + more
+        return self.peak(queries) + 4 * entries + more
+
+    def _looking(self) -> int:
+        """A sample of rows beside a sample of that, from which ``choose`` tells whether a tree pays."""
+        n, d = self.rows, self.shape.n_features
+        if self.cut.copies == 0 or n < 2_000 or d > 16:
+            return 0
+        sample = -(-n // max(1, n // 1_024))
+        return int(2.2 * _INDEX * sample * -(-sample // max(1, sample // 128)))
 
     def _tree(self, block: int) -> int:
         return 2 * _INDEX * block * (self.count + 1) + 2 * block * (self.count + 1)
@@ -293,6 +308,7 @@ def on_device(shape: Shape, cut: Cut, output: bool, faiss: bool) -> Bytes:
             before = plan + _INDEX * rows + (held_by_all if search is own else 0)
             total = max(total, before + search.peak(rows))
             most = max(most, before + search.worst(rows))
+        total = max(total, plan + held_by_all + shape.picking(rows, new))
         plan += shape.plan(rows, new)
     making = _making_on_device(shape, cut)
     blocks = max(blocks, making)
@@ -402,5 +418,7 @@ class _DeviceSearch:
         d = self.shape.n_features
         (rows, tile), (few, width) = self.cut.sides(1_024, 8_192), self.cut.sides(64, 4_096)
         tile, width = min(self.rows, max(tile, 4 * self.count + 1)), min(self.rows, width)
-        product = rows * tile * 64 + (rows + tile) * d * 16
-        return max(product, few * width * 140 + (few + width) * d * 16)
+        product = rows * tile * 40 + (rows + tile) * d * 16
+        wide = min(4 * self.count, self.rows)
+        entries = _INDEX * min(self.rows, max(1, self.cut.size(_AT_ONCE) // wide)) * wide
+        return max(product, few * width * 140 + (few + width) * d * 16) + 6 * entries

@@ -6,7 +6,6 @@ Arithmetic is the same everywhere: float64, each operation rounded on its own, o
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ import numpy as np
 
 from gpusmote import draws
 from gpusmote._threads import run_blocks
+from gpusmote.backends import failures
 
 __all__ = ["WHOLE", "Array", "Backend", "Cut", "Make", "Piece", "Prepare", "Read"]
 
@@ -46,7 +46,8 @@ class Cut:
         Share of their usual sizes that blocks have.
     copies : {2, 1, 0}
         Whether a search may keep copies of its rows: in float32 for the first pass and in float64 for the second (2),
-        for the first only (1), or none, but convert them tile by tile each time (0).
+        for the first only (1), or none, but convert them tile by tile each time (0). Rows that are equal are put
+        together only where it is 2; else they are ties like others.
     pool_rows : int or None
         So many rows of a pool lie on the device at once, and as many queries; None is all.
     workspace : int or None
@@ -63,11 +64,11 @@ class Cut:
         return max(least, int(usual * self.scale))
 
     def sides(self, rows: int, columns: int) -> tuple[int, int]:
-        """What remains of a tile, its columns in whole groups of 32."""
+        """What remains of a tile: fewer rows, then fewer columns, in whole groups of 32."""
         if self.scale == 1.0:
             return rows, columns
-        side = math.sqrt(self.scale)
-        return max(16, int(rows * side)), max(64, int(columns * side) // 32 * 32)
+        fewer = max(16, int(rows * self.scale))
+        return fewer, max(64, min(columns, int(columns * self.scale * rows / fewer)) // 32 * 32)
 
 
 WHOLE = Cut()
@@ -112,7 +113,7 @@ class Backend:
 
     def active(self) -> AbstractContextManager[Any]:
         """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""
-        return nullcontext()
+        return failures.Told(nullcontext, self.name)
 
     def asarray(self, a: Array, dtype: Any = None) -> Array:
         """``a`` on the device, copied only where it must be."""

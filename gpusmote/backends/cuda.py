@@ -52,7 +52,7 @@ class CudaBackend(Backend):
         return CudaBackend, (self.ordinal,), {"cut": self.cut}  # a module, which self.xp is, cannot be pickled
 
     def active(self) -> AbstractContextManager[Any]:
-        return failures.Told(self.xp.cuda.Device, self.ordinal)
+        return failures.Told(lambda: self.xp.cuda.Device(self.ordinal), self.name)
 
     def asarray(self, a: Array, dtype: Any = None) -> Array:
         with self.active():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
@@ -22,6 +24,7 @@ _BROKEN = {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721}
 _ABSENT = {3, 4, 45, 46, 100, 101, 201, 999}
 _MEMORY_STATUS = 2
 _NO_IMAGE = "no kernel image is available"
+_FAISS_STATUS = re.compile(r"cuda ?error (\d+)", re.IGNORECASE)
 _NO_MEMORY = ("out of memory", "bad_alloc", "alloc_failed", "cudaerrormemoryallocation")
 
 _ERRORS = {
@@ -87,7 +90,9 @@ def of_faiss(error: RuntimeError, ordinal: int, what: str) -> GpusmoteError:
             f"FAISS was built for other chips than {chip(ordinal)}: {said}",
             f"Install a build for this chip, or none: gpusmote then seeks neighbours by its own tiles. {SAME_ROWS}",
         )
-    return _of_text(said, None, where, f"FAISS failed on {where} ({what}): {said}")
+    found = _FAISS_STATUS.search(said)
+    status = int(found[1]) if found else None
+    return _of_text(said, status, where, f"FAISS failed on {where} ({what}): {said}")
 
 
 def _of_text(said: str, status: int | None, where: str, message: str) -> GpusmoteError:
@@ -121,21 +126,22 @@ def chip(ordinal: int | None = None) -> str:
 
 
 class Told(AbstractContextManager[Any]):
-    """A device's own context manager, out of which CuPy's errors come as gpusmote's.
+    """A device's own context manager, out of which NumPy's and CuPy's errors come as gpusmote's.
 
     Parameters
     ----------
-    device : type
-        cupy.cuda.Device.
-    ordinal : int
+    make : callable
+        ``make()`` gives that context manager.
+    name : str
+        Of the device.
     """
 
-    def __init__(self, device: Any, ordinal: int) -> None:
-        self._kind, self._ordinal, self._name = device, ordinal, f"cuda:{ordinal}"
+    def __init__(self, make: Callable[[], Any], name: str) -> None:
+        self._make, self._name = make, name
 
     def __enter__(self) -> Any:
         try:
-            self._device = self._kind(self._ordinal)
+            self._device = self._make()
             return self._device.__enter__()
         except Exception as error:
             self._tell(error)

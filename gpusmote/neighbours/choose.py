@@ -50,6 +50,8 @@ def choose(pool: Pool, k: int, everything: bool) -> Choice:
         return Choice("every", n - 1)
     if not on_host:
         return Choice("device", count)
+    if not pool.backend.cut.copies:  # nor is there room to look at how the rows lie
+        return Choice("product", count)
     if n >= 2_000 and d <= 16 and n >= 800 * 1.8 ** local_dimension(pool):
         return Choice("tree", count)
     if everything and n >= 4_096 and n * count <= AT_ONCE:

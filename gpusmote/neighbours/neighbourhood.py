@@ -96,7 +96,7 @@ class Neighbourhood:
 
     def __init__(self, backend: Backend, values: Array, report: SearchReport, source: str | None = None) -> None:
         self._report, self._forced = report, source
-        groups = self._groups = groups_of(backend, values)
+        groups = self._groups = groups_of(backend, values) if backend.cut.copies == 2 else None
         self._pool = Pool(backend, values if groups is None else values[groups.lowest])
         self._n, self._sources = len(values), dict[str, Source]()
         self._spread: Spread | None = None
@@ -209,11 +209,16 @@ class Neighbourhood:
 
     def _search(self, source: Source | None, asked: Array, count: int, k: int, out: Array, passes: Array) -> None:
         """Write the k nearest of each query to ``out``: the first source, then float64, then the last pass."""
-        pool, xp = self._pool, self._pool.xp
+        pool = self._pool
         doubtful, _ = self._pass(source, asked, count, k, out)
-        if not len(doubtful):
-            return
         wider = min(4 * count, pool.n - 1)
+        block = max(1, pool.backend.cut.size(AT_ONCE) // wider)
+        for start in range(0, len(doubtful), block):
+            self._again(asked, doubtful[start : start + block], wider, k, out, passes)
+
+    def _again(self, asked: Array, doubtful: Array, wider: int, k: int, out: Array, passes: Array) -> None:
+        """The same for those that the first source was not certain of."""
+        pool, xp = self._pool, self._pool.xp
         name = self._affordable(second(pool), 2, "product-float64")
         source = self._source(name) if wider < pool.n - 1 else None
         again = xp.empty((len(doubtful), k), "i8")
