@@ -50,7 +50,14 @@ class CudaDevices(CudaBackend):
 
     def free_memory(self) -> int | None:
         """Bytes that the fullest of the devices has left: the rows lie on each."""
-        return min(member.free_memory() or 0 for member in self._working())
+        return min((member.free_memory() or 0 for member in self._working()), default=None)
+
+    def release(self) -> None:
+        """Give back what no array holds on any device; those that had run out of memory may work again."""
+        for member in self.members:
+            if not isinstance(self._failed.get(member.name), DeviceError):
+                member.release()
+        self._failed = {name: error for name, error in self._failed.items() if isinstance(error, DeviceError)}
 
     def share(self, n: int, block: int, prepare: Prepare) -> list[Piece]:
         with self.active():

@@ -365,3 +365,31 @@ def test_an_error_of_the_work_is_no_failure_of_a_device(cuda):
         with pytest.raises(InputError, match="no"):
             backend.share(10, 1, prepare)
     assert [piece[:2] for piece in backend.share(4, 2, lambda device: lambda start, stop: ())] == [(0, 2), (2, 4)]
+
+
+def test_memory_that_runs_out_on_all_of_them_is_made_up_for(cuda, monkeypatch):
+    """Each device runs out once: the call is tried again on all of them, with smaller blocks."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(24_000, 4)), np.repeat([0, 1], [14_000, 10_000])
+    expected = SMOTE(random_state=1, device="cpu").fit_resample(X, y)[0]
+    cuda(devices=3)
+    from gpusmote.backends.cuda import CudaBackend
+    from tests.standin.machine import OutOfMemoryError
+
+    real, ran_out = CudaBackend.rerank, set()
+
+    def rerank(self, *arguments):
+        if self.ordinal not in ran_out:
+            ran_out.add(self.ordinal)
+            raise OutOfMemoryError("Out of memory allocating 5 bytes")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(CudaBackend, "rerank", rerank)
+    sampler = SMOTE(random_state=1, device="cuda:all")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GpusmoteWarning)
+        found = sampler.fit_resample(X, y)[0]
+    assert ran_out == {0, 1, 2}
+    assert found.tobytes() == expected.tobytes()
+    assert sampler.device_ == "cuda:0, cuda:1, cuda:2"
+    assert any("tried again with blocks of half the size" in note for note in sampler.report_.notes)
