@@ -31,6 +31,7 @@ from gpusmote.config import get_config
 from gpusmote.errors import GpusmoteWarning, InputError, NoSeedsError, ParameterError
 from gpusmote.estimate import Estimate, arrange, limits_of
 from gpusmote.footprint import Shape
+from gpusmote.imagined import imagined
 from gpusmote.legacy import LegacyDraws
 from gpusmote.part import Part
 from gpusmote.plan import Plan
@@ -198,7 +199,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         Raises
         ------
         ParameterError
-            If a parameter has a value that is not allowed, or y has another number of rows than n_rows.
+            If a parameter or an argument has a value that is not allowed, or y has another number of rows than n_rows.
         MemoryLimitError
             If it would not fit however small it is cut.
 
@@ -209,35 +210,16 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         >>> estimate.host.output
         23040000
         """
-        table, target, make = self._imagined(n_rows, n_features, np.dtype(dtype), y)
+        self._check_parameters()
+        table, classes, counts = imagined(n_rows, n_features, dtype, y)
+        make = rows_to_make(self.sampling_strategy, classes, counts, lambda: np.repeat(classes, counts))
+        make = {c: n for c, n in make.items() if n}
+        target: Any = SimpleNamespace(counts=counts)
         shape, work = self._shape(table, target, make), self._work(table, target, make)
         backend, _ = select(self.device if device is None else device, work, "cpu")
         limit = get_config()["memory_limit"] if self.memory_limit is None else self.memory_limit
         faiss = backend.name != "cpu" and detect.look().has_faiss
         return arrange(shape, backend.name, "cpu", limits_of(limit, backend), faiss=faiss)
-
-    def _imagined(self, n_rows: int, n_features: int, dtype: np.dtype, y: Any) -> tuple[Any, Any, dict[int, int]]:
-        """What there is to know of a table and a target without their rows, and the rows to make for each class."""
-        if isinstance(y, Mapping):
-            classes, counts = np.array(sorted(y), dtype=object), np.array([int(y[label]) for label in sorted(y)])
-        else:
-            given = wrap_target(y, n_rows)
-            classes, counts = given.classes, given.counts
-        if counts.sum() != n_rows or (counts < 1).any():
-            raise ParameterError(
-                f"y has {counts.sum():,} rows in its classes, X has {n_rows:,}.", "Give every row of X its class."
-            )
-        make = rows_to_make(self.sampling_strategy, classes, counts, lambda: np.repeat(classes, counts))
-        work_dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
-        table = SimpleNamespace(
-            n_rows=int(n_rows),
-            n_features=int(n_features),
-            work_dtype=work_dtype,
-            itemsize=float(dtype.itemsize),
-            in_place=dtype == work_dtype,
-            joined=False,
-        )
-        return table, SimpleNamespace(counts=counts), {c: n for c, n in make.items() if n}
 
     def _call(self, X: Any, y: Any) -> Call:
         start = time.perf_counter()
@@ -256,13 +238,16 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         self.report_ = report
         return Plan(backend, table, target, parts, report)
 
-    def _check(self, X: Any, y: Any) -> tuple[Table, Target, dict[int, int]]:
+    def _check_parameters(self) -> None:
         try:
             validate_parameter_constraints(
                 self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
             )
         except InvalidParameterError as error:
             raise ParameterError(str(error)) from None
+
+    def _check(self, X: Any, y: Any) -> tuple[Table, Target, dict[int, int]]:
+        self._check_parameters()
         table = wrap_features(X)
         target = wrap_target(y, table.n_rows)
         table.check_finite()
@@ -289,7 +274,9 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
 
     def _sought(self) -> tuple[int, bool]:
         """How many neighbours are sought among all rows at most (0 is none), and whether seeds' are among them."""
-        return 0, False
+        if not self._looks_at_all_rows:
+            return 0, False
+        return neighbours_number(getattr(self, "m_neighbors", self.k_neighbors)), False
 
     def _shape(self, table: Table, target: Target, make: dict[int, int]) -> Shape:
         """The sizes that memory is estimated from."""

@@ -8,8 +8,6 @@ import numbers
 from fractions import Fraction
 from typing import Any
 
-from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
-
 from gpusmote.arrays import Target
 from gpusmote.errors import InputError, ParameterError
 from gpusmote.sampler import BaseSampler
@@ -32,12 +30,7 @@ def checked_sampler(sampler: Any, percentage: Any, dup_size: Any) -> BaseSampler
         raise ParameterError(
             f"sampler is {sampler!r}.", "It must be an instance of a sampler, such as gpusmote.SMOTE()."
         )
-    try:
-        validate_parameter_constraints(
-            sampler._parameter_constraints, sampler.get_params(deep=False), caller_name=type(sampler).__name__
-        )
-    except InvalidParameterError as error:
-        raise ParameterError(str(error)) from None
+    sampler._check_parameters()
     amounts = {"percentage": percentage, "dup_size": dup_size}
     given = [name for name, amount in amounts.items() if amount is not None]
     if given and sampler.sampling_strategy != "auto":
