@@ -17,10 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from gpusmote.arrays import wrap_features, wrap_target
-from gpusmote.backends import Backend, select
+from gpusmote.backends import select
 from gpusmote.config import get_config
 from gpusmote.errors import GpusmoteWarning, MemoryLimitError
-from gpusmote.estimate import arrange, limits_of
 from gpusmote.files import Progress
 from gpusmote.files.amount import checked_sampler, decided
 from gpusmote.files.budget import Budget, budget_of
@@ -28,6 +27,7 @@ from gpusmote.files.engine import open_source
 from gpusmote.files.forms import form_of
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget
+from gpusmote.files.needs import Needs, needs_of
 from gpusmote.files.passes import Passes
 from gpusmote.files.problems import naming
 from gpusmote.files.sinks import open_sink
@@ -65,6 +65,8 @@ class Forecast:
         with the square of the rows, which is the most that it does, the others in proportion.
     sample : int
         Rows that were timed.
+    refusal : MemoryLimitError or None
+        What the run would raise for memory on the host; ``peak`` is of blocks as small as they can be then.
     """
 
     source: str
@@ -78,22 +80,19 @@ class Forecast:
     bytes: dict[str, int]
     seconds: dict[str, float]
     sample: int
+    refusal: MemoryLimitError | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what ``json.dumps`` takes."""
-        fields = dataclasses.asdict(self)
+        fields = {name: copy.deepcopy(value) for name, value in vars(self).items() if name != "refusal"}
         for row in fields["classes"]:
             row["label"] = row["label"] if isinstance(row["label"], (str, int, float, bool)) else str(row["label"])
         return fields
 
     def refuse_if_too_large(self) -> None:
         """MemoryLimitError where the run would raise it."""
-        needed, limit = self.bytes["needed"], self.bytes.get("limit", self.bytes["needed"])
-        if needed > limit:
-            raise MemoryLimitError(
-                f"{needed:,} bytes are needed and {limit:,} may be used.",
-                f"Give a memory_limit of at least {needed:,} bytes, or use a machine with more memory.",
-            )
+        if self.refusal is not None:
+            raise self.refusal
 
 
 def forecast(
@@ -120,7 +119,7 @@ def forecast(
     Raises
     ------
     GpusmoteError
-        As the run would, but for memory.
+        As the run would, but for memory on the host.
     """
     sampler = checked_sampler(sampler, percentage, dup_size)
     budget = budget_of(memory_limit, sampler)
@@ -140,11 +139,12 @@ def forecast(
         with naming(source):
             trial = _Trial(sampler, backend.name, labels, target, file, budget, make)
             seconds = {"scan": scanned, **trial.seconds(work)}
-        size = {**_memory(sampler, rows, labels, make, backend, budget), "written": trial.written}
+            needs = needs_of(sampler, rows, labels, make, backend, budget)
+        size = {**_memory(needs, budget), "written": trial.written}
     finally:
         file.close()
     made = rows.n_rows, rows.n_features, sum(make.values()), _classes(labels, make)
-    return Forecast(str(source), target, *made, backend.label, reason, size, seconds, len(trial.table))
+    return Forecast(str(source), target, *made, backend.label, reason, size, seconds, len(trial.table), needs.refusal)
 
 
 def _classes(labels: FileTarget, make: dict[int, int]) -> list[dict[str, Any]]:
@@ -153,19 +153,10 @@ def _classes(labels: FileTarget, make: dict[int, int]) -> list[dict[str, Any]]:
     return [{"label": label.as_py(), "before": n, "after": n + make.get(c, 0)} for c, (label, n) in counted]
 
 
-def _memory(
-    sampler: BaseSampler, rows: HeldRows, labels: FileTarget, make: dict[int, int], backend: Backend, budget: Budget
-) -> dict[str, int]:
+def _memory(needs: Needs, budget: Budget) -> dict[str, int]:
     """Bytes on the host, and with them what they are held to."""
-    streaming = budget.streaming(rows.n_features + 1)
-    held = rows.nbytes + labels.codes.nbytes
-    peak = held + streaming
-    if make:
-        shape = sampler._shape(rows, labels, make)
-        host = arrange(shape, backend.name, "cpu", limits_of(None, backend), output=False).host
-        peak = rows.nbytes_beside + labels.codes.nbytes + max(host.plan + streaming, host.total)
-    needed, limit = held + streaming, {} if budget.limit is None else {"limit": budget.limit}
-    return {"held": held, "needed": needed, "peak": max(needed, min([peak, *limit.values()])), **limit}
+    limit = {} if budget.limit is None else {"limit": budget.limit}
+    return {"held": needs.held, "needed": needs.needed, "peak": needs.peak, **limit}
 
 
 class _Trial:

@@ -9,7 +9,7 @@ from gpusmote.backends import memory
 from gpusmote.config import MemoryLimit, get_config, parse_memory_limit
 from gpusmote.errors import MemoryLimitError
 
-__all__ = ["Budget", "budget_of"]
+__all__ = ["Budget", "budget_of", "least_limit"]
 
 _LARGEST_GROUP = 64 << 20
 _SMALLEST_GROUP = 1 << 20
@@ -57,8 +57,8 @@ class Budget:
         """
         return _GROUPS_HELD * self.group_bytes + n_columns * _COLUMN_BYTES
 
-    def check(self, held: int, n_rows: int, n_features: int, n_columns: int, whose: str) -> None:
-        """Raise unless rows of ``held`` bytes fit beside what streams by.
+    def check(self, held: int, n_rows: int, n_features: int, n_columns: int, whose: str, least: int) -> None:
+        """Raise unless rows of ``held`` bytes fit beside what streams by; the hint advises ``least``.
 
         Raises
         ------
@@ -69,12 +69,11 @@ class Budget:
             raise MemoryLimitError(
                 f"{n_rows:,} rows x {n_features:,} columns {whose} must be held, {held:,} bytes; with the blocks that "
                 f"stream by, {needed:,} bytes are needed and {self.limit:,} may be used.",
-                f"Give a memory_limit of at least {_least_limit(held, n_columns):,} bytes, or use a machine with more "
-                "memory.",
+                f"Give a memory_limit of at least {least:,} bytes, or use a machine with more memory.",
             )
 
-    def check_plan(self, held: int, n_columns: int) -> None:
-        """Raise unless the plan, and ``held`` bytes with it, fit beside what streams by.
+    def check_plan(self, held: int, n_columns: int, least: int) -> None:
+        """Raise unless the plan, and ``held`` bytes with it, fit beside what streams by; the hint advises ``least``.
 
         Raises
         ------
@@ -85,15 +84,25 @@ class Budget:
             raise MemoryLimitError(
                 f"The neighbours and the rows that are held take {held:,} bytes; with the blocks that stream by, "
                 f"{needed:,} bytes are needed and {self.limit:,} may be used.",
-                f"Give a memory_limit of at least {_least_limit(held, n_columns):,} bytes, or a smaller k_neighbors.",
+                f"Give a memory_limit of at least {least:,} bytes, or a smaller k_neighbors.",
             )
 
 
-def _least_limit(held: int, n_columns: int) -> int:
-    """The smallest limit that holds ``held`` bytes beside blocks whose size grows with the limit."""
+def least_limit(held: int, search: int, n_columns: int) -> int:
+    """The smallest limit that holds ``search`` bytes, and ``held`` beside blocks whose size grows with the limit.
+
+    Parameters
+    ----------
+    held : int
+        Rows, labels and the plan.
+    search : int
+        What is held while the plan is made, blocks of the search included.
+    n_columns : int
+    """
     fixed = held + n_columns * _COLUMN_BYTES
     growing = -(-fixed * _GROUPS // (_GROUPS - _GROUPS_HELD)) + _GROUPS
-    return max(fixed + _GROUPS_HELD * _SMALLEST_GROUP, min(growing, fixed + _GROUPS_HELD * _LARGEST_GROUP))
+    streams = max(fixed + _GROUPS_HELD * _SMALLEST_GROUP, min(growing, fixed + _GROUPS_HELD * _LARGEST_GROUP))
+    return max(streams, search)
 
 
 def row_bytes(schema: Any) -> int:

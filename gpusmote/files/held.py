@@ -46,6 +46,11 @@ class HeldRows(Table):
         self._sorted, self._order = np.empty(0, np.int64), np.empty(0, np.int64)
 
     @property
+    def n_held(self) -> int:
+        """Rows that are held."""
+        return self._size
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the rows that are held, with their positions."""
         values = self._size * self.n_features * self.work_dtype.itemsize

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gpusmote.backends import Backend, select
 from gpusmote.config import config_context
-from gpusmote.errors import InputError
+from gpusmote.errors import DeviceError, InputError
 from gpusmote.files.budget import Budget
 from gpusmote.files.csv_source import CsvSource, WiderTypeError
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget, LabelScan
+from gpusmote.files.needs import beside_plan, left_of, needs_of
 from gpusmote.files.problems import naming
 from gpusmote.files.sinks import CsvSink, Sink
 from gpusmote.files.sources import Source
@@ -49,6 +51,7 @@ class Passes:
         self._tell = progress or _say_nothing
         self.labels: FileTarget
         self.rows: HeldRows
+        self._least = 0  # limit that holds the run
 
     @property
     def features(self) -> Any:
@@ -100,10 +103,7 @@ class Passes:
         groups = None if everything else [np.flatnonzero(labels.codes == c) for c in wanted]
         with self._clock.stage("read"), naming(source.path):
             rows = HeldRows(self.features, n, groups)
-            size = n if groups is None else sum(map(len, groups))
-            whose = f"of which {type(sampler).__name__} sees all" if everything else "of the classes that get rows"
-            held = rows.nbytes + labels.codes.nbytes
-            self._budget.check(held, size, rows.n_features, len(source.schema), whose)
+            self._refuse_too_large(sampler, rows, {c: make[c] for c in wanted})
             names = self.features.names
             batches = source.batches(names, self._budget.batch_rows(source.schema))
             done = 0
@@ -114,6 +114,16 @@ class Passes:
         self.rows = rows
         return rows
 
+    def _refuse_too_large(self, sampler: BaseSampler, rows: HeldRows, make: dict[int, int]) -> None:
+        try:
+            backend, _ = select(sampler.device, sampler._work(rows, self.labels, make), "cpu")
+        except DeviceError:  # the search tells, or does without
+            backend = Backend()
+        needs = needs_of(sampler, rows, self.labels, make, backend, self._budget)
+        if needs.refusal is not None:
+            raise needs.refusal
+        self._least = needs.least
+
     def plan(self, sampler: BaseSampler) -> Plan:
         """The search, within what the held rows and the blocks leave of the limit."""
         self._tell("search", 0, 1)
@@ -121,20 +131,19 @@ class Passes:
         with self._clock.stage("search"), naming(self._source.path), self._limited(sampler):
             plan = sampler.plan(self.rows, self.labels)
         self._tell("search", 1, 1)
-        self._budget.check_plan(self.beside + plan.report.bytes["plan"], len(self._source.schema))
+        self._budget.check_plan(self.beside + plan.report.bytes["plan"], len(self._source.schema), self._least)
         return plan
 
     @property
     def beside(self) -> int:
         """Bytes that are held throughout and are no part of the plan."""
-        return self.rows.nbytes_beside + int(self.labels.codes.nbytes)
+        return beside_plan(self.rows, self.labels)
 
     def _limited(self, sampler: BaseSampler) -> contextlib.AbstractContextManager[None]:
         budget = self._budget
         if budget.asked is None or budget.limit is None:
             return contextlib.nullcontext()
-        left: dict[str, Any] = dict(budget.asked) if isinstance(budget.asked, dict) else {}
-        left["cpu"] = max(1, budget.limit - self.beside)
+        left = left_of(budget, self.beside)
         if hasattr(sampler, "memory_limit"):
             sampler.memory_limit = left
         return config_context(memory_limit=left)
