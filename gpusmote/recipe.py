@@ -17,7 +17,7 @@ from gpusmote.neighbours import Neighbourhood, SearchReport
 if TYPE_CHECKING:
     from gpusmote.neighbours.approximate import ApproximateNeighbourhood
 
-__all__ = ["ClassTask", "Pool", "Recipe"]
+__all__ = ["ClassTask", "Pool", "Recipe", "half_way_to"]
 
 
 class Pool:
@@ -236,3 +236,19 @@ class Recipe:
     k: int | Any
     counts: Array | None = None
     reach: Callable[[Array], tuple[Array, Array]] | None = None
+
+
+def half_way_to(foreign: Callable[[Array], Array]) -> Callable[[Array], tuple[Array, Array]]:
+    """A ``reach`` of at most half the way to foreign neighbours, of the whole way to others.
+
+    Parameters
+    ----------
+    foreign : callable
+        Which of the neighbours belong to another class; bool, their shape.
+    """
+
+    def reach(neighbours: Array) -> tuple[Array, Array]:
+        high = 1.0 - 0.5 * foreign(neighbours)
+        return high * 0.0, high
+
+    return reach

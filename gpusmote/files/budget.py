@@ -64,13 +64,12 @@ class Budget:
         ------
         MemoryLimitError
         """
-        needed = held + self.streaming(n_columns)
-        if self.limit is not None and needed > self.limit:
-            raise MemoryLimitError(
-                f"{n_rows:,} rows x {n_features:,} columns {whose} must be held, {held:,} bytes; with the blocks that "
-                f"stream by, {needed:,} bytes are needed and {self.limit:,} may be used.",
-                f"Give a memory_limit of at least {least:,} bytes, or use a machine with more memory.",
-            )
+        self._fit(
+            held,
+            n_columns,
+            f"{n_rows:,} rows x {n_features:,} columns {whose} must be held, {held:,} bytes",
+            f"Give a memory_limit of at least {least:,} bytes, or use a machine with more memory.",
+        )
 
     def check_plan(self, held: int, n_columns: int, least: int) -> None:
         """Raise unless the plan, and ``held`` bytes with it, fit beside what streams by; the hint advises ``least``.
@@ -79,12 +78,19 @@ class Budget:
         ------
         MemoryLimitError
         """
+        self._fit(
+            held,
+            n_columns,
+            f"The neighbours and the rows that are held take {held:,} bytes",
+            f"Give a memory_limit of at least {least:,} bytes, or a smaller k_neighbors.",
+        )
+
+    def _fit(self, held: int, n_columns: int, what: str, hint: str) -> None:
         needed = held + self.streaming(n_columns)
         if self.limit is not None and needed > self.limit:
             raise MemoryLimitError(
-                f"The neighbours and the rows that are held take {held:,} bytes; with the blocks that stream by, "
-                f"{needed:,} bytes are needed and {self.limit:,} may be used.",
-                f"Give a memory_limit of at least {least:,} bytes, or a smaller k_neighbors.",
+                f"{what}; with the blocks that stream by, {needed:,} bytes are needed and {self.limit:,} may be used.",
+                hint,
             )
 
 

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from gpusmote.backends import Array
 from gpusmote.errors import NoSeedsError
 from gpusmote.r.call import Call, whole_number_from
 from gpusmote.r.result import Result
-from gpusmote.recipe import Recipe
+from gpusmote.recipe import Recipe, half_way_to
 
 __all__ = ["BLSMOTE"]
 
@@ -110,14 +109,10 @@ def BLSMOTE(  # noqa: N802
     size = call.rows_a_base(dup_size, len(danger))
     counts = np.full(len(danger), size)
 
-    def half_way_to_others(neighbours: Array) -> tuple[Array, Array]:
-        high = 1.0 - 0.5 * call.is_foreign(neighbours)
-        return high * 0.0, high
-
     if method == "type1":
         recipe = Recipe(seeds=danger, pool=pool, k=K, counts=counts)
     else:
-        recipe = Recipe(seeds=danger, pool=call.everyone, k=C, counts=counts, reach=half_way_to_others)
+        recipe = Recipe(seeds=danger, pool=call.everyone, k=C, counts=counts, reach=half_way_to(call.is_foreign))
     rows = call.make(recipe)
     return call.result(rows, K=K, K_all=C, dup_size=size, method=f"Borderline-SMOTE {method}")
 

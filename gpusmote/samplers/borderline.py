@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import StrOptions
 
-from gpusmote.backends import Array
-from gpusmote.recipe import ClassTask, Recipe
+from gpusmote.recipe import ClassTask, Recipe, half_way_to
 from gpusmote.sampler import BaseSampler, neighbours_constraint, neighbours_number
 
 __all__ = ["BorderlineSMOTE"]
@@ -126,8 +125,4 @@ class BorderlineSMOTE(BaseSampler):
         if self.kind == "borderline-1":
             return Recipe(seeds=seeds, pool=task.own, k=self.k_neighbors)
 
-        def half_way_to_others(neighbours: Array) -> tuple[Array, Array]:
-            high = 1.0 - 0.5 * task.is_foreign(neighbours)
-            return high * 0.0, high
-
-        return Recipe(seeds=seeds, pool=task.everyone, k=self.k_neighbors, reach=half_way_to_others)
+        return Recipe(seeds=seeds, pool=task.everyone, k=self.k_neighbors, reach=half_way_to(task.is_foreign))
