@@ -14,8 +14,6 @@ __all__ = ["SHARED_BYTES", "Part"]
 SHARED_BYTES = 64 << 20
 """Rows for the host from which several devices share them; below, a single link to the host takes some milliseconds."""
 
-_TURNS = 4  # blocks of each device on average
-
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -103,8 +101,7 @@ class Part:
         """
 
         if backend.members and isinstance(samples, range) and isinstance(out, np.ndarray) and self._worth(out):
-            block = -(-len(out) // (_TURNS * len(backend.members)))
-            backend.share(len(out), block, lambda device: self.moved(device.xp.asarray)._writer(samples, out, device))
+            backend.share(len(out), lambda device: self.moved(device.xp.asarray)._writer(samples, out, device))
             return
 
         def make(start: int, stop: int, target: Array) -> None:

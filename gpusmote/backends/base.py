@@ -94,8 +94,6 @@ class Backend:
         The device that seeks neighbours where the rows themselves lie on the host.
     members : tuple of Backend
         Where there are several devices to share work, each of them; this one stands for the first.
-    notes : tuple of str
-        What went in another way than asked for, for reports.
     """
 
     name = "cpu"
@@ -104,12 +102,16 @@ class Backend:
     cut: Cut = WHOLE
     through: Backend | None = None
     members: tuple[Backend, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
         """What the user is told: the device's name, or all names."""
         return self.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went in another way than asked for, for reports."""
+        return ()
 
     def active(self) -> AbstractContextManager[Any]:
         """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""
@@ -156,23 +158,26 @@ class Backend:
         for start in range(0, len(out), step):
             make(start, min(len(out), start + step), out[start : start + step])
 
-    def share(self, n: int, block: int, prepare: Prepare) -> list[Piece]:
-        """Let all devices work on ``range(n)``, block by block, and wait for them.
+    def share(self, n: int, prepare: Prepare, block: int = 0) -> list[Piece]:
+        """Let all devices work on ``range(n)``, block by block; several are waited for.
 
         Parameters
         ----------
-        n, block : int
+        n : int
         prepare : callable
-            Called once for each device, in a thread of its own, with the device and a stream of its own current there.
-            Arrays of the first device are brought to it by ``device.xp.asarray``. ``work`` returns a tuple of arrays
-            of its device, which may be empty, or writes to an array on the host.
+            Called once for each device. Where there are several, in a thread of its own, with the device and a stream
+            of its own current there; arrays of the first device are brought to it by ``device.xp.asarray``. ``work``
+            returns a tuple of arrays of its device, which may be empty, or writes to an array on the host. A block may
+            be worked on again, by another device, after an error.
+        block : int, optional
+            Default: so that each device takes a few.
 
         Returns
         -------
         list of (start, stop, arrays)
             In order; the arrays lie on this device.
         """
-        work = prepare(self)
+        work, block = prepare(self), block or max(1, n)
         return [(start, min(n, start + block), work(start, min(n, start + block))) for start in range(0, n, block)]
 
     def synchronize(self) -> None:

@@ -1,7 +1,8 @@
 """Several CUDA devices of one machine: the rows are copied to each, and the work on them is cut among them.
 
 What a block of queries or of synthetic rows becomes does not depend on which device works on it, nor on how the work
-was cut: the blocks are put side by side, and nothing is merged.
+was cut: the blocks are put side by side, and nothing is merged. Each device has its first block to itself, so that all
+of them take part however quick one is; who is done takes the next of those that are left.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from gpusmote.backends.transfer import mark
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryShortageError
 
 __all__ = ["CudaDevices"]
+
+_TURNS = 4
+"""Blocks that each device takes on average: a slower one, or one that fails, then holds up the others less."""
 
 
 class CudaDevices(CudaBackend):
@@ -40,6 +44,8 @@ class CudaDevices(CudaBackend):
         super().__init__(ordinals[0])
         self.members = tuple(CudaBackend(ordinal) for ordinal in ordinals)
         self._failed: dict[str, GpusmoteError] = {}
+        self._told: tuple[str, ...] = ()
+        self._shared = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CudaDevices, (tuple(member.ordinal for member in self.members),), {"cut": self.cut}
@@ -47,6 +53,13 @@ class CudaDevices(CudaBackend):
     @property
     def label(self) -> str:
         return ", ".join(member.name for member in self.members)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self._shared:
+            return self._told
+        others = ", ".join(member.name for member in self.members[1:])
+        return (f"{self.name} did alone what is too little to share with {others}.",)
 
     def free_memory(self) -> int | None:
         """Bytes that the fullest of the devices has left: the rows lie on each."""
@@ -59,14 +72,16 @@ class CudaDevices(CudaBackend):
                 member.release()
         self._failed = {name: error for name, error in self._failed.items() if isinstance(error, DeviceError)}
 
-    def share(self, n: int, block: int, prepare: Prepare) -> list[Piece]:
+    def share(self, n: int, prepare: Prepare, block: int = 0) -> list[Piece]:
+        self._shared = True
         with self.active():
             ready = mark(self.xp, self.xp.cuda.get_current_stream())
-        turn, pieces = _Turn(n, block), list[Piece]()
+        turn, pieces = _Turn(n, block or max(1, -(-n // (_TURNS * len(self.members))))), list[Piece]()
         while turn.todo:  # again where a device gave back what it had begun, after the others had finished
-            members = self._working()
+            members = self._working()[: len(turn.todo)]
             if not members:
                 raise self._all_failed()
+            turn.deal(members)
             self._let_work(members, turn, prepare, ready)
             for member in members:
                 pieces += self._home(member, turn)
@@ -84,6 +99,7 @@ class CudaDevices(CudaBackend):
             turn.stopped = True
             concurrent.futures.wait(futures)  # whatever happened: nobody writes to the caller's arrays any more
             turn.stopped = False
+        turn.gather()
         for future, member in futures.items():
             self._note(member, future.exception())
 
@@ -128,7 +144,7 @@ class CudaDevices(CudaBackend):
             from gpusmote.backends.select import warn_once
 
             note = f"{member.name} failed, and its share is done by the other devices: {error}"
-            self.notes += (note,)
+            self._told += (note,)
             warn_once(note)
 
     def _all_failed(self) -> GpusmoteError:
@@ -147,10 +163,22 @@ class _Turn:
         self.todo = deque((start, min(n, start + block)) for start in range(0, n, block))
         self.made: dict[str, list[Piece]] = {}
         self.stopped = False
+        self._first: dict[str, tuple[int, int]] = {}
 
-    def take(self) -> tuple[int, int] | None:
+    def deal(self, members: list[CudaBackend]) -> None:
+        """Set a first block apart for each of these, of whom there are not more than blocks."""
+        self._first = {member.name: self.todo.popleft() for member in members}
+
+    def gather(self) -> None:
+        """Put back the first blocks of those who failed before they took them."""
+        self.todo.extend(self._first.values())
+        self._first = {}
+
+    def take(self, member: CudaBackend) -> tuple[int, int] | None:
         if self.stopped:
             return None
+        if (first := self._first.pop(member.name, None)) is not None:
+            return first
         try:
             return self.todo.popleft()
         except IndexError:  # another device's thread was first
@@ -163,7 +191,7 @@ def _work(member: CudaBackend, turn: _Turn, prepare: Prepare, ready: Any) -> Non
         stream.wait_event(ready)
         try:
             work, made = prepare(member), turn.made.setdefault(member.name, [])
-            while (span := turn.take()) is not None:
+            while (span := turn.take(member)) is not None:
                 try:
                     result = work(*span)
                     stream.synchronize()  # an error of the device is then one of this block, not of a later one

@@ -20,8 +20,6 @@ LEAST_QUERIES = 8192
 By figures of the makers (30e12 float32 operations and 25e9 bytes between devices a second), not by measurement.
 """
 
-_TURNS = 4  # blocks that each device takes on average: a slower one, or one that fails, then holds up the others less
-
 
 class Spread:
     """The k nearest rows of a pool, each device working for a part of the queries.
@@ -67,8 +65,7 @@ class Spread:
             searcher, asked = self._searchers[device.name][0], device.xp.asarray(queries)
             return lambda start, stop: searcher.search(asked[start:stop], k, everything)
 
-        block = max(1, -(-len(queries) // (_TURNS * len(devices.members))))
-        for start, stop, found in devices.share(len(queries), block, prepare):
+        for start, stop, found in devices.share(len(queries), prepare):
             out[start:stop], passes[start:stop] = found
         for _, report in self._searchers.values():
             for source in report.sources:

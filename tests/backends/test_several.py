@@ -78,7 +78,8 @@ def test_rows_are_those_of_one_device(cuda, sampler, dtype, kind):
     found = on("cuda:all", sampler, X, y)
     assert found.tobytes() == expected.tobytes()
     assert sampler.device_ == sampler.report_.device == NAMES
-    assert {launch.device for launch in machine.launches if launch.kernel.startswith("rerank")} <= {0, 1, 2}
+    assert {launch.device for launch in machine.launches if launch.kernel.startswith("rerank")} == {0, 1, 2}
+    assert sampler.report_.notes == []
     # Each of the rows that are searched went up once; the other devices have them from the first.
     everything = isinstance(sampler, BorderlineSMOTE)
     up = sum(one.nbytes for one in machine.transfers if one.pinned and not one.to_host)
@@ -88,21 +89,10 @@ def test_rows_are_those_of_one_device(cuda, sampler, dtype, kind):
     assert machine.between_bytes > 0
 
 
-def test_every_device_takes_part(cuda, monkeypatch):
-    """Where each waits for the others with its first block in hand; each has FAISS's resources of its own."""
+def test_every_device_takes_part(cuda):
+    """Each has a first block set apart for it; each has FAISS's resources of its own."""
     X, y = data()
     machine = cuda(devices=3)
-    together = threading.Barrier(3)
-    take = several._Turn.take
-
-    def wait_first(self):
-        span = take(self)
-        if threading.current_thread() not in self.__dict__.setdefault("seen", []):
-            self.seen.append(threading.current_thread())
-            together.wait(timeout=60)
-        return span
-
-    monkeypatch.setattr(several._Turn, "take", wait_first)
     on("cuda:all", SMOTE(random_state=3), X, y)
     for kernel in ("rerank_distances_float32", "interpolate_rows_float32", "draw_slice"):
         assert {launch.device for launch in machine.launches if launch.kernel == kernel} == {0, 1, 2}
@@ -171,7 +161,9 @@ def test_little_work_stays_on_the_first(cuda, monkeypatch):
     X, y = data()
     expected = on("cpu", SMOTE(random_state=3), X, y)
     machine = cuda(devices=3)
-    assert on("cuda:all", SMOTE(random_state=3), X, y).tobytes() == expected.tobytes()
+    sampler = SMOTE(random_state=3)
+    assert on("cuda:all", sampler, X, y).tobytes() == expected.tobytes()
+    assert sampler.report_.notes == ["cuda:0 did alone what is too little to share with cuda:1, cuda:2."]
     assert {launch.device for launch in machine.launches} == {0}
     assert several._workers == {}
 
@@ -185,6 +177,23 @@ def test_nothing_is_kept(cuda):
         on("cuda:all", SMOTE(random_state=3), X, y)
     gc.collect()
     assert machine.used == machine.pinned == 0
+
+
+def test_no_more_devices_than_blocks(cuda):
+    """To bring rows to a device that has nothing to do would be a trip for nothing."""
+    cuda(devices=3)
+    asked = []
+
+    def prepare(device):
+        asked.append(device.name)
+        return lambda start, stop: ()
+
+    backend = CudaDevices((0, 1, 2))
+    assert [piece[:2] for piece in backend.share(2, prepare, 1)] == [(0, 1), (1, 2)]
+    assert sorted(asked) == ["cuda:0", "cuda:1"]
+    assert backend.share(0, prepare) == []
+    assert len(backend.share(100, prepare)) == 12  # four blocks each
+    assert len(asked) == 5
 
 
 # Which devices
@@ -319,12 +328,12 @@ def test_where_all_fail_all_are_named(cuda):
         raise cupy.cuda.runtime.CUDARuntimeError(719)
 
     with pytest.warns(GpusmoteWarning), pytest.raises(DeviceLostError) as caught:
-        backend.share(10, 1, prepare)
+        backend.share(10, prepare, 1)
     for name in NAMES.split(", "):
         assert f"{name}: {name} failed" in caught.value.message
     assert machine.launches == []
     with pytest.raises(DeviceLostError, match="All of cuda:0, cuda:1, cuda:2 failed"):
-        backend.share(10, 1, lambda device: lambda start, stop: ())
+        backend.share(10, lambda device: lambda start, stop: (), 1)
     with pytest.raises(DeviceError, match="this process has lost all of them"):
         select("cuda:all", 0.0, "cpu")
 
@@ -341,7 +350,7 @@ def test_a_device_without_memory_leaves_its_share(cuda):
         return lambda start, stop: (cupy.arange(start, stop),)
 
     with pytest.warns(GpusmoteWarning, match="cuda:1 failed.*Memory ran out on cuda:1"):
-        pieces = backend.share(10, 3, prepare)
+        pieces = backend.share(10, prepare, 3)
     assert [(start, stop, array.tolist()) for start, stop, (array,) in pieces] == [
         (0, 3, [0, 1, 2]),
         (3, 6, [3, 4, 5]),
@@ -350,7 +359,7 @@ def test_a_device_without_memory_leaves_its_share(cuda):
     ]
     assert failures.remembered("cuda:1") is None  # there may be some next time
     with pytest.warns(GpusmoteWarning), pytest.raises(MemoryShortageError):
-        CudaDevices((0, 1)).share(2, 1, lambda device: (_ for _ in ()).throw(cupy.cuda.memory.OutOfMemoryError("x")))
+        CudaDevices((0, 1)).share(2, lambda device: (_ for _ in ()).throw(cupy.cuda.memory.OutOfMemoryError("x")), 1)
 
 
 def test_an_error_of_the_work_is_no_failure_of_a_device(cuda):
@@ -363,8 +372,8 @@ def test_an_error_of_the_work_is_no_failure_of_a_device(cuda):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(InputError, match="no"):
-            backend.share(10, 1, prepare)
-    assert [piece[:2] for piece in backend.share(4, 2, lambda device: lambda start, stop: ())] == [(0, 2), (2, 4)]
+            backend.share(10, prepare, 1)
+    assert [piece[:2] for piece in backend.share(4, lambda device: lambda start, stop: (), 2)] == [(0, 2), (2, 4)]
 
 
 def test_memory_that_runs_out_on_all_of_them_is_made_up_for(cuda, monkeypatch):
