@@ -70,8 +70,7 @@ class CudaBackend(Backend):
     def upload(self, read: Read, shape: tuple[int, int], dtype: np.dtype) -> Array:
         with self.active():
             out = self.xp.empty(shape, dtype)
-            for _ in transfer.arriving(self.xp, out, read, self.cut.size(transfer.BLOCK_BYTES)):
-                pass  # nothing can be done with a part of the rows
+            transfer.send(self.xp, out, read, self.cut.size(transfer.BLOCK_BYTES))
         return out
 
     def fill(self, out: Array, make: Make) -> None:

@@ -4,6 +4,18 @@ Two pinned buffers on the host and a second stream: while the copying engine mov
 the other buffer, and the device works on its current stream. Order is kept by events alone; nothing waits for the whole
 device, and the second stream is a non-blocking one, which CUDA does not order after the null stream by itself.
 
+What goes up during what
+    Rows of a class that is larger than the device go up while the block before them is searched
+    (:meth:`gpusmote.neighbours.pool.Window.over`), and rows come down while the next are made. Rows that are searched
+    all at once go up before their search. By the makers' figures (25e9 bytes a second up, 30e12 float32 operations,
+    2e12 bytes of the device's memory, of which selection moves 8 for each pair), n rows of 32 float32 columns take
+    5e-9 n seconds to go up and 6e-12 n**2 to be searched: as 840 to n. That is 8 % for 10,000 rows, 50 microseconds,
+    which starting the kernels of a search takes too, and 0.8 % for 100,000; a faster link halves it. More than that
+    cannot be won by sending the rows of the next class during the search of the last, which would need room for both,
+    nor by searching among the rows that have arrived, whose centre nobody knows yet. Where all rows are searched for
+    the neighbours of few, m, it is as 840 to m: more for fewer than some thousand, but then reading the rows of X on
+    the host, and copying them to the result, takes longer than either.
+
 Memory and streams
     CuPy gives freed memory back to the stream that it was allocated on, without waiting: whatever that stream does next
     may overwrite it. All arrays here are allocated on the caller's stream and used on the second one as well, so each
@@ -13,7 +25,7 @@ Memory and streams
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +33,7 @@ import numpy as np
 from gpusmote._threads import run_blocks
 from gpusmote.backends.base import Array
 
-__all__ = ["BLOCK_BYTES", "arriving", "bring", "download", "mark"]
+__all__ = ["BLOCK_BYTES", "bring", "copy_rows", "download", "mark", "send"]
 
 BLOCK_BYTES = 8 << 20
 """Of one buffer: some 0.3 ms of a PCIe 4 link, against some 0.01 ms that starting a copy costs."""
@@ -29,35 +41,33 @@ BLOCK_BYTES = 8 << 20
 _AT_ONCE = 1 << 20  # bytes that one thread of the host copies at once
 
 
-def arriving(
-    cupy: Any, out: Array, read: Callable[[int, int, np.ndarray], None], block_bytes: int = 0
-) -> Iterator[tuple[int, int]]:
-    """Send rows to the device, and name each block when it is on its way and the next one, too.
+def send(
+    cupy: Any, out: Array, read: Callable[[int, int, np.ndarray], None], block_bytes: int = 0, after: Any = None
+) -> None:
+    """Send rows to the device; what the current stream is asked from now on comes after their arrival.
 
-    Work that the consumer starts on the current stream comes after the arrival of the block that was named, and runs
-    while the next block goes up. The host waits once a block at most, and once at the end, for the copies alone.
+    What it was asked before runs meanwhile, where ``after`` says that it has nothing to do with these rows. The host
+    waits once a block at most, and once at the end, for the copies alone.
 
     Parameters
     ----------
     cupy : module
-    out : array of shape (n, d)
+    out : array of shape (n, ...)
         C-contiguous, on the current device, allocated on its current stream.
     read : callable
-        ``read(start, stop, buffer)`` writes rows to a host array of shape (stop - start, d) and ``out``'s dtype.
+        ``read(start, stop, buffer)`` writes rows to a host array of shape (stop - start, ...) and ``out``'s dtype.
     block_bytes : int, optional
         Other than :data:`BLOCK_BYTES`.
-
-    Yields
-    ------
-    start, stop : int
-        Rows of ``out``, in order.
+    after : event, optional
+        From when on ``out`` may be written; default: once all is done that the current stream has been asked so far.
     """
     if not out.size:
         return
     blocks = _blocks(out, block_bytes or BLOCK_BYTES)
     pinned = _pinned_pair(cupy, out, blocks)
     stream, side = cupy.cuda.get_current_stream(), cupy.cuda.Stream(non_blocking=True)
-    side.wait_event(mark(cupy, stream))  # what had out's memory before may still be at work on the caller's stream
+    # What had the memory of ``out`` before may still be at work on the caller's stream.
+    side.wait_event(mark(cupy, stream) if after is None else after)
     sent: list[Any] = []
     try:
         for number, (start, stop) in enumerate(blocks):
@@ -67,11 +77,7 @@ def arriving(
             read(start, stop, buffer)
             out[start:stop].set(buffer, stream=side)
             sent.append(mark(cupy, side))
-            if number:
-                stream.wait_event(sent[number - 1])
-                yield blocks[number - 1]
         stream.wait_event(sent[-1])
-        yield blocks[-1]
     finally:
         side.synchronize()  # the buffers, and after an error ``out`` too, are about to be given back
 
@@ -102,7 +108,7 @@ def download(cupy: Any, out: np.ndarray, make: Callable[[int, int, Array], None]
     def empty(number: int, copied: Any) -> None:
         copied.synchronize()
         start, stop = blocks[number]
-        _copy(pinned[number % 2][: stop - start], out[start:stop])
+        copy_rows(pinned[number % 2][: stop - start], out[start:stop])
 
     try:
         before = None
@@ -171,7 +177,7 @@ def mark(cupy: Any, stream: Any) -> Any:
     return event
 
 
-def _copy(source: np.ndarray, out: np.ndarray) -> None:
+def copy_rows(source: np.ndarray, out: np.ndarray) -> None:
     """``out[...] = source`` by all cores: one alone would be slower than the link."""
 
     def rows(start: int, stop: int) -> None:

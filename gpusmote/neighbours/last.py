@@ -36,7 +36,7 @@ def last_pass(pool: Pool, queries: Array, kth: Array, k: int) -> Array:
 
     def work(start: int, stop: int) -> None:
         nearest = Nearest(pool, queries[start:stop], limit[start:stop], k)
-        nearest.meet(pool, 0)
+        nearest.meet(pool, queries[start:stop], 0)
         out[start:stop] = nearest.rows()
 
     pool.each_block(work, len(queries), pool.backend.cut.sides(BLOCK, _TILE)[0])
@@ -57,27 +57,30 @@ class Nearest:
 
     def __init__(self, pool: Pool, queries: Array, limit: Array, k: int) -> None:
         xp = self._xp = pool.xp
-        self._queries, self._k = queries, k
+        self._k = k
         # Scores lack |x|**2; the limit is moved instead. Rounding that is part of the bound's constant.
         self._bar = (limit - pool.norms[queries] ** 2)[:, None]
         self._query, self._row, self._distance = xp.empty(0, "i8"), xp.empty(0, "i8"), xp.empty(0, "f8")
 
-    def meet(self, pool: Pool, offset: int) -> None:
-        """Look at all rows of the pool; ``offset`` makes their numbers the caller's, higher than those met before."""
+    def meet(self, pool: Pool, queries: Array, offset: int) -> None:
+        """Look at all rows of the pool, in which the queries may have other numbers than before.
+
+        ``offset`` makes the rows' numbers the caller's, higher than those of the rows met before.
+        """
         _, tile = pool.backend.cut.sides(BLOCK, _TILE)
         for first in range(0, pool.n, tile):
-            score = scores(pool, self._queries, first, min(pool.n, first + tile), FLOAT64)
+            score = scores(pool, queries, first, min(pool.n, first + tile), FLOAT64)
             query, row = self._xp.nonzero(score <= self._bar)
             if query.size:
-                self._take(pool, query, row + first, offset)
+                self._take(pool, queries, query, row + first, offset)
 
     def rows(self) -> Array:
         """array of shape (m, k), int64: nearest first, once all rows were met."""
-        return self._row.reshape(len(self._queries), self._k)
+        return self._row.reshape(len(self._bar), self._k)
 
-    def _take(self, pool: Pool, query: Array, row: Array, offset: int) -> None:
+    def _take(self, pool: Pool, queries: Array, query: Array, row: Array, offset: int) -> None:
         xp = self._xp
-        distance = pool.backend.rerank(pool.values, self._queries[query], row[:, None])[:, 0]
+        distance = pool.backend.rerank(pool.values, queries[query], row[:, None])[:, 0]
         query, row = xp.concatenate([self._query, query]), xp.concatenate([self._row, row + offset])
         distance = xp.concatenate([self._distance, distance])
         # Rows come in ascending order, within a tile and from tile to tile: stable sorts keep ties that way.

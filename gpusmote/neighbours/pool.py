@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from gpusmote._threads import run_blocks
 from gpusmote.backends import transfer
-from gpusmote.backends.base import Array, Backend
+from gpusmote.backends.base import Array, Backend, Read
 
 __all__ = ["Pool", "Window"]
 
@@ -48,6 +48,8 @@ class Pool:
         The largest of them.
     half_range : float
         Half of ``R``.
+    centre : array of shape (d,), float64
+        In the unit of ``values``.
     """
 
     def __init__(self, backend: Backend, values: Array) -> None:
@@ -61,7 +63,7 @@ class Pool:
             low = _scaled(low, -exponent)
         self.values = values
         # Any centre is right; a sample's mean is as good as the mean. Above the minimum no sum can overflow.
-        self._centre = low + (values[:: max(1, self.n // _SAMPLE)] - low).mean(axis=0)
+        self.centre = low + (values[:: max(1, self.n // _SAMPLE)] - low).mean(axis=0)
         self.unit = 1.0
         self.norms = self.xp.empty(self.n, "f8")
         self.each_block(self._measure, self.n, self.block(self.d))
@@ -69,14 +71,20 @@ class Pool:
         self.norms *= self.unit
         self.largest = float(self.norms.max())
 
-    def reduced(self, rows: slice | Array) -> Array:
+    def reduced(self, rows: slice | Array, centre: Array | None = None) -> Array:
         """Reduced rows in float64, each element rounded once.
+
+        Parameters
+        ----------
+        rows : slice, or array of shape (m,), int64
+        centre : array of shape (d,) or (m, d), float64, optional
+            To be taken away instead of the pool's own.
 
         Returns
         -------
         array of shape (m, d), float64
         """
-        z = self.values[rows] - self._centre
+        z = self.values[rows] - (self.centre if centre is None else centre)
         if self.unit != 1.0:
             z *= self.unit
         return z
@@ -108,51 +116,91 @@ class Window(Pool):
     It serves a search as a pool does: rows 0 to n - 1 are searched, and ``queries`` names those that ask. Centre, unit
     and the largest norm are those of the whole pool, so that lists from several windows can be put together.
 
+    There is room for two spans of rows. They take turns: one is searched while the next goes up to the other's place.
+
     Parameters
     ----------
     backend : Backend
         Of the device.
     whole : Pool
         On the host.
-    size : int
-        The most rows that are searched at once.
+    spans : list of (int, int)
+        The rows of ``whole`` that are searched, one span after another.
     asked : ndarray of shape (m,), int64
         Rows of ``whole``.
 
     Attributes
     ----------
     queries : array of shape (m,), int64
+        Another one for each span.
     """
 
-    def __init__(self, backend: Backend, whole: Pool, size: int, asked: np.ndarray) -> None:
+    def __init__(self, backend: Backend, whole: Pool, spans: list[tuple[int, int]], asked: np.ndarray) -> None:
         self.backend, self.xp = backend, backend.xp
         self.n, self.d, self.unit, self.largest = 0, whole.d, whole.unit, whole.largest
-        self._whole, self._size, self._first = whole, size, 0
-        self._centre, self._asked = backend.asarray(whole._centre), backend.asarray(asked)
-        self.values = self.xp.empty((size + len(asked), whole.d), whole.values.dtype)
-        self.norms = self.xp.empty(size + len(asked), "f8")
-        self.queries = self.xp.arange(size, size + len(asked))
-        self._set(size, whole.values[asked], whole.norms[asked])
+        self._whole, self._spans, self._first = whole, spans, 0
+        self._size = max(last - first for first, last in spans)
+        self._places = min(2, len(spans))
+        self.centre, self._asked = backend.asarray(whole.centre), backend.asarray(asked)
+        held = self._places * self._size
+        self._all_values = self.xp.empty((held + len(asked), whole.d), whole.values.dtype)
+        self._all_norms = self.xp.empty(held + len(asked), "f8")
 
-    def move(self, first: int, last: int) -> None:
-        """Let these rows of the whole pool be the ones that are searched."""
-        self.n, self._first = last - first, first
-        self._set(0, self._whole.values[first:last], self._whole.norms[first:last])
+        def chosen(host: np.ndarray) -> Read:
+            # Any other mode would make np.take write to an array of its own first.
+            return lambda start, stop, buffer: np.take(host, asked[start:stop], axis=0, out=buffer, mode="clip")
+
+        self._send(held, len(asked), chosen, None)
+        self._look_at(0)
+
+    def over(self) -> Iterator[int]:
+        """Let the spans be the rows that are searched, one after another.
+
+        Whatever the current stream is asked before the next step belongs to a span's search: it runs while the next
+        span goes up, which waits only for the search of the last but one, in whose place it is put.
+
+        Yields
+        ------
+        first : int
+            The row of ``whole`` that row 0 is.
+        """
+        stream = self.xp.cuda.get_current_stream()
+        before = transfer.mark(self.xp, stream)
+        self._fetch(0, before)
+        for number, (first, _) in enumerate(self._spans):
+            self._look_at(number)
+            yield first
+            searched = transfer.mark(self.xp, stream)
+            if number + 1 < len(self._spans):
+                self._fetch(number + 1, before)
+            before = searched
 
     def own(self, queries: Array) -> Array:
         """As of any pool; a number that no row has where the query is not among them."""
-        return self._asked[queries - self._size] - self._first
+        return self._asked[queries - self._asking] - self._first
 
-    def _set(self, at: int, values: np.ndarray, norms: np.ndarray) -> None:
+    def _look_at(self, number: int) -> None:
+        """Memory holds one place, the other place, the queries: from either place on, the queries are at the end."""
+        at = number % self._places * self._size
+        first, last = self._spans[number]
+        self.n, self._first = last - first, first
+        self.values, self.norms = self._all_values[at:], self._all_norms[at:]
+        self._asking = self._places * self._size - at
+        self.queries = self.xp.arange(self._asking, len(self._all_norms) - at)
+
+    def _fetch(self, number: int, after: Any) -> None:
+        first, last = self._spans[number]
+
+        def next_to_each_other(host: np.ndarray) -> Read:
+            return lambda start, stop, buffer: transfer.copy_rows(host[first + start : first + stop], buffer)
+
+        self._send(number % self._places * self._size, last - first, next_to_each_other, after)
+
+    def _send(self, at: int, n: int, reading: Callable[[np.ndarray], Read], after: Any) -> None:
         size = self.backend.cut.size(transfer.BLOCK_BYTES)
-        for host, out in ((values, self.values), (norms, self.norms)):
-            read = functools.partial(_read, host)
-            for _ in transfer.arriving(self.xp, out[at : at + len(host)], read, size):
-                pass
-
-
-def _read(host: np.ndarray, start: int, stop: int, buffer: np.ndarray) -> None:
-    buffer[...] = host[start:stop]
+        whole = self._whole
+        for host, out in ((whole.values, self._all_values), (whole.norms, self._all_norms)):
+            transfer.send(self.xp, out[at : at + n], reading(host), size, after)
 
 
 def _scaled(a: Array, exponent: int) -> Array:

@@ -19,19 +19,23 @@ from gpusmote.neighbours.faiss_gpu import device_source
 from gpusmote.neighbours.last import BLOCK, Nearest
 from gpusmote.neighbours.pool import Pool, Window
 from gpusmote.neighbours.product import Product
+from gpusmote.neighbours.spread import LEAST_QUERIES
 
 __all__ = ["Through"]
 
 
 class Through:
-    """The k nearest rows of a pool on the host, by a device that never holds more than a part of it.
+    """The k nearest rows of a pool on the host, by devices that never hold more than a part of it.
+
+    A block of queries stays on a device while all rows go through it. Several devices take different blocks of queries,
+    each with the rows going through it on a link of its own; nothing is merged but on the device itself.
 
     Parameters
     ----------
     pool : Pool
         On the host.
     device : Backend
-        Its cut says how many rows lie there at once.
+        Its cut says how many rows lie there at once, and as many queries.
     used : callable
         Told the name of each source.
     """
@@ -39,9 +43,10 @@ class Through:
     def __init__(self, pool: Pool, device: Backend, used: Callable[[str], None]) -> None:
         self._pool, self._device, self._used = pool, device, used
         self._size = min(pool.n, device.cut.pool_rows or pool.n)
-        parts = -(-pool.n // self._size)
-        ends = [pool.n * i // parts for i in range(parts + 1)]
-        self._spans = list(itertools.pairwise(ends))
+        # Half of the rows are searched while the other half goes up. The queries decide how often all rows go up, so
+        # that the bytes moved are not more than with all the room for rows that are searched.
+        parts = -(-pool.n // max(1, self._size // 2)) if self._size < pool.n else 1
+        self._spans = _cut(pool.n, parts)
 
     def nearest(self, queries: np.ndarray, k: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """See :meth:`gpusmote.neighbours.Neighbourhood.nearest`, and which pass was certain: 0, 1 or 2.
@@ -54,15 +59,62 @@ class Through:
             Candidates of each list, more than k.
         """
         out = np.empty((len(queries), k), np.int64)
-        passes = np.zeros(len(queries), np.int8)
+        passes = np.empty(len(queries), np.int8)
+        blocks = _cut(len(queries), self._blocks(len(queries)))
+        used: dict[int, list[str]] = {}
+
+        def prepare(device: Backend) -> Callable[[int, int], tuple[()]]:
+            def work(number: int, _: int) -> tuple[()]:
+                part = slice(*blocks[number])
+                names = used[number] = []
+                _Block(self._pool, device, self._spans, names.append).search(
+                    queries[part], k, count, out[part], passes[part]
+                )
+                return ()
+
+            return work
+
         with self._device.active():
-            for start in range(0, len(queries), self._size):
-                part = slice(start, start + self._size)
-                self._block(queries[part], k, count, out[part], passes[part])
+            self._device.share(len(blocks), prepare, 1)
+        for number in range(len(blocks)):
+            for name in used[number]:
+                self._used(name)
         return out, passes
 
-    def _block(self, asked: np.ndarray, k: int, count: int, out: np.ndarray, passes: np.ndarray) -> None:
-        most = self._spans[0][1] - 2  # two of a block's rows may be no candidates: the query, and one for the edge
+    def _blocks(self, m: int) -> int:
+        """Of queries: as few as there is room for; with several devices, as many for each of them."""
+        fewest: int = -(-m // self._size)
+        devices = max(1, len(self._device.members))
+        return fewest if m < LEAST_QUERIES else -(-fewest // devices) * devices
+
+
+def _cut(n: int, parts: int) -> list[tuple[int, int]]:
+    """``range(n)`` in parts that differ by one at most."""
+    return list(itertools.pairwise(n * i // parts for i in range(parts + 1)))
+
+
+class _Block:
+    """One block of queries on one device.
+
+    Parameters
+    ----------
+    pool : Pool
+        On the host.
+    device : Backend
+        It is current.
+    spans : list of (int, int)
+        The rows that are searched, part by part.
+    used : callable
+        Told the name of each source.
+    """
+
+    def __init__(self, pool: Pool, device: Backend, spans: list[tuple[int, int]], used: Callable[[str], None]) -> None:
+        self._pool, self._device, self._spans, self._used = pool, device, spans, used
+
+    def search(self, asked: np.ndarray, k: int, count: int, out: np.ndarray, passes: np.ndarray) -> None:
+        """Write the k nearest rows of each query to ``out``, and which pass was certain of them to ``passes``."""
+        most = self._spans[0][1] - 2  # two of a part's rows may be no candidates: the query, and one for the edge
+        passes[...] = 0
         out[...], _, doubtful = self._pass(asked, k, min(count, most), device_source)
         if not len(doubtful):
             return
@@ -79,21 +131,22 @@ class Through:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The k nearest of all lists, their k-th distance, and which queries are not certain of them."""
         xp, m = self._device.xp, len(asked)
-        window = Window(self._device, self._pool, self._size, asked)
+        window = Window(self._device, self._pool, self._spans, asked)
         rows, distance = xp.zeros((m, k), "i8"), xp.full((m, k), xp.inf)
         edge = xp.full(m, xp.inf)
         arithmetic: Arithmetic = FLOAT64
-        for first, last in self._spans:
-            window.move(first, last)
+        name = ""
+        for first in window.over():
             source = make(window)
-            arithmetic = source.arithmetic
+            arithmetic, name = source.arithmetic, source.name
             block = max(1, self._device.cut.size(AT_ONCE) // count)
             for start in range(0, m, block):
                 part = slice(start, start + block)
                 found = self._meet(window, source, window.queries[part], count)
                 rows[part], distance[part] = self._merge(rows[part], distance[part], found[0] + first, found[1])
                 edge[part] = xp.minimum(edge[part], found[2])
-        self._used(source.name)
+            del source  # what it keeps of these rows makes room for the next
+        self._used(name)
         kth = distance[:, -1] * self._pool.unit * self._pool.unit
         (doubtful,) = xp.nonzero(~certified(window, arithmetic, window.queries, kth, edge))
         host = self._device.to_host
@@ -115,16 +168,13 @@ class Through:
     def _last(self, asked: np.ndarray, kth: np.ndarray, k: int) -> np.ndarray:
         """See :func:`gpusmote.neighbours.last.last_pass`: each block of rows meets all the queries that are left."""
         device = self._device
-        window = Window(device, self._pool, self._size, asked)
+        window = Window(device, self._pool, self._spans, asked)
         bound = device.asarray(kth)
         limit = bound + error_bound(window, FLOAT64, window.queries, bound)
         step, _ = device.cut.sides(BLOCK, BLOCK)
-        nearest = [
-            Nearest(window, window.queries[start : start + step], limit[start : start + step], k)
-            for start in range(0, len(asked), step)
-        ]
-        for first, last in self._spans:
-            window.move(first, last)
-            for some in nearest:
-                some.meet(window, first)
+        blocks = [slice(start, start + step) for start in range(0, len(asked), step)]
+        nearest = [Nearest(window, window.queries[block], limit[block], k) for block in blocks]
+        for first in window.over():
+            for some, block in zip(nearest, blocks, strict=True):
+                some.meet(window, window.queries[block], first)
         return device.to_host(device.xp.concatenate([some.rows() for some in nearest]))

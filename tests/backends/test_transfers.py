@@ -13,6 +13,8 @@ from gpusmote import SMOTE, BorderlineSMOTE
 from gpusmote.backends import Backend, transfer
 from gpusmote.backends.cuda import CudaBackend
 from tests.standin.install import cuda
+from tests.standin.machine import machine
+from tests.standin.streams import queue_of
 
 __all__ = ["cuda"]
 
@@ -273,18 +275,29 @@ def test_buffers_do_not_grow_with_the_rows(cuda):
     assert machine.pinned_peak <= 2 * BLOCK
 
 
-def test_work_on_a_block_starts_while_the_next_is_on_its_way(cuda):
-    machine = cuda()
+@pytest.mark.parametrize("early", [False, True])
+def test_rows_are_sent_after_what_they_must_come_after(cuda, early):
+    """All that the stream was asked; or an event, and what was asked since then goes on meanwhile."""
+    cuda()
     import cupy
 
-    rows = np.arange(300.0).reshape(100, 3)
-    out, sums = cupy.empty(rows.shape), cupy.empty(100)
-    sent = []
-    for start, stop in transfer.arriving(cupy, out, reader(rows), 480):
-        cupy.sum(out[start:stop], axis=1, out=sums[start:stop])  # the stand-in has not copied what is not waited for
-        sent.append(len(machine.transfers))
-    assert sent == [2, 3, 4, 5, 5]  # the next block has been sent each time
-    assert sums.get().tolist() == rows.sum(axis=1).tolist()
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        rows = np.arange(300.0).reshape(100, 3)
+        out = cupy.empty(rows.shape)
+        main, event = queue_of((0, stream.ptr)), transfer.mark(cupy, stream)
+        event_number = main.number
+        cupy.arange(5)
+        cupy.arange(5)
+        asked, seen = main.number, set()
+
+        def read(start, stop, buffer):
+            buffer[...] = rows[start:stop]
+            (side,) = [queue for queue in machine.queues.values() if main.key in queue.seen]
+            seen.add(side.seen[main.key])
+
+        transfer.send(cupy, out, read, 480, event if early else None)
+        assert seen == {event_number if early else asked}
+        assert cupy.sum(out, axis=1).get().tolist() == rows.sum(axis=1).tolist()  # without another word
 
 
 def test_rows_are_fetched_while_the_next_are_made(cuda):
@@ -316,8 +329,7 @@ def test_an_error_on_the_way_leaves_nothing_behind(cuda, at):
 
     out = cupy.empty((100, 3))
     with pytest.raises(ZeroDivisionError):
-        for _ in transfer.arriving(cupy, out, fail, 480):
-            pass
+        transfer.send(cupy, out, fail, 480)
     with pytest.raises(ZeroDivisionError):
         transfer.download(cupy, np.empty((100, 3)), fail, 480)
     del out
