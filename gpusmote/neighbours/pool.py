@@ -147,8 +147,11 @@ class Window(Pool):
         self._all_norms = self.xp.empty(held + len(asked), "f8")
 
         def chosen(host: np.ndarray) -> Read:
-            # Any other mode would make np.take write to an array of its own first.
-            return lambda start, stop, buffer: np.take(host, asked[start:stop], axis=0, out=buffer, mode="clip")
+            def read(start: int, stop: int, buffer: np.ndarray) -> None:
+                # Any other mode would make np.take write to an array of its own first.
+                np.take(host, asked[start:stop], axis=0, out=buffer, mode="clip")
+
+            return read
 
         self._send(held, len(asked), chosen, None)
         self._look_at(0)
