@@ -49,6 +49,9 @@ def imagined(n_rows: Any, n_features: Any, dtype: Any, y: Any) -> tuple[Any, np.
         itemsize=float(kind.itemsize),
         in_place=kind == work_dtype,
         joined=False,
+        shares=False,
+        copied=0.0,
+        unwrapped=0.0,
     )
     return table, classes, counts
 

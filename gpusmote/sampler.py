@@ -293,9 +293,9 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
             max(1, k),
             min(all_k, table.n_rows - 1),
             pool_of_all,
-            table.in_place,
-            table.joined,
-            (self.bit_generator or get_config()["bit_generator"]) == "mt19937",
+            drawn=(self.bit_generator or get_config()["bit_generator"]) == "mt19937",
+            approximate=self.search == "approximate",
+            **{name: getattr(table, name) for name in ("in_place", "joined", "shares", "copied", "unwrapped")},
         )
 
     def _parts(

@@ -17,6 +17,7 @@ __all__ = ["NumpyTable", "from_array_like", "from_ndarray"]
 
 _GATHER_BYTES = 1 << 20  # that one thread gathers at once
 _LIST_ITEM_BYTES = 32.0  # a Python float and the reference to it
+_LIST_BYTES = 64.0  # of the list of one row, and the reference to it
 
 
 class NumpyTable(Table):
@@ -41,6 +42,7 @@ class NumpyTable(Table):
         self.work_dtype = np.dtype(np.float32 if native(X.dtype) == np.float32 else np.float64)
         self.in_place = self._numbers.dtype == self.work_dtype and bool(self._numbers.flags.c_contiguous)
         self.itemsize = _LIST_ITEM_BYTES if X.dtype.kind == "O" else float(X.dtype.itemsize)
+        self.copied = 0.0 if self._numbers is X else 8.0
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         numbers = self._numbers
@@ -105,7 +107,10 @@ def from_array_like(X: Any) -> Table:
             f"X cannot be read as a table of numbers: {error}.", "Give every row the same number of values."
         ) from error
     inner = from_ndarray(values)
-    return WrappedTable(inner, _to_list, itemsize=_LIST_ITEM_BYTES) if isinstance(X, list) else inner
+    if not isinstance(X, list):
+        return inner
+    inner.copied = max(inner.copied, inner.itemsize)
+    return WrappedTable(inner, _to_list, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)
 
 
 def _to_list(values: np.ndarray, n_original: int) -> Any:

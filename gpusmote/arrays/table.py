@@ -39,6 +39,12 @@ class Table(abc.ABC):
         Whether :meth:`take` gives all rows without copying them.
     joined : bool
         Whether :meth:`append` puts the new rows together with the originals once all are made.
+    shares : bool
+        Whether what :meth:`append` gives shares the originals' memory with the caller's data.
+    copied : float
+        Bytes of one value in a copy of X that reading it left, and that is kept.
+    unwrapped : float
+        Bytes of one value of the result in the form from which :meth:`append` makes the caller's; 0 where it is that.
     """
 
     n_rows: int
@@ -49,6 +55,9 @@ class Table(abc.ABC):
     itemsize: float = 8.0
     in_place: bool = False
     joined: bool = False
+    shares: bool = False
+    copied: float = 0.0
+    unwrapped: float = 0.0
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         """Rows as a C-contiguous work array on the backend's device.
@@ -151,9 +160,9 @@ class WrappedTable(Table):
         self._restore = restore
         self.n_rows, self.n_features = inner.n_rows, inner.n_features
         self.work_dtype, self.device = inner.work_dtype, inner.device
-        self.in_place, self.joined = inner.in_place, inner.joined
+        self.in_place, self.joined, self.copied = inner.in_place, inner.joined, inner.copied
         self.names = names
-        self.itemsize = inner.itemsize if itemsize is None else itemsize
+        self.itemsize, self.unwrapped = (inner.itemsize, 0.0) if itemsize is None else (itemsize, inner.itemsize)
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         return self._inner.take(rows, backend)

@@ -1,0 +1,172 @@
+"""What each source of candidates on the host holds; one function for one module of :mod:`gpusmote.neighbours`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from gpusmote._threads import n_threads
+from gpusmote.backends.base import Cut
+from gpusmote.footprint.shape import INDEX
+from gpusmote.neighbours.candidates import AT_ONCE
+
+__all__ = ["SOURCES", "Asked", "Held", "name_of"]
+
+_NODES = 12  # bytes of a k-d tree's nodes, a row
+_HIT = 10  # bytes of one hit that waits to be merged: the query in 16 bits, and the key
+_MERGED = 3.0  # hits for each place in the lists: then they are merged
+_WAITING = 0.7  # of them, in lists that are in different states, there are so many on average
+_TIED = 33  # bytes that a score takes beside itself where all are hits: a mask, and four positions
+_BLOCK_VALUES = 1 << 18  # float64 values of a block in which rows are reduced
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a source is asked for.
+
+    Attributes
+    ----------
+    n, d : int
+        Rows that are searched, and their columns.
+    count : int
+        Candidates of each query.
+    block : int
+        Queries at once.
+    work : int
+        Bytes of one value of a row.
+    item : int
+        Bytes of one value in products: 4 or 8.
+    tied : bool
+        Whether as many rows as can be are equally far.
+    cut : Cut
+    """
+
+    n: int
+    d: int
+    count: int
+    block: int
+    work: int
+    item: int
+    tied: bool
+    cut: Cut
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """Bytes of one source.
+
+    Attributes
+    ----------
+    kept : int
+        From the first search to the last.
+    made : int
+        The most while it is made, ``kept`` included.
+    finding : int
+        The most besides ``kept`` while it answers a block of queries, the answer included.
+    """
+
+    kept: int
+    made: int
+    finding: int
+
+
+def name_of(n: int, d: int, k: int, everything: bool, copies: int) -> str:
+    """Which source serves, as :func:`gpusmote.neighbours.choose.choose` has it for rows that spread evenly."""
+    if n - 1 <= k + 3:
+        return "every"
+    if copies == 0:
+        return "product"
+    if n >= 2_000 and d <= 16 and n >= 800 * 1.8**d:
+        return "tree"
+    return "pairs" if everything and n >= 4_096 and n * (k + 3) <= AT_ONCE else "tiles"
+
+
+def _every(asked: Asked) -> Held:
+    return Held(0, 0, (INDEX + 1) * asked.block * asked.count)
+
+
+def _tree(asked: Asked) -> Held:
+    """The rows in float64, where they are not; and, found and ordered, one more candidate each, the query."""
+    double = 8 * asked.d if asked.work == 4 else 0
+    kept = asked.n * (INDEX + _NODES + double)
+    found = asked.block * ((asked.count + 1) * (2 * INDEX + 2) + asked.d * asked.work + double)
+    return Held(kept, kept, found + INDEX * asked.block * asked.count)
+
+
+def _layout(asked: Asked) -> tuple[int, int]:
+    """Rows of ``d + 2`` values, their order and its inverse; and the same while they are written, block by block."""
+    kept = asked.n * (2 * INDEX + asked.item * (asked.d + 2))
+    values = min(asked.n * asked.d, n_threads() * asked.cut.size(_BLOCK_VALUES))
+    return kept, max(kept + values * (8 + asked.work), asked.n * (4 * INDEX + 1))
+
+
+def _hits(n: int, first: int) -> float:
+    """Hits for each place in the lists that wait at most, where the first bar comes from so many of n rows."""
+    return min(_MERGED, 1.2 + math.log(n / first))
+
+
+def _merging(lists: int, count: int, hits: float) -> int:
+    """Hits put in order and into the lists; the longest list decides how wide the table is."""
+    return int(lists * count * (hits * (5 * INDEX + _HIT) + (1 + 2.5 * hits) * INDEX))
+
+
+def _scores(width: int, count: int) -> float:
+    """Tiles that there are at once while the first bar is found: minima of halves, until few are left."""
+    return 1.75 if width >= 4 * max(64, 4 * count) else 2.0
+
+
+def _tiles(asked: Asked) -> Held:
+    n, count, item = asked.n, asked.count, asked.item
+    tile = 2_048
+    side = min(512, max(16, (1 << 18) // count))
+    threads, side = min(n_threads(), -(-asked.block // side)), min(asked.block, side)
+    first = min(n, max(tile, count + 1))
+    second = min(n - first, tile)
+    third = min(n - first - second, tile)  # scored while the second tile is still there
+    hits = _hits(n, first)
+    lists = int(side * count * (INDEX + _HIT * hits)) + _merging(side, count, hits)
+    scores = max(_scores(first, count) * first * side * item, (second + third) * side * item)
+    if asked.tied:
+        scores = max(scores, first * side * (item + _TIED))
+    one = 2 * side * (asked.d + 2) * item + max(int(scores), max(first, second) * side * item + lists)
+    kept, made = _layout(asked)
+    return Held(kept, made, threads * one + INDEX * asked.block * (count + 1))
+
+
+def _pairs(asked: Asked) -> Held:
+    """The lists of all rows, with their hits, beside a tile in each thread; then beside the answer."""
+    n, count, item = asked.n, asked.count, asked.item
+    side = max(1_024, count + 1)
+    threads = min(n_threads(), -(-n // side))
+    tile = side * side * item
+    lists = int(n * (count * (INDEX + _HIT * _MERGED * _WAITING) + item))
+    merging = _merging(side, count, _MERGED)
+    meeting = threads * (5 * tile // 4 + merging + 2 * side * (asked.d + 2) * item)
+    beginning = int(threads * _scores(side, count) * tile)
+    if asked.tied:
+        meeting += threads * side * side * _TIED
+    ending = INDEX * n * (count + 1) + threads * merging
+    kept, made = _layout(asked)
+    return Held(kept, made, max(beginning, lists + max(meeting, ending)))
+
+
+def _product(asked: Asked) -> Held:
+    """Scores and their order in each thread; of the last tile, too, until the next one's are there."""
+    rows, tile = asked.cut.sides(256, 2_048)
+    tile = min(asked.n, max(tile, asked.count + 1))
+    threads, rows = min(n_threads(), -(-asked.block // rows)), min(rows, asked.block)
+    one = asked.item + INDEX if asked.n <= tile else max(2 * asked.item + INDEX, asked.item + 2 * INDEX)
+    both = (tile + rows) * asked.d * (8 + asked.work + asked.item)
+    best = rows * asked.count * 6 * INDEX
+    return Held(0, 0, threads * (rows * tile * one + both + best) + INDEX * asked.block * (asked.count + 1))
+
+
+SOURCES: dict[str, Callable[[Asked], Held]] = {
+    "every": _every,
+    "tree": _tree,
+    "tiles": _tiles,
+    "pairs": _pairs,
+    "product": _product,
+}
+"""By the names of :data:`gpusmote.neighbours.neighbourhood.SOURCES`."""
