@@ -1,14 +1,23 @@
-"""SMOTE and its variants on CUDA GPUs, and the same rows on the CPU."""
+"""SMOTE and its variants on CUDA GPUs, and the same rows on the CPU.
+
+Nothing is loaded before it is asked for: scikit-learn alone takes most of a second, in which the command line must
+already be able to say its version or to be stopped.
+"""
 
 from __future__ import annotations
 
-from gpusmote import r
-from gpusmote.backends.info import info
-from gpusmote.config import config_context, get_config, set_config
-from gpusmote.files import resample_file
-from gpusmote.module import oversample
-from gpusmote.plan import Plan
-from gpusmote.samplers import SMOTE, BorderlineSMOTE
+import importlib
+import importlib.util
+import typing
+
+if typing.TYPE_CHECKING:
+    from gpusmote import r
+    from gpusmote.backends.info import info
+    from gpusmote.config import config_context, get_config, set_config
+    from gpusmote.files import resample_file
+    from gpusmote.module import oversample
+    from gpusmote.plan import Plan
+    from gpusmote.samplers import SMOTE, BorderlineSMOTE
 
 __version__ = "0.1.0"
 
@@ -24,3 +33,33 @@ __all__ = [
     "resample_file",
     "set_config",
 ]
+
+_HOMES = {
+    "SMOTE": "samplers",
+    "BorderlineSMOTE": "samplers",
+    "Plan": "plan",
+    "config_context": "config",
+    "get_config": "config",
+    "info": "backends.info",
+    "oversample": "module",
+    "resample_file": "files",
+    "set_config": "config",
+}
+"""Where each export comes from: what the block above says to type checkers, for the interpreter."""
+
+if not typing.TYPE_CHECKING:  # a type checker would take it that every name exists
+
+    def __getattr__(name: str) -> typing.Any:
+        """An export, or a module of the package, when it is first used."""
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"gpusmote.{_HOMES[name]}"), name)
+        elif not name.startswith("_") and importlib.util.find_spec(f"gpusmote.{name}"):
+            value = importlib.import_module(f"gpusmote.{name}")
+        else:
+            raise AttributeError(f"module 'gpusmote' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import enum
 import numbers
 import os
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,9 +22,22 @@ BIT_GENERATORS = ("philox", "mt19937")
 
 _UNITS = {"": 1, **{f"{p}b": 1000**i for i, p in enumerate(("", "k", "m", "g", "t"))}}
 _UNITS.update({f"{p}ib": 1024**i for i, p in enumerate("kmgt", start=1)})
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)|(\d+)", re.IGNORECASE)
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
-_settings: dict[str, Any] = {"device": None, "bit_generator": "philox", "memory_limit": None}
+
+class _Unchanged(enum.Enum):
+    """What a setting is left at if it is not given; None is a value."""
+
+    UNCHANGED = "unchanged"
+
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+_UNCHANGED: Final = _Unchanged.UNCHANGED
+_DEFAULTS: dict[str, Any] = {"device": None, "bit_generator": "philox", "memory_limit": None}
+_settings = dict(_DEFAULTS)
 MemoryLimit = int | float | str | Mapping[str, int | float | str]
 
 # A context variable, so that `with config_context(...)` in one thread or task leaves the others alone.
@@ -69,37 +83,52 @@ def _from_environment() -> str:
 
 
 def set_config(
-    *, device: str | None = None, bit_generator: str | None = None, memory_limit: MemoryLimit | None = None
+    *,
+    device: str | _Unchanged | None = _UNCHANGED,
+    bit_generator: str | _Unchanged | None = _UNCHANGED,
+    memory_limit: MemoryLimit | _Unchanged | None = _UNCHANGED,
 ) -> None:
     """Change settings for the whole process.
 
     Parameters
     ----------
-    device : str, optional
-        See :func:`get_config`. What is not given stays as it is.
-    bit_generator : {"philox", "mt19937"}, optional
-    memory_limit : int, float, str or dict, optional
+    device : str or None, optional
+        See :func:`get_config`. What is not given stays as it is; None is the default again, here and below.
+    bit_generator : {"philox", "mt19937"} or None, optional
+    memory_limit : int, float, str, dict or None, optional
 
     Raises
     ------
     ParameterError
         If a value is not one of those allowed.
+
+    Examples
+    --------
+    >>> import gpusmote
+    >>> gpusmote.set_config(bit_generator="mt19937", memory_limit="8GB")
+    >>> gpusmote.set_config(bit_generator=None)
+    >>> gpusmote.get_config()["bit_generator"], gpusmote.get_config()["memory_limit"]
+    ('philox', '8GB')
+    >>> gpusmote.set_config(memory_limit=None)
     """
     _settings.update(_checked(device=device, bit_generator=bit_generator, memory_limit=memory_limit))
 
 
 @contextlib.contextmanager
 def config_context(
-    *, device: str | None = None, bit_generator: str | None = None, memory_limit: MemoryLimit | None = None
+    *,
+    device: str | _Unchanged | None = _UNCHANGED,
+    bit_generator: str | _Unchanged | None = _UNCHANGED,
+    memory_limit: MemoryLimit | _Unchanged | None = _UNCHANGED,
 ) -> Iterator[None]:
     """Change settings within a ``with`` block, for this thread (or asyncio task) only.
 
     Parameters
     ----------
-    device : str, optional
-        See :func:`get_config`. What is not given stays as it is.
-    bit_generator : {"philox", "mt19937"}, optional
-    memory_limit : int, float, str or dict, optional
+    device : str or None, optional
+        See :func:`get_config`. What is not given stays as it is; None is the default, here and below.
+    bit_generator : {"philox", "mt19937"} or None, optional
+    memory_limit : int, float, str, dict or None, optional
 
     Raises
     ------
@@ -122,15 +151,15 @@ def config_context(
 
 
 def _checked(**settings: Any) -> dict[str, Any]:
-    given = {name: value for name, value in settings.items() if value is not None}
-    if "device" in given:
+    given = {name: value for name, value in settings.items() if value is not _UNCHANGED}
+    given = {name: _DEFAULTS[name] if value is None else value for name, value in given.items()}
+    if given.get("device") is not None:
         parse_device(given["device"])
     if "bit_generator" in given and given["bit_generator"] not in BIT_GENERATORS:
         raise ParameterError(
             f"bit_generator is {given['bit_generator']!r}.", f"It must be one of {', '.join(BIT_GENERATORS)}."
         )
-    if "memory_limit" in given:
-        parse_memory_limit(given["memory_limit"], "cpu")
+    parse_memory_limit(given.get("memory_limit"), "cpu")
     return given
 
 
@@ -184,8 +213,8 @@ def parse_memory_limit(limit: MemoryLimit | None, worker: str) -> dict[str, int 
 
     Examples
     --------
-    >>> parse_memory_limit("1.5 GiB", "cuda")
-    {'cuda': 1610612736}
+    >>> parse_memory_limit("1.5 GiB", "cuda"), parse_memory_limit("50%", "cpu")
+    ({'cuda': 1610612736}, {'cpu': 0.5})
     >>> parse_memory_limit({"cpu": "8GB", "cuda": 0.5}, "cpu")
     {'cpu': 8000000000, 'cuda': 0.5}
     """
@@ -198,14 +227,23 @@ def parse_memory_limit(limit: MemoryLimit | None, worker: str) -> dict[str, int 
 
 
 def _amount(limit: Any) -> int | float:
-    if isinstance(limit, str) and (found := _SIZE.fullmatch(limit.strip())) and found[2].lower() in _UNITS:
-        limit = int(float(found[1]) * _UNITS[found[2].lower()])
-    if isinstance(limit, numbers.Integral) and not isinstance(limit, bool) and int(limit) >= 1:
-        return int(limit)
-    if isinstance(limit, (float, np.floating)) and 0 < limit <= 1:
-        return float(limit)
+    amount = _read(limit.strip()) if isinstance(limit, str) else limit
+    if isinstance(amount, numbers.Integral) and not isinstance(amount, bool) and int(amount) >= 1:
+        return int(amount)
+    if isinstance(amount, (float, np.floating)) and 0 < amount <= 1:
+        return float(amount)
     raise ParameterError(
         f"memory_limit is {limit!r}.",
-        'It must be a number of bytes (an int, or text such as "8GB" or "512MiB"), a share of what is free (a float '
-        'above 0, at most 1), or a dict with "cpu" and "cuda".',
+        'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a share of what is free (text such as '
+        '"50%", or a float above 0 and at most 1), or a dict with "cpu" and "cuda".',
     )
+
+
+def _read(text: str) -> int | float | None:
+    """Bytes or a share; of a number without a unit that is not whole nobody knows which."""
+    if share := _SHARE.fullmatch(text):
+        return float(share[1]) / 100
+    size = _SIZE.fullmatch(text)
+    if size is None or (size[2] or "").lower() not in _UNITS:
+        return None
+    return int(size[3]) if size[3] else int(float(size[1]) * _UNITS[size[2].lower()])

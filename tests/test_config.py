@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 
 import pytest
 
 import gpusmote
-from gpusmote.config import parse_device
+from gpusmote.config import parse_device, parse_memory_limit
 from gpusmote.errors import ParameterError
 
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch):
     monkeypatch.delenv("GPUSMOTE_DEVICE", raising=False)
-    monkeypatch.setattr("gpusmote.config._settings", {"device": None, "bit_generator": "philox"})
+    monkeypatch.setattr("gpusmote.config._settings", {"device": None, "bit_generator": "philox", "memory_limit": None})
 
 
 def test_defaults():
-    assert gpusmote.get_config() == {"device": "auto", "bit_generator": "philox"}
+    assert gpusmote.get_config() == {"device": "auto", "bit_generator": "philox", "memory_limit": None}
 
 
 def test_environment_then_process_then_context(monkeypatch):
@@ -28,9 +29,64 @@ def test_environment_then_process_then_context(monkeypatch):
     assert gpusmote.get_config()["device"] == "cuda"
     with gpusmote.config_context(device="cpu", bit_generator="mt19937"):
         with gpusmote.config_context(device="auto"):
-            assert gpusmote.get_config() == {"device": "auto", "bit_generator": "mt19937"}
+            assert gpusmote.get_config() == {"device": "auto", "bit_generator": "mt19937", "memory_limit": None}
         assert gpusmote.get_config()["device"] == "cpu"
-    assert gpusmote.get_config() == {"device": "cuda", "bit_generator": "philox"}
+    assert gpusmote.get_config() == {"device": "cuda", "bit_generator": "philox", "memory_limit": None}
+
+
+SET = {"device": "cpu", "bit_generator": "mt19937", "memory_limit": "8GB"}
+
+
+@pytest.mark.parametrize("name", SET)
+def test_none_is_the_default_again_and_nothing_is_as_before(name):
+    default = gpusmote.get_config()
+    gpusmote.set_config(**SET)
+    gpusmote.set_config()
+    assert gpusmote.get_config() == SET
+    with gpusmote.config_context(**{name: None}):
+        assert gpusmote.get_config() == {**SET, name: default[name]}
+    gpusmote.set_config(**{name: None})
+    assert gpusmote.get_config() == {**SET, name: default[name]}
+
+
+def test_the_environment_decides_again_once_a_device_is_unset(monkeypatch):
+    monkeypatch.setenv("GPUSMOTE_DEVICE", "cuda:1")
+    gpusmote.set_config(device="cpu")
+    gpusmote.set_config(device=None)
+    assert gpusmote.get_config()["device"] == "cuda:1"
+
+
+def test_what_is_not_given_is_shown_as_unchanged():
+    assert str(inspect.signature(gpusmote.set_config).parameters["device"]).endswith(" = unchanged")
+
+
+@pytest.mark.parametrize(
+    ("limit", "read"),
+    [
+        (1000, 1000),
+        ("1000", 1000),
+        ("8GB", 8_000_000_000),
+        ("1.5 GiB", 3 * 2**29),
+        ("0.5kB", 500),
+        ("50%", 0.5),
+        ("12.5 %", 0.125),
+        ("100%", 1.0),
+        (0.25, 0.25),
+    ],
+)
+def test_limits(limit, read):
+    found = parse_memory_limit(limit, "cpu")["cpu"]
+    assert (found, type(found)) == (read, type(read))
+
+
+@pytest.mark.parametrize(
+    "limit", ["0.5", "1.5", "0", "0%", "101%", "8XB", "%", "GB", "-1", -1, 0, 1.5, True, "1e3", ""]
+)
+def test_limits_that_are_none_are_told_with_the_forms(limit):
+    with pytest.raises(ParameterError) as caught:
+        gpusmote.set_config(memory_limit=limit)
+    assert caught.value.message == f"memory_limit is {limit!r}."
+    assert all(form in caught.value.hint for form in ('"8GB"', '"50%"', "a float above 0 and at most 1", "bytes"))
 
 
 def test_a_context_is_left_when_its_block_fails():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 
 import pytest
 
@@ -27,6 +30,36 @@ def test_all_is_sorted_and_complete():
     }
     assert public - {"annotations"} <= set(gpusmote.__all__)
     assert all(hasattr(gpusmote, name) for name in gpusmote.__all__)
+
+
+def test_type_checkers_are_told_the_same_homes():
+    told = {
+        alias.name: (statement.module or "").removeprefix("gpusmote").removeprefix(".")
+        for statement in ast.walk(ast.parse(inspect.getsource(gpusmote)))
+        if isinstance(statement, ast.ImportFrom) and statement.module != "__future__"
+        for alias in statement.names
+    }
+    assert told == {**gpusmote._HOMES, "r": ""}
+    assert set(told) == set(gpusmote.__all__) <= set(dir(gpusmote))
+
+
+def test_a_name_that_is_none_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'gpusmote' has no attribute 'SMOTEN_'"):
+        gpusmote.SMOTEN_  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'smote'"):
+        from gpusmote import smote  # noqa: F401
+
+
+def test_nothing_is_loaded_before_it_is_asked_for():
+    code = """
+import sys, gpusmote
+assert not {"numpy", "sklearn", "gpusmote.errors"} & set(sys.modules)
+assert issubclass(gpusmote.errors.InputError, ValueError)  # a module of the package, without an import of its own
+assert "gpusmote.samplers" not in sys.modules
+from gpusmote import *
+assert SMOTE is gpusmote.SMOTE and r is gpusmote.r
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", [name for name in gpusmote.__all__ if callable(getattr(gpusmote, name))])

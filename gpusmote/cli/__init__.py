@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
-from gpusmote.cli.ending import finish
-from gpusmote.cli.output import Output
+from gpusmote.cli.stopping import at_once
 
 __all__ = ["main"]
 
@@ -22,19 +23,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Default: those of the process.
+        Default: those of the process, which then ends here. What the interpreter does at its end, taking down every
+        package that was loaded, would take as long as a small table, and a signal would disturb it.
 
     Returns
     -------
     int
         Exit status, see :mod:`gpusmote.cli.ending`.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with at_once():
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        if arguments is None:
+            _end(status)
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        from gpusmote import __version__
+
+        print(__version__)
+        return 0
+    from gpusmote.cli.ending import finish
+    from gpusmote.cli.output import Output
+
     output = Output()
     if importlib.util.find_spec("typer") is None:
         from gpusmote.cli import plain
 
-        return finish(lambda: plain.run(given, output), output)
+        return finish(lambda: plain.run(arguments, output), output)
     from gpusmote.cli.app import run
 
-    return finish(lambda: run(given, output), output)
+    return finish(lambda: run(arguments, output), output)
+
+
+def _end(status: int) -> None:
+    streams: list[TextIO | None] = [sys.stdout, sys.stderr]
+    for stream in streams:
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:  # --version into a pipe that is closed; all other commands have seen it before
+            status = status or 1
+    os._exit(status)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import gpusmote
+from gpusmote.cli.help import Command, Group
 from gpusmote.cli.options import (
     Destination,
     DupSize,
@@ -29,7 +30,8 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="gpusmote",
     help="Rows for rare classes, from file to file: SMOTE and its variants on the CPU or a CUDA GPU.",
-    rich_markup_mode="rich",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -68,7 +70,7 @@ def every(
     context.obj.debug = debug
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 def resample(
     output: Output,
@@ -84,7 +86,6 @@ def resample(
         Path | None,
         typer.Option(
             metavar="FILE",
-            readable=False,
             help="Write where each new row comes from: class, base, neighbour (rows of IN, from 0), gap.",
         ),
     ] = None,
@@ -113,9 +114,10 @@ def resample(
                 progress=progress,
             )
         publish(of_resample(done), done.to_dict())
+    output.notes(done.sampler["report"]["notes"])
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 def plan(
     output: Output,
@@ -151,17 +153,18 @@ def plan(
     said.refuse_if_too_large()
 
 
-@app.command()
+@app.command(cls=Command)
 def info(context: typer.Context) -> None:
     """Print versions, devices, memory, and what would be chosen."""
     context.obj.result(gpusmote.info())
 
 
 @app.command(
+    cls=Command,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
 def bench(context: typer.Context) -> int:
-    """Measure SMOTE beside imbalanced-learn's (bench --help lists the options)."""
+    """Measure SMOTE beside imbalanced-learn's."""
     from gpusmote.cli import plain
 
     return plain.bench(context.args)

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from gpusmote.cli.output import Output
 from gpusmote.cli.parameters import in_options
+from gpusmote.cli.stopping import Stopped, as_exception
 from gpusmote.errors import GpusmoteError, ParameterError
 
 __all__ = ["STATUS", "finish"]
@@ -33,16 +32,6 @@ STATUS = {
     143: "stopped by SIGTERM: the system, a container or a batch queue ended it",
 }
 """Exit statuses and what they mean."""
-
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-class _Stopped(BaseException):
-    """A signal arrived. No Exception: nothing but the end of the command may catch it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.name, self.status = signal.Signals(number).name, 128 + number
 
 
 def finish(work: Callable[[], Any], output: Output) -> int:
@@ -60,15 +49,14 @@ def finish(work: Callable[[], Any], output: Output) -> int:
         Exit status.
     """
     try:
-        with _signals(), output.warnings():
-            status = work()
-            sys.stdout.flush()
-            return int(status or 0)
-    except _Stopped as stopped:
-        output.error(f"stopped by {stopped.name}")
+        with as_exception(), output.warnings():
+            status = _status(work)
+            if sys.stdout is not None:  # a shell can close it
+                sys.stdout.flush()
+            return status
+    except Stopped as stopped:
+        output.error(str(stopped))
         return stopped.status
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:  # whoever read the results has gone, as `head` does
         _drop_output()
         return 1
@@ -78,6 +66,13 @@ def finish(work: Callable[[], Any], output: Output) -> int:
         if isinstance(error, OSError):
             _drop_output()
         return status
+
+
+def _status(work: Callable[[], Any]) -> int:
+    try:
+        return int(work() or 0)
+    except SystemExit as end:  # how argparse and completion end
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def _explained(error: Exception) -> tuple[int, str, str]:
@@ -93,31 +88,6 @@ def _explained(error: Exception) -> tuple[int, str, str]:
     if isinstance(error, MemoryError):
         return 1, "There is not enough memory.", "--memory-limit makes it work in smaller pieces."
     return 1, f"{type(error).__name__}: {error}", "This should not happen; gpusmote --debug ... shows where it did."
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """The first signal ends the command as an exception does, so that files are put in order; more are ignored.
-
-    ``timeout`` sends its signal twice, and a second one must not disturb the tidying. A signal that the caller ignores,
-    as ``nohup`` does, stays ignored.
-    """
-
-    def stop(number: int, _: Any) -> None:
-        for other in caught:
-            signal.signal(other, signal.SIG_IGN)
-        raise _Stopped(number)
-
-    caught: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        caught = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) != signal.SIG_IGN}
-    for number in caught:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in caught.items():
-            signal.signal(number, handler)
 
 
 def _drop_output() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from gpusmote.cli.parameters import Parameter, build, json_or_text, parameters, samplers
+from gpusmote.cli.parameters import Parameter, build, in_options, parameters, samplers
+from gpusmote.cli.values import number_or_text
+from gpusmote.errors import FileError, ParameterError
 
 __all__ = [
     "Destination",
@@ -24,16 +26,26 @@ __all__ = [
     "Source",
     "TargetColumn",
     "command",
+    "metavar",
 ]
 
-# readable=False: what is wrong with a file is told by the library, with what to do about it.
-Source = Annotated[
-    Path, typer.Argument(metavar="IN", readable=False, help="CSV (also .gz, .zst), Parquet, Arrow or Feather.")
-]
+
+def _one_of(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """What a shell offers for the value of an option."""
+    return lambda incomplete: [word for word in words if word.lower().startswith(incomplete.lower())]
+
+
+Source = Annotated[Path, typer.Argument(metavar="IN", help="CSV (also .gz, .zst), Parquet, Arrow or Feather.")]
 TargetColumn = Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column that holds the classes.")]
-Sampler: Any = Annotated[
-    Literal[tuple(samplers())],
-    typer.Option("--sampler", metavar="|".join(samplers()), case_sensitive=False, help="What makes the rows."),
+Sampler = Annotated[
+    str,
+    typer.Option(
+        "--sampler",
+        metavar="NAME",
+        help=f"What makes the rows: {' or '.join(samplers())}.",
+        autocompletion=_one_of(samplers()),
+        rich_help_panel="Sampler",
+    ),
 ]
 Destination = Annotated[
     Path,
@@ -41,37 +53,62 @@ Destination = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        readable=False,
         help="File to write: the originals in order, then the new rows.",
     ),
 ]
 Report = Annotated[
     Path | None,
-    typer.Option(
-        "--report", metavar="FILE.json", readable=False, help="Write all figures as JSON; - is standard output."
-    ),
+    typer.Option("--report", metavar="FILE.json", help="Write all figures as JSON; - is standard output."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 Percentage = Annotated[
     float | None,
     typer.Option(
         metavar="NUMBER",
-        help="New rows for every hundred of the minority, of two classes; not with --sampling-strategy.",
+        help="New rows for every hundred rows of the smaller of two classes, instead of --sampling-strategy.",
     ),
 ]
 DupSize = Annotated[
     int | None,
-    typer.Option(metavar="N", help="New rows for every row of the minority, of two classes; not with the other two."),
+    typer.Option(metavar="N", help="New rows for every row of the smaller of two classes, instead of the two others."),
 ]
 MemoryLimit = Annotated[
-    str | None,
-    typer.Option(metavar="SIZE", help="What may be held at most: 200MB, 2GiB, or a share of what is free such as 0.5."),
+    int | float | str | None,
+    typer.Option(metavar="SIZE", help="What may be held at most: bytes, 200MB, 2GiB, or 50% of what is free."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no results; warnings and errors remain.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes, results; warnings and errors remain.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
 
-_METAVARS: dict[Any, str] = {object: "VALUE|JSON", list: "NAME,..."}
+_METAVARS: dict[Any, str] = {int: "N", float: "NUMBER", object: "VALUE|JSON", list: "NAME,..."}
+_FLAGS = {"source": "IN", "destination": "--output"}
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def _file(text: str, flag: str) -> Path:
+    """A file's name, which a Path alone would no longer tell from a folder's."""
+    if text in ("", "-"):
+        raise ParameterError(
+            f"{flag} is {text!r}.", "Name a file: tables are read more than once, and written whole or not at all."
+        )
+    if text.endswith(tuple(filter(None, (os.sep, os.altsep)))):
+        raise FileError(f"{text} names a folder.", f"Name a file, such as {text[:-1]}.", filename=text)
+    return Path(text)
+
+
+def _report(text: str, flag: str) -> Path:
+    return Path(text) if text == "-" else _file(text, flag)
+
+
+# What is typed is text to typer: what is wrong with it is told here or by the library, with what to do about it.
+_READ: dict[str, Callable[[str, str], Any]] = {
+    "source": _file,
+    "destination": _file,
+    "origins": _file,
+    "report": _report,
+    "percentage": number_or_text,
+    "dup_size": number_or_text,
+    "memory_limit": number_or_text,
+}
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -95,11 +132,16 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         output.quiet = options.pop("quiet")
         output.debug |= options.pop("debug")
         given = {parameter.name: options.pop(parameter.name) for parameter in parameters()}
-        if isinstance(options.get("memory_limit"), str):
-            options["memory_limit"] = json_or_text(options["memory_limit"], "--memory-limit")
-        function(output, build(options.pop("sampler"), given), **options)
+        sampler = build(options.pop("sampler"), given)
+        for name, read in _READ.items():
+            if options.get(name) is not None:
+                options[name] = read(options[name], _FLAGS.get(name, "--" + name.replace("_", "-")))
+        function(output, sampler, **options)
 
     hints = typing.get_type_hints(function, include_extras=True)
+    for name in _READ.keys() & hints.keys():
+        optional = type(None) in typing.get_args(typing.get_args(hints[name])[0])
+        hints[name] = Annotated[str | None if optional else str, *hints[name].__metadata__]
     own = [
         parameter.replace(annotation=hints[name], kind=_KEYWORD)
         for name, parameter in inspect.signature(function).parameters.items()
@@ -120,16 +162,26 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 def _option(parameter: Parameter) -> inspect.Parameter:
     """A sampler's parameter as typer's; None means that it was not given."""
-    kind: Any = parameter.kind if parameter.kind in (int, float, bool) else str
-    if parameter.kind is str and parameter.choices:
-        kind = Literal[parameter.choices]
-    flags = f"{parameter.flag}/{parameter.flag.replace('--', '--no-', 1)}" if kind is bool else parameter.flag
+    flags = parameter.flag
+    if parameter.kind is bool and any(parameter.defaults.values()):
+        flags += f"/{flags.replace('--', '--no-', 1)}"
     shared = len(parameter.defaults) == len(samplers())
     option = typer.Option(
         flags,
-        metavar=_METAVARS.get(parameter.kind),
-        help=escape(parameter.meaning),
-        show_default=parameter.default or False,
-        rich_help_panel="Every sampler" if shared else f"Only {', '.join(parameter.defaults)}",
+        metavar=metavar(parameter),
+        help=in_options(parameter.meaning),
+        show_default=parameter.default if parameter.default != "false" else False,
+        autocompletion=_one_of(parameter.choices) if parameter.choices else None,
+        rich_help_panel="Sampler" if shared else f"{' and '.join(parameter.defaults)} only",
     )
+    kind = bool if parameter.kind is bool else str
     return inspect.Parameter(parameter.name, _KEYWORD, annotation=Annotated[kind | None, option], default=None)
+
+
+def metavar(parameter: Parameter) -> str | None:
+    """What stands for the value of a parameter in help; None where it has none."""
+    if parameter.kind is bool:
+        return None
+    if parameter.kind is str:
+        return "|".join(parameter.choices) or parameter.name.replace("_", "-").upper()
+    return _METAVARS[parameter.kind]

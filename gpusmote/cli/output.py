@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from gpusmote.cli.parameters import in_options
 from gpusmote.errors import GpusmoteWarning
 
 __all__ = ["Output", "lines"]
@@ -29,11 +30,18 @@ class Output:
 
     def __init__(self) -> None:
         self.quiet = self.debug = False
+        self._warned: list[str] = []
 
     def result(self, facts: Mapping[str, Any]) -> None:
         """Print what was done."""
         if not self.quiet:
             print("\n".join(lines(facts)))
+
+    def notes(self, notes: Iterable[str]) -> None:
+        """Say what was done in another way than asked for, on a line each; not what a warning has said."""
+        for note in map(_in_shell, notes):
+            if not self.quiet and not any(warning.startswith(note.rstrip(".")) for warning in self._warned):
+                print(f"note: {note}", file=sys.stderr)
 
     def error(self, message: str, hint: str = "") -> None:
         """Say on one line what is wrong, on another what to do; before both, if asked for, where it happened."""
@@ -48,7 +56,8 @@ class Output:
         """Print warnings as errors are printed, each once."""
 
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
-            print(f"warning: {_one_line(str(message))}", file=sys.stderr)
+            self._warned.append(_in_shell(str(message)))
+            print(f"warning: {self._warned[-1]}", file=sys.stderr)
 
         with warnings.catch_warnings():
             warnings.simplefilter("default", GpusmoteWarning)
@@ -133,3 +142,7 @@ def _items(name: str, values: list[Any], indent: str, width: int) -> Iterator[st
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _in_shell(text: str) -> str:
+    return _one_line(in_options(text))

@@ -19,6 +19,7 @@ import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 import gpusmote
+from gpusmote.cli.values import checked, nearest, number_or_text
 from gpusmote.errors import ParameterError
 from gpusmote.files import resample_file
 
@@ -27,7 +28,6 @@ __all__ = [
     "RowsByLabel",
     "build",
     "in_options",
-    "json_or_text",
     "merged",
     "parameters",
     "plain",
@@ -47,14 +47,14 @@ class Parameter:
     name : str
         As in Python.
     kind : type
-        What its text is read as: int, float, bool, str, list (of names, with commas between), or object (a number or
-        an object in JSON, else text).
+        What its text is read as: int, float, bool, str, list (of names, with commas between), or object (a number, an
+        object in JSON, or text).
     choices : tuple of str
         The words allowed; where ``kind`` is str and there are some, nothing else is.
     defaults : dict of str to object
         Name of each sampler that has it to its default there.
     meaning : str
-        From the docstring, without markup.
+        The first paragraph of the docstring, without markup: what holds in a shell, too.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Parameter:
         return ", ".join(f"{sampler} {_written(value)}" for sampler, value in self.defaults.items())
 
     def read(self, text: str) -> Any:
-        """The value that a text stands for, where ``kind`` is str, list or object.
+        """The value that a text stands for; whether it is allowed is not asked here.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Parameter:
         """
         if text in self.choices or self.kind is str:
             return text
-        return [name.strip() for name in text.split(",")] if self.kind is list else json_or_text(text, self.flag)
+        return [name.strip() for name in text.split(",")] if self.kind is list else number_or_text(text, self.flag)
 
 
 def _written(value: Any) -> str:
@@ -159,7 +159,7 @@ def build(sampler: str, given: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     sampler : str
-        One of :func:`samplers`.
+        One of :func:`samplers`, in capitals or not.
     given : dict of str to object
         Parameters; those that are None were not given.
 
@@ -170,44 +170,37 @@ def build(sampler: str, given: Mapping[str, Any]) -> Any:
     Raises
     ------
     ParameterError
-        If the sampler does not have one of them.
+        If there is no such sampler, or it does not have one of them, or not with that value.
 
     Examples
     --------
-    >>> build("SMOTE", {"k_neighbors": 3, "m_neighbors": None})
+    >>> build("smote", {"k_neighbors": "3", "m_neighbors": None})
     SMOTE(k_neighbors=3)
     """
+    cls = _sampler(sampler)
     known = {parameter.name: parameter for parameter in parameters()}
     values: dict[str, Any] = {}
     for name, value in given.items():
         if value is None:
             continue
-        if sampler not in known[name].defaults:
-            owners = ", ".join(known[name].defaults)
-            raise ParameterError(f"{sampler} has no {known[name].flag}.", f"{owners} has it; --sampler chooses.")
-        values[name] = known[name].read(value) if isinstance(value, str) else value
-        if name == "sampling_strategy" and isinstance(values[name], Mapping):
-            values[name] = RowsByLabel(values[name])
-    return samplers()[sampler](**values)
+        parameter = known[name]
+        if cls.__name__ not in parameter.defaults:
+            owners = " and ".join(parameter.defaults)
+            verb = "has" if len(parameter.defaults) == 1 else "have"
+            raise ParameterError(f"{cls.__name__} has no {parameter.flag}.", f"{owners} {verb} it; --sampler chooses.")
+        value = parameter.read(value) if isinstance(value, str) else value
+        values[name] = checked(parameter.flag, value, cls._parameter_constraints[name])
+        if name == "sampling_strategy" and isinstance(value, Mapping):
+            values[name] = RowsByLabel(value)
+    return cls(**values)
 
 
-def json_or_text(text: str, flag: str) -> Any:
-    """A number or an object of JSON, else the text.
-
-    Examples
-    --------
-    >>> json_or_text("0.5", "--x"), json_or_text("auto", "--x"), json_or_text('{"rare": 5000}', "--x")
-    (0.5, 'auto', {'rare': 5000})
-    """
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        if text.lstrip().startswith("{"):
-            raise ParameterError(
-                f"{flag} {text} is not JSON: {error}.", """Write it like '{"rare": 5000}'."""
-            ) from None
-        return text
-    return found if isinstance(found, (int, float, dict)) and not isinstance(found, bool) else text
+def _sampler(name: str) -> Any:
+    known = {own.lower(): cls for own, cls in samplers().items()}
+    if name.lower() not in known:
+        there = " or ".join(samplers())
+        raise ParameterError(f"--sampler is {name!r}.", f"{nearest(name, samplers())}It must be {there}.")
+    return known[name.lower()]
 
 
 class RowsByLabel:
@@ -277,13 +270,14 @@ def _meaning(name: str, classes: list[Any]) -> str:
 
 
 def _described(cls: Any) -> dict[str, str]:
-    """Parameter to text, from a numpydoc docstring."""
+    """Parameter to the first paragraph about it, from a numpydoc docstring."""
     doc = inspect.cleandoc(cls.__doc__ or "")
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-+$|\Z)", doc, re.MULTILINE | re.DOTALL)
     if section is None:
         return {}
     entries = re.findall(r"^(\w[^\n:]*)(?::[^\n]*)?\n((?:^[ ]+[^\n]*(?:\n|\Z)|^\n)*)", section[1], re.MULTILINE)
-    return {name: plain(text) for names, text in entries for name in re.split(r",\s*", names.strip())}
+    first = {names: re.split(r"\n\s*\n", text.strip())[0] for names, text in entries}
+    return {name: plain(text) for names, text in first.items() for name in re.split(r",\s*", names.strip())}
 
 
 def plain(text: str) -> str:

@@ -82,11 +82,9 @@ def run(arguments: Sequence[str], output: Output) -> int:
     """
     if "--debug" in arguments:
         output.debug = True
-    if list(arguments) == ["--version"]:
-        print(gpusmote.__version__)
-    elif arguments and arguments[0] == "bench":
+    if arguments and arguments[0] == "bench":
         return bench(arguments[1:])
-    elif list(arguments) == ["info"]:
+    if list(arguments) == ["info"]:
         output.result(gpusmote.info())
     else:
         raise MissingPackageError(

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from rich.text import Text
 
 from gpusmote.cli.app import app
 from gpusmote.cli.ending import STATUS
+from gpusmote.cli.help import described
 from gpusmote.cli.parameters import parameters, samplers
 from gpusmote.cli.plain import BENCH_OPTIONS
 
@@ -69,8 +69,8 @@ def _commands() -> Iterator[str]:
     group: Any = typer.main.get_command(app)
     generated = {parameter.flag for parameter in parameters()}
     for name, command in group.commands.items():
-        needed = [_typer(option)[:2] for option in command.params if option.required]
-        usage = " ".join([name, *(f"{flag.strip('`').split(', ')[-1]} {value}".strip() for flag, value in needed)])
+        needed = [described(option) for option in command.params if option.required]
+        usage = " ".join([name, *(" ".join(filter(None, (row.flags[-1], row.value))) for row in needed)])
         yield from (
             f"## gpusmote {name}",
             "",
@@ -83,16 +83,15 @@ def _commands() -> Iterator[str]:
             yield from _table((flag, *_argparse(option)) for flag, option in BENCH_OPTIONS.items())
             continue
         own = [option for option in command.params if not generated & set(option.opts)]
-        yield from _table(_typer(option) for option in own)
+        yield from _table(map(_row, own))
         if len(own) < len(command.params):
             yield from ("and the [parameters of the samplers](#parameters-of-the-samplers).", "")
     yield from ("## Parameters of the samplers", "")
     yield f"Of `resample` and `plan`, whose `--sampler` is one of {', '.join(samplers())}."
     yield "A parameter that the sampler does not have is an error."
     yield ""
-    yield from _table(
-        (_flags(p.flag, p.kind is bool), _values(p), p.default, p.meaning + _owners(p)) for p in parameters()
-    )
+    rows = {option.opts[0]: _row(option) for option in group.commands["resample"].params}
+    yield from _table((*rows[p.flag][:3], rows[p.flag][3] + _owners(p)) for p in parameters())
 
 
 def _table(rows: Any) -> Iterator[str]:
@@ -103,38 +102,19 @@ def _table(rows: Any) -> Iterator[str]:
         yield ""
 
 
-def _typer(option: Any) -> tuple[str, str, str, str]:
-    """A row for an option that a command has by itself."""
-    flags = f"`{', '.join(option.opts)}`" if option.param_type_name == "option" else f"`{option.metavar}`"
-    value = "" if option.param_type_name == "argument" else (option.metavar or "").replace("|", ", ")
-    default = "required" if option.required else str(option.default) if isinstance(option.default, str) else ""
-    return flags, value, default, Text.from_markup(option.help or "").plain
+def _row(option: Any) -> tuple[str, str, str, str]:
+    row = described(option)
+    return f"`{', '.join(row.flags)}`", row.value.replace("|", ", "), row.default, row.meaning
 
 
 def _argparse(option: dict[str, Any]) -> tuple[str, str, str]:
     return option.get("metavar", ""), str(option.get("default", "")), option["help"]
 
 
-def _flags(flag: str, boolean: bool) -> str:
-    return f"`{flag}`, `{flag.replace('--', '--no-', 1)}`" if boolean else f"`{flag}`"
-
-
-def _values(parameter: Any) -> str:
-    kind = {
-        int: "whole number",
-        float: "number",
-        bool: "",
-        list: "NAME,...",
-        object: "text, number or JSON",
-        str: "text",
-    }
-    return ", ".join(parameter.choices) if parameter.kind is str and parameter.choices else kind[parameter.kind]
-
-
 def _owners(parameter: Any) -> str:
     if len(parameter.defaults) == len(samplers()):
         return ""
-    return f" Only {', '.join(parameter.defaults)}."
+    return f" Only {' and '.join(parameter.defaults)}."
 
 
 if __name__ == "__main__":

@@ -34,10 +34,12 @@ class BorderlineSMOTE(BaseSampler):
     m_neighbors : int or estimator, default=10
         Neighbours that decide whether a row is in danger.
     kind : {"borderline-1", "borderline-2"}, default="borderline-1"
+        Whether the neighbours of a seed are sought in its class, or among all rows: then a row goes at most half the
+        way to one of another class.
     no_seeds : {"smote", "raise", "skip"}, default="smote"
         What happens to a class none of whose rows is in danger: "smote" takes all its rows as seeds, so that the
-        class ends with the rows that were asked for, and warns; "raise" is a :class:`~gpusmote.errors.NoSeedsError`;
-        "skip" leaves the class as it is, as imbalanced-learn does, and warns.
+        class ends with the rows that were asked for, and warns; "raise" is an error
+        (:class:`~gpusmote.errors.NoSeedsError`); "skip" leaves it as it is, as imbalanced-learn does, and warns.
     device, bit_generator, shrink_k, search, recall_target, memory_limit
         See :class:`SMOTE`.
 

@@ -23,39 +23,49 @@ class SMOTE(BaseSampler):
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable, default="auto"
-        How many rows each class ends with, in every form that imbalanced-learn takes: a ratio of minority to
-        majority, "minority", "not minority", "not majority" (which is "auto"), "all", a dict from label to rows, or
-        a callable that takes y and returns such a dict.
+        How many rows each class ends with: a ratio of minority to majority, a dict from label to rows, or which
+        classes end with as many as the largest: "minority", "not minority", "not majority" (which is "auto"), "all".
+
+        Or a callable that takes y and returns such a dict. These are the forms that imbalanced-learn takes.
     random_state : int, RandomState, Generator or None, default=None
-        The same int gives the same rows on every device. From a generator one seed is drawn.
+        The same number gives the same rows on every device.
+
+        From a generator one is drawn.
     k_neighbors : int or estimator, default=5
-        Neighbours to choose from, or a scikit-learn neighbours estimator (fitted on the class, the row itself
-        counted among its neighbours).
+        Neighbours to choose from.
+
+        Or a scikit-learn neighbours estimator (fitted on the class, the row itself counted among its neighbours).
     device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"}, default="auto"
-        Where the work is done. "auto" follows :func:`gpusmote.get_config`, then takes a CUDA device where there is
-        one and the work pays for the trip. "cuda:all" (or "cuda:0,2") copies the rows to several devices and cuts
-        large searches, and rows made for the host, among them; "auto" never takes more than one by itself. The rows do
-        not depend on any of this.
+        Where the work is done: "cpu", "cuda", "cuda:1" (the second of them), "cuda:0,2" or "cuda:all" (several), or
+        "auto": a CUDA device where there is one and the work pays for the trip. The rows do not depend on it.
+
+        "auto" first follows :func:`gpusmote.get_config`, and never takes more than one device by itself. Several have a
+        copy of the rows each; large searches, and rows made for the host, are cut among them.
     bit_generator : {"philox", "mt19937"}, optional
-        "mt19937" draws in the order in which imbalanced-learn draws, so that the rows equal its rows for the same
-        ``random_state``. Default: what :func:`gpusmote.get_config` says, "philox".
+        The random stream: "philox", gpusmote's own and the default, or "mt19937", which draws in the order in which
+        imbalanced-learn draws, so that the rows equal its rows for the same ``random_state``.
+
+        :func:`gpusmote.set_config` changes the default.
     shrink_k : bool, default=False
         Whether a class with ``k_neighbors`` rows or fewer is made with as many neighbours as it has, instead of an
         error.
     search : {"exact", "approximate"}, default="exact"
-        "approximate" lets FAISS look only where near rows are likely (``pip install faiss-cpu``, or the GPU build), for
-        large classes whose rows do not spread evenly in all directions; small or even ones are searched exactly, as
-        ``report_.notes`` then says. The same call gives the same rows on the same machine; on another device, or with
-        another version of FAISS, it may give others. It has no say where ``k_neighbors`` is an estimator.
+        "approximate" lets FAISS look only where near rows are likely, for large classes whose rows do not spread evenly
+        in all directions; small or even ones are searched exactly all the same, and a note says so. On another device,
+        or with another version of FAISS, it may give other rows.
+
+        It needs ``pip install faiss-cpu``, or the GPU build; the notes are in ``report_.notes``; it has no say where
+        ``k_neighbors`` is an estimator.
     recall_target : float in (0, 1], default=0.95
-        For the approximate search: the share of the nearest neighbours that must be found. It is measured beside the
-        exact search on 1,000 rows, and more is looked into until the share is two standard errors above the target;
-        ``report_.search`` says what was reached.
+        For the approximate search: the share of the nearest neighbours that must be found, as measured on 1,000 rows.
+
+        More is looked into until the share is two standard errors above the target; ``report_.search`` says what was
+        reached.
     memory_limit : int, float, str or dict, optional
         The most that a call may allocate at any one time in the memory of what does the work (the host's for the CPU
         path, the device's for CUDA), output and plan included where they lie there, X and y not: bytes (an int, or
-        text such as "8GB" or "512MiB"), or a share of what is free (a float up to 1). ``{"cpu": ..., "cuda": ...}``
-        sets the two apart. Default: what :func:`gpusmote.get_config` says, else what is free less a margin of 5 % on
+        text such as "8GB" or "512MiB"), or a share of what is free ("50%", or a float up to 1). ``{"cpu": ..., "cuda":
+        ...}`` sets the two apart. Default: what :func:`gpusmote.get_config` says, else what is free less a margin of 5 % on
         the host and 10 % on a device. Inside it the work is cut into blocks; a class that is larger than the device
         goes through it in blocks, too. The rows do not depend on it. CuPy's memory pool keeps its limit and allocator.
 

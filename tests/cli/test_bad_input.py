@@ -116,6 +116,7 @@ DESTINATIONS: dict[str, tuple[str, int, str]] = {
     "no such folder": ("nowhere/out.csv", 1, "does not exist"),
     "a folder": ("folder", 1, "cannot be told from its name"),
     "a folder with an ending": ("folder.csv", 1, "is a folder"),
+    "the name of a folder": ("new.parquet/", 1, "new.parquet/ names a folder."),
     "the source": ("in.parquet", 1, "the same file"),
     "a link to the source": ("link.parquet", 1, "the same file"),
     "unknown ending": ("out.json", 1, "cannot be told from its name"),
@@ -130,7 +131,7 @@ def test_a_destination_that_cannot_be_used_is_one_line(what: str, force: bool, s
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "link.parquet").symlink_to(source)
     before, content = sorted(tmp_path.rglob("*")), source.read_bytes()
-    done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / name, *["--force"] * force)
+    done = gpusmote("resample", source, "--target", "kind", "-o", f"{tmp_path}/{name}", *["--force"] * force)
     assert (done.status, done.out) == (status, ""), done
     assert said in done.err.splitlines()[0]
     assert sorted(tmp_path.rglob("*")) == before

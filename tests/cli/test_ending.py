@@ -92,6 +92,43 @@ def test_a_signal_ends_the_work_once_and_lets_it_tidy(
     assert signal.getsignal(getattr(signal, name)) == before
 
 
+class Final:
+    """What runs in it lets no exception out."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+
+    def __del__(self) -> None:
+        self._work()
+
+
+def test_a_signal_that_a_destructor_swallows_comes_again(capsys: pytest.CaptureFixture[str]) -> None:
+    swallowed = []
+
+    def send() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        swallowed.append(False)  # pragma: no cover
+
+    def work() -> None:
+        Final(send)
+        swallowed.append(True)
+        threading.Event().wait(10)
+
+    assert finish(work, Output()) == 143
+    assert swallowed == [True]
+    assert capsys.readouterr().err == "error: stopped by SIGTERM\n"
+
+
+def test_other_exceptions_that_a_destructor_swallows_are_told_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda what: told.append(what.exc_type)
+    try:
+        assert finish(lambda: Final(lambda: 1 // 0) and None, Output()) == 0
+    finally:
+        sys.unraisablehook = before
+    assert told == [ZeroDivisionError]
+
+
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -116,6 +153,9 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "warning: Slow path.\n"
 
 
+RESAMPLE = ["resample", "in.csv", "--target", "kind", "-o", "out.csv"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -124,39 +164,29 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["resample"], "Missing argument 'IN'."),
         (["resample", "in.csv", "-o", "out.csv"], "Missing option '--target'."),
         (["resample", "in.csv", "--target", "kind"], "Missing option '--output' / '-o'."),
-        (["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--k", "3"], "No such option: --k"),
-        (
-            ["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--k-neighbors", "x"],
-            "Invalid value for '--k-nei",
-        ),
-        (
-            ["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--k-neighbors", "0"],
-            "The 'k_neighbors' parameter",
-        ),
-        (["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--kind", "x"], "Invalid value for '--kind'"),
-        (
-            ["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--sampler", "ROSE"],
-            "Invalid value for '--sampler",
-        ),
-        (
-            ["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--m-neighbors", "3"],
-            "SMOTE has no --m-neighbors.",
-        ),
-        (
-            ["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--sampling-strategy", "some"],
-            "The 'sampling_stra",
-        ),
-        (["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--device", "abacus"], "--device is 'abacus'."),
-        (
-            ["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--memory-limit", "much"],
-            "--memory-limit is 'much'.",
-        ),
-        (["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--percentage", "-1"], "--percentage is -1.0."),
-        (["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--dup-size", "0"], "--dup-size is 0."),
-        (
-            ["resample", "in.csv", "--target", "kind", "-o", "out.csv", "--report", "out.csv"],
-            "--report out.csv is another",
-        ),
+        ([*RESAMPLE, "--k", "3"], "No such option: --k"),
+        ([*RESAMPLE, "--k-neighbors", "x"], "--k-neighbors is 'x'."),
+        ([*RESAMPLE, "--k-neighbors", "0"], "--k-neighbors is 0."),
+        ([*RESAMPLE, "--k-neighbors", "2.5"], "--k-neighbors is 2.5."),
+        ([*RESAMPLE, "--kind", "borderline-1"], "SMOTE has no --kind."),
+        ([*RESAMPLE, "--sampler", "BorderlineSMOTE", "--kind", "x"], "--kind is 'x'."),
+        ([*RESAMPLE, "--sampler", "ROSE"], "--sampler is 'ROSE'."),
+        ([*RESAMPLE, "--m-neighbors", "3"], "SMOTE has no --m-neighbors."),
+        ([*RESAMPLE, "--sampling-strategy", "some"], "--sampling-strategy is 'some'."),
+        ([*RESAMPLE, "--random-state", "-1"], "--random-state is -1."),
+        ([*RESAMPLE, "--recall-target", "2"], "--recall-target is 2."),
+        ([*RESAMPLE, "--device", "abacus"], "--device is 'abacus'."),
+        ([*RESAMPLE, "--memory-limit", "much"], "--memory-limit is 'much'."),
+        ([*RESAMPLE, "--memory-limit", "1.5"], "--memory-limit is 1.5."),
+        ([*RESAMPLE, "--percentage", "-1"], "--percentage is -1."),
+        ([*RESAMPLE, "--percentage", "half"], "--percentage is 'half'."),
+        ([*RESAMPLE, "--dup-size", "0"], "--dup-size is 0."),
+        ([*RESAMPLE, "--dup-size", "1.5"], "--dup-size is 1.5."),
+        ([*RESAMPLE, "--report", "out.csv"], "--report out.csv is another"),
+        ([*RESAMPLE, "--origins", ""], "--origins is ''."),
+        (["resample", "-", *RESAMPLE[2:]], "IN is '-'."),
+        (["plan", "", "--target", "kind"], "IN is ''."),
+        (["resample", "in.csv", "--target", "kind", "-o", "-"], "--output is '-'."),
         (["bench", "--repeat", "0"], "Argument --repeat: 0 is not a number of runs."),
         (["bench", "--fast"], "Unrecognized arguments: --fast."),
     ],
@@ -174,6 +204,34 @@ def test_a_wrong_command_line_ends_with_2_and_a_line_of_why(
     assert len(hints) <= 1
     assert all(hint.startswith("hint:  ") for hint in hints)
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--sampler", "bordeline"], "Did you mean BorderlineSMOTE? It must be SMOTE or BorderlineSMOTE."),
+        (["--sampler", "Foo"], "It must be SMOTE or BorderlineSMOTE."),
+        (["--search", "approx"], "Did you mean approximate? It must be approximate or exact."),
+        (["--k-neighbors", "0"], "It must be a whole number of at least 1."),
+        (["--random-state", "x"], "It must be a whole number from 0 to 4294967295."),
+        (["--recall-target", "0"], "It must be a number above 0 and at most 1."),
+        (
+            ["--sampling-strategy", "1.5"],
+            'It must be a number above 0 and at most 1, or all, auto, minority, "not majority" or "not minority", or '
+            """JSON such as '{"rare": 5000}'.""",
+        ),
+        (["--m-neighbors", "3"], "BorderlineSMOTE has it; --sampler chooses."),
+        (
+            ["--memory-limit", "x"],
+            'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a share of what',
+        ),
+    ],
+)
+def test_the_hint_says_in_the_words_of_a_shell_what_is_allowed(arguments: list[str], hint: str, source: Path) -> None:
+    done = gpusmote("resample", source, "--target", "kind", "-o", source.with_name("out.csv"), *arguments)
+    assert done.status == 2
+    assert done.err.splitlines()[1].startswith(f"hint:  {hint}")
+    assert "sampling_strategy" not in done.err
 
 
 def command(*arguments: object, **options: object) -> subprocess.Popen[str]:
