@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from gpusmote.neighbours.inverted import InvertedLists, drawn, inverted_lists, r
 from gpusmote.neighbours.neighbourhood import Neighbourhood
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.searched import Approximation, SearchReport
+from gpusmote.neighbours.spread import LEAST_QUERIES
 
 __all__ = ["SAMPLE", "SMALLEST_WORK", "ApproximateNeighbourhood", "measured_recall"]
 
@@ -39,11 +41,8 @@ class ApproximateNeighbourhood:
 
     Parameters
     ----------
-    backend : Backend
-    values : array of shape (n, d), float32 or float64
-        C-contiguous, on the backend's device, finite. Not written to.
-    report : SearchReport
-        Counted up by every search.
+    backend, values, report
+        See :class:`~gpusmote.neighbours.neighbourhood.Neighbourhood`.
     target : float
         Recall that is wanted, in (0, 1].
 
@@ -60,27 +59,18 @@ class ApproximateNeighbourhood:
         self._report, self._target = report, target
         self._pool: Pool | None = None
         self._lists: InvertedLists | None = None
+        self._elsewhere: dict[str, tuple[Pool, InvertedLists]] = {}
 
     @property
     def half_range(self) -> float:
-        """See :class:`~gpusmote.neighbours.neighbourhood.Neighbourhood`."""
+        """See :attr:`gpusmote.neighbours.Neighbourhood.half_range`."""
         return self._exact.half_range
 
     def nearest(self, queries: Array | None, k: int) -> Array:
         """The k nearest other rows of each query, but for those that were overlooked.
 
-        Parameters
-        ----------
-        queries : array of shape (m,), int64, or None
-            Rows of ``values``; None is all of them in order.
-        k : int
-            At least 1, at most n - 1.
-
-        Returns
-        -------
-        array of shape (m, k), int64
-            Rows of ``values``, nearest first by the distance that decides, ties to the lower row. The rows of the
-            sample, and those for which fewer than k rows were found, have exact neighbours.
+        Parameters and the order of what is returned are those of :meth:`gpusmote.neighbours.Neighbourhood.nearest`. The
+        rows of the sample, and those for which fewer than k rows were found, have exact neighbours.
         """
         asked = self._xp.arange(len(self._values)) if queries is None else queries
         why = self._why_exact(len(asked), k)
@@ -122,13 +112,40 @@ class ApproximateNeighbourhood:
         others = xp.ones(m, bool)
         others[sample] = False
         (rest,) = xp.nonzero(others)
-        near, distance = search.nearest(asked[rest], found.nprobe)
+        near, distance = self._others(search, asked[rest], found.nprobe)
         rows[rest] = near
         lacking = rest[~xp.isfinite(distance[:, -1])]
         if len(lacking):
             rows[lacking] = self._exact.nearest(asked[lacking], k)
         self._report.add(dataclasses.replace(found, queries=len(rest) - len(lacking)))
         return rows
+
+    def _others(self, search: _Search, queries: Array, probes: int) -> tuple[Array, Array]:
+        """What the lists hold for those that are not in the sample; of several devices, each answers for one part.
+
+        Which device answers which queries is no matter of chance: lists that were made on another kind of device may
+        differ a little.
+        """
+        devices, xp, m = self._backend, self._xp, len(queries)
+        if not devices.members or m < LEAST_QUERIES:
+            return search.nearest(queries, probes)
+        rows, distance = xp.empty((m, search.k), "i8"), xp.empty((m, search.k), "f8")
+
+        def prepare(device: Backend) -> Callable[[int, int], tuple[Array, Array]]:
+            mine = search if device.name == devices.name else _Search(*self._on(device), search.k)
+            asked = device.xp.asarray(queries)
+            return lambda start, stop: mine.nearest(asked[start:stop], probes)
+
+        for start, stop, found in devices.share(m, prepare, -(-m // len(devices.members))):
+            rows[start:stop], distance[start:stop] = found
+        return rows, distance
+
+    def _on(self, device: Backend) -> tuple[Pool, InvertedLists]:
+        """The rows and their lists on another device; its own thread is the only one to ask."""
+        if device.name not in self._elsewhere:
+            pool = Pool(device, device.xp.asarray(self._values))
+            self._elsewhere[device.name] = pool, inverted_lists(pool)
+        return self._elsewhere[device.name]
 
     def _tuned(self, search: _Search, sample: Array, exact: Array, m: int) -> Approximation | None:
         """As many probes as it takes until the sample's recall is two standard errors above the target."""
