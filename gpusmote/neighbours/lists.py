@@ -8,8 +8,9 @@ import numpy as np
 
 from gpusmote.neighbours.pool import Pool
 
-__all__ = ["Layout", "Lists", "below"]
+__all__ = ["Layout", "Lists"]
 
+_MANY = 16  # hits for each place in the lists, of one tile: then choosing from its scores takes less, memory above all
 _NOTHING = np.array(np.inf).view(np.int64)[()]
 
 
@@ -90,13 +91,10 @@ class Lists:
         self._lock = threading.Lock()
         self._hits: list[tuple[np.ndarray, np.ndarray]] = []
         self._n_hits = 0
-        self.bar = _upper_bound(score, count)
-        query, place = below(score, np.nextafter(self.bar, self.bar.dtype.type(np.inf))[:, None])
-        if query.size > 16 * count * len(score):  # ties by the hundred
-            place = np.argpartition(score, count - 1, axis=1)[:, :count].ravel()
-            query = np.repeat(np.arange(len(score)), count)
+        bar = _upper_bound(score, count)
+        self.bar = np.nextafter(bar, bar.dtype.type(np.inf))
         self._keys = np.full((len(score), count), _NOTHING)
-        self.add(query, place, score[query, place])
+        self.look(score, 0)
         self.finish()
 
     @property
@@ -104,8 +102,37 @@ class Lists:
         """ndarray of shape (m, count), int64: the places, in any order."""
         return self._keys & self._place_bits
 
-    def add(self, query: np.ndarray, place: np.ndarray, score: np.ndarray) -> None:
-        """Take note of hits, and merge them once there are several for every place in the lists.
+    def look(self, score: np.ndarray, first: int, by_columns: bool = False) -> None:
+        """Take note of the scores of a tile that are below the bar.
+
+        Where that is a large part of it (the first hundred rows were far from a query, or all are equally far), the
+        lowest ones of each list are chosen instead: the others belong in no list, and to note them takes much memory.
+
+        Parameters
+        ----------
+        score : ndarray of shape (m, w), or, by columns, (w, m), float32 or float64
+        first : int
+            Place of the first of the w rows.
+        by_columns : bool, default=False
+            Whether a list's scores stand in a column.
+        """
+        count, width = self._keys.shape[1], score.shape[1]
+        below = score < (self.bar if by_columns else self.bar[:, None])
+        if np.count_nonzero(below) <= _MANY * self._keys.size:
+            flat = np.flatnonzero(below)  # many times faster than nonzero of two dimensions
+            line = flat // width
+            column = flat - line * width
+            query, place = (column, line) if by_columns else (line, column)
+        else:
+            del below
+            lists = score.T if by_columns else score
+            count = min(count, lists.shape[1])
+            place = np.argpartition(lists, count - 1, axis=1)[:, :count].ravel()
+            query = np.repeat(np.arange(len(lists)), count)
+        self._add(query, place + first, score[place, query] if by_columns else score[query, place])
+
+    def _add(self, query: np.ndarray, place: np.ndarray, score: np.ndarray) -> None:
+        """Keep hits, and merge them once there are several for every place in the lists.
 
         Parameters
         ----------
@@ -142,14 +169,6 @@ class Lists:
         padded.partition(count - 1, axis=1)
         self._keys[hit] = padded[:, :count]
         self.bar = (self._keys.max(axis=1) & ~self._place_bits).view(np.float64).astype(self.bar.dtype)
-
-
-def below(score: np.ndarray, bar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where scores are below the bar: two arrays of row and column numbers, in order of rows."""
-    # flatnonzero is many times faster than nonzero of two dimensions.
-    flat = np.flatnonzero(score < bar)
-    row = flat // score.shape[1]
-    return row, flat - row * score.shape[1]
 
 
 def _upper_bound(score: np.ndarray, count: int) -> np.ndarray:

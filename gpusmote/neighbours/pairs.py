@@ -6,7 +6,7 @@ import numpy as np
 
 from gpusmote._threads import run_blocks
 from gpusmote.neighbours.certificate import FLOAT32
-from gpusmote.neighbours.lists import Layout, Lists, below
+from gpusmote.neighbours.lists import Layout, Lists
 from gpusmote.neighbours.pool import Pool
 
 __all__ = ["Pairs"]
@@ -58,15 +58,14 @@ class Pairs:
         def begin(before: int, block: int) -> None:
             score = self._scores(block, 0, side)
             lists[block] = Lists(score, count, self._n)
-            self._below(score, lists[0], block, side)
+            lists[0].look(score, block * side, by_columns=True)
 
         def meet(task: int, _: int) -> None:
             i, j = tasks[task]
             score = self._scores(i, j, side)
-            query, place = below(score, lists[i].bar[:, None])
-            lists[i].add(query, place + j * side, score[query, place])
+            lists[i].look(score, j * side)
             if i != j:
-                self._below(score, lists[j], i, side)
+                lists[j].look(score, i * side, by_columns=True)
 
         run_blocks(begin, n_blocks - 1, 1)
         run_blocks(meet, len(tasks), 1)
@@ -77,11 +76,6 @@ class Pairs:
         if i == j:
             np.fill_diagonal(score, np.inf)
         return score
-
-    def _below(self, score: np.ndarray, lists: Lists, i: int, side: int) -> None:
-        """Hits of the columns' rows among block i."""
-        place, query = below(score, lists.bar)
-        lists.add(query, place + i * side, score[place, query])
 
 
 def _round_robin(n_blocks: int) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from gpusmote._threads import run_blocks
 from gpusmote.neighbours.certificate import FLOAT32, Arithmetic
-from gpusmote.neighbours.lists import Layout, Lists, below
+from gpusmote.neighbours.lists import Layout, Lists
 from gpusmote.neighbours.pool import Pool
 
 __all__ = ["Tiles"]
@@ -54,9 +54,7 @@ class Tiles:
         width = min(self._n, max(_TILE, count + 1))
         lists = Lists(self._scores(left, asked, 0, width), count, self._n)
         for first in range(width, self._n, _TILE):
-            score = self._scores(left, asked, first, min(self._n, first + _TILE))
-            query, place = below(score, lists.bar[:, None])
-            lists.add(query, place + first, score[query, place])
+            lists.look(self._scores(left, asked, first, min(self._n, first + _TILE)), first)
         lists.finish()
         return lists
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -220,6 +222,23 @@ def test_a_forked_child_searches_too():
             child.kill()
 
 
+@pytest.mark.parametrize("source", ["tiles", "pairs"])
+def test_rows_that_repeat_a_pattern_take_little_more_memory(monkeypatch, source):
+    """The first tile, every sixth row, holds none of the near rows of half the queries: all of the next are hits."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    X = np.random.default_rng(0).standard_normal((12_000, 8))
+    X[::2] += 300
+    plain, peaks = X - 300 * (np.arange(12_000) % 2 == 0)[:, None], []
+    for values in (plain, X):
+        search = Neighbourhood(Backend(), values, SearchReport(), source)
+        gc.collect()
+        tracemalloc.start()
+        search.nearest(None, 9)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 3 * peaks[0]
+
+
 def test_scores_that_rounding_left_below_zero_count_as_zero():
     score = np.array([[-1e-9, 3.0, -2e-9, 1.0, 2.0]], "f4")
     kept = lists.Lists(score, 2, 5)
@@ -227,15 +246,18 @@ def test_scores_that_rounding_left_below_zero_count_as_zero():
     assert kept.bar[0] == 0
 
 
-def test_lists_keep_the_smallest_scores():
+@pytest.mark.parametrize("by_columns", [False, True])
+@pytest.mark.parametrize("far", [0, 1000], ids=["any order", "the first are far"])
+def test_lists_keep_the_smallest_scores(by_columns, far):
     rng = np.random.default_rng(0)
     score = rng.standard_normal((37, 900)) ** 2
+    score[:, :100] += far
     for dtype in ("f4", "f8"):
         table = score.astype(dtype)
         kept = lists.Lists(table[:, :100], 7, 900)
-        for first in range(100, 900, 80):
-            query, place = lists.below(table[:, first : first + 80], kept.bar[:, None])
-            kept.add(query, place + first, table[query, place + first])
+        for first in range(100, 900, 400):
+            tile = table[:, first : first + 400]
+            kept.look(np.ascontiguousarray(tile.T) if by_columns else tile, first, by_columns)
         kept.finish()
         np.testing.assert_array_equal(np.sort(kept.places, axis=1), np.sort(np.argsort(table, axis=1)[:, :7], axis=1))
         seventh = np.sort(table, axis=1)[:, 6]
