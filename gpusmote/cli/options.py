@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,12 +29,6 @@ __all__ = [
     "metavar",
 ]
 
-
-def _one_of(words: Iterable[str]) -> Callable[[str], list[str]]:
-    """What a shell offers for the value of an option."""
-    return lambda incomplete: [word for word in words if word.lower().startswith(incomplete.lower())]
-
-
 Source = Annotated[Path, typer.Argument(metavar="IN", help="CSV (also .gz, .zst), Parquet, Arrow or Feather.")]
 TargetColumn = Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column that holds the classes.")]
 Sampler = Annotated[
@@ -43,7 +37,7 @@ Sampler = Annotated[
         "--sampler",
         metavar="NAME",
         help=f"What makes the rows: {' or '.join(samplers())}.",
-        autocompletion=_one_of(samplers()),
+        autocompletion=lambda: list(samplers()),
         rich_help_panel="Sampler",
     ),
 ]
@@ -171,7 +165,7 @@ def _option(parameter: Parameter) -> inspect.Parameter:
         metavar=metavar(parameter),
         help=in_options(parameter.meaning),
         show_default=parameter.default if parameter.default != "false" else False,
-        autocompletion=_one_of(parameter.choices) if parameter.choices else None,
+        autocompletion=(lambda: list(parameter.choices)) if parameter.choices else None,
         rich_help_panel="Sampler" if shared else f"{' and '.join(parameter.defaults)} only",
     )
     kind = bool if parameter.kind is bool else str

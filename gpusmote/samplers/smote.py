@@ -63,11 +63,12 @@ class SMOTE(BaseSampler):
         reached.
     memory_limit : int, float, str or dict, optional
         The most that a call may allocate at any one time in the memory of what does the work (the host's for the CPU
-        path, the device's for CUDA), output and plan included where they lie there, X and y not: bytes (an int, or
-        text such as "8GB" or "512MiB"), or a share of what is free ("50%", or a float up to 1). ``{"cpu": ..., "cuda":
-        ...}`` sets the two apart. Default: what :func:`gpusmote.get_config` says, else what is free less a margin of 5 % on
-        the host and 10 % on a device. Inside it the work is cut into blocks; a class that is larger than the device
-        goes through it in blocks, too. The rows do not depend on it. CuPy's memory pool keeps its limit and allocator.
+        path, the device's for CUDA), output and plan included where they lie there, X and y not: bytes (an int, or text
+        such as "8GB" or "512MiB"), or a share of what is free ("50%", or a float up to 1). ``{"cpu": ..., "cuda":
+        ...}`` sets the two apart. Default: what :func:`gpusmote.get_config` says, else what is free less a margin of 5
+        % on the host and 10 % on a device. Inside it the work is cut into blocks; a class that is larger than the
+        device goes through it in blocks, too. The rows do not depend on it. CuPy's memory pool keeps its limit and
+        allocator.
 
     Attributes
     ----------

@@ -87,6 +87,71 @@ def test_a_signal_leaves_the_destination_as_it_was(
         assert out.read_text() == "mine"
 
 
+# What `python -m gpusmote` does, but that a signal arrives when a certain number of modules have been sought.
+SIGNALLED = """
+import os, runpy, sys
+signal, moment, entry = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+
+class Finder:
+    sought = 0
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        cls.sought += 1
+        if cls.sought == moment:
+            os.kill(os.getpid(), signal)
+
+from gpusmote.cli import main
+sys.meta_path.insert(0, Finder)
+sys.argv = ["gpusmote", *sys.argv[4:]]
+if entry == "module":
+    runpy.run_module("gpusmote", run_name="__main__", alter_sys=True)
+else:
+    sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "moment", "entry"),
+    [
+        ("SIGINT", 130, 4, "script"),
+        ("SIGINT", 130, 30, "module"),
+        ("SIGTERM", 143, 200, "script"),
+        ("SIGINT", 130, 500, "script"),
+        ("SIGTERM", 143, 700, "module"),
+    ],
+)
+def test_a_signal_while_packages_are_loaded_is_a_line_and_its_status(
+    name: str, status: int, moment: int, entry: str, source: Path, tmp_path: Path
+) -> None:
+    command = ["resample", str(source), "--target", "kind", "-o", str(tmp_path / "out.parquet")]
+    started = [sys.executable, "-c", SIGNALLED, str(int(getattr(signal, name))), str(moment), entry, *command]
+    done = subprocess.run(started, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"error: stopped by {name}\n")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_the_entry_point_loads_nothing_that_takes_its_time() -> None:
+    """So that the handlers are there as soon as anything can be."""
+    code = "import sys; from gpusmote.cli import main; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    ours = [name for name in loaded if name.startswith("gpusmote")]
+    assert ours == ["gpusmote", "gpusmote.cli", "gpusmote.cli.stopping"]
+    assert not {"numpy", "sklearn", "typer", "pyarrow"} & set(loaded)
+
+
+def test_the_version_is_there_at_once() -> None:
+    code = "import sys; sys.modules['numpy'] = None; from gpusmote.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{gpusmote('--version').out}"
+
+
+def test_standard_output_that_is_closed_is_no_error(source: Path) -> None:
+    with start("plan", source, "--target", "kind", stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1)) as process:
+        assert process.stderr.read() == ""  # type: ignore[union-attr]
+    assert process.returncode == 0
+
+
 def test_the_installed_command_is_the_same(source: Path, tmp_path: Path) -> None:
     executable = Path(sys.executable).with_name("gpusmote")
     if not executable.exists():
@@ -102,6 +167,8 @@ def test_the_installed_command_is_the_same(source: Path, tmp_path: Path) -> None
         ("gpusmote re", ["resample"]),
         ("gpusmote resample --k-n", ["--k-neighbors"]),
         ("gpusmote resample --kind ", ["borderline-1", "borderline-2"]),
+        ("gpusmote plan --sampler Bord", ["BorderlineSMOTE"]),
+        ("gpusmote resample in/ --forc", ["--force"]),
     ],
 )
 def test_a_shell_is_told_how_to_go_on(words: str, offered: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,3 +165,25 @@ def test_warnings_are_one_line_each(tmp_path: Path) -> None:
     assert line.startswith("warning: BorderlineSMOTE finds no seed in class 1 (20 rows)")
     with pytest.warns(GpusmoteWarning, match="finds no seed"):  # the same from Python: it was the sampler's own
         library.BorderlineSMOTE(m_neighbors=5).fit_resample(data.select(["x"]), data["y"])
+
+
+def test_what_was_done_in_another_way_is_a_note(source: Path, tmp_path: Path) -> None:
+    arguments = ["resample", source, "--target", "kind", "-o", tmp_path / "out.csv", "--force", "--search"]
+    done = gpusmote(*arguments, "approximate")
+    (note,) = done.err.splitlines()
+    assert note.startswith("note: ")
+    assert note.endswith(": the exact search served.")
+    assert gpusmote(*arguments, "approximate", "--quiet").err == ""
+    assert gpusmote(*arguments, "exact").err == ""
+    cut = gpusmote(*arguments, "exact", "--shrink-k", "--k-neighbors", 50)
+    assert cut.err == "note: Class 'rare': 19 neighbours of each row, not 50.\n"
+
+
+def test_what_a_warning_says_no_note_says_again(tmp_path: Path) -> None:
+    apart = pa.table({"a": [*range(40), *range(1000, 1020)], "kind": ["common"] * 40 + ["rare"] * 20})
+    source = write(apart, tmp_path / "in.csv")
+    done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "o.csv", "--sampler", "BorderlineSMOTE")
+    assert done.err == (
+        "warning: BorderlineSMOTE finds no seed in class 'rare' (20 rows): all its rows are taken as seeds, as in "
+        "SMOTE. The parameter --no-seeds decides.\n"
+    )
