@@ -25,6 +25,8 @@ Each message says what is wrong, where, and (as ``hint``) what to do about it.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
 from sklearn.utils._param_validation import InvalidParameterError
@@ -47,6 +49,7 @@ __all__ = [
     "PlanError",
     "StrategyError",
     "TooFewRowsError",
+    "warn",
 ]
 
 
@@ -140,3 +143,11 @@ class MemoryShortageError(MemoryLimitError):
 
 class GpusmoteWarning(UserWarning):
     """Something was done in another way than asked for, and the warning says how."""
+
+
+def warn(text: str) -> None:
+    """Give a :class:`GpusmoteWarning`, at the line outside gpusmote from which it was called."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "gpusmote":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, GpusmoteWarning, stacklevel=level)

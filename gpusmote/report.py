@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import time
 from collections.abc import Iterator
 
 from gpusmote.backends import Backend
+from gpusmote.backends.versions import version
 from gpusmote.neighbours import SearchReport
 
 __all__ = ["Report"]
@@ -66,16 +66,4 @@ class Report:
         """Note the versions of these packages, as they are installed."""
         for package in packages:
             if package not in self.versions:
-                self.versions[package] = _version(package)
-
-
-_known: dict[str, str] = {}
-
-
-def _version(package: str) -> str:
-    if package not in _known:  # reading a package's metadata takes a millisecond
-        try:
-            _known[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            _known[package] = "unknown"
-    return _known[package]
+                self.versions[package] = version(package)

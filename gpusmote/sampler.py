@@ -7,7 +7,6 @@ import logging
 import numbers
 import sys
 import time
-import warnings
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -28,7 +27,7 @@ from gpusmote.attempts import Call
 from gpusmote.backends import Backend, detect, select
 from gpusmote.backends.versions import FAISS, installed
 from gpusmote.config import get_config
-from gpusmote.errors import GpusmoteWarning, InputError, NoSeedsError, ParameterError
+from gpusmote.errors import InputError, NoSeedsError, ParameterError, warn
 from gpusmote.estimate import Estimate, arrange, limits_of
 from gpusmote.footprint import Shape
 from gpusmote.imagined import imagined
@@ -329,7 +328,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         skip = choice == "skip"
         done = "it is left as it is" if skip else "all its rows are taken as seeds, as in SMOTE"
         report.notes.append(f"{found}: {done}.")
-        warnings.warn(f"{found}: {done}. The parameter no_seeds decides.", GpusmoteWarning, stacklevel=_outside())
+        warn(f"{found}: {done}. The parameter no_seeds decides.")
         return None if skip else Recipe(seeds=task.rows, pool=task.own, k=self.k_neighbors)
 
     def __sklearn_tags__(self) -> Any:
@@ -395,11 +394,3 @@ class _Planner:
             return {}
         low, high = recipe.reach(neighbours)
         return {"low": low, "width": high - low}
-
-
-def _outside() -> int:
-    """Stack level of the first caller outside gpusmote, for warnings."""
-    level, frame = 1, sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("gpusmote"):
-        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
-    return level

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from typing import Any
 
 from gpusmote._threads import n_threads
 from gpusmote.backends import detect, kernels, memory
 from gpusmote.backends.select import WORK_WORTH_A_DEVICE, decide
+from gpusmote.backends.versions import version
 from gpusmote.errors import GpusmoteError
 
 __all__ = ["info"]
@@ -35,9 +35,9 @@ def info() -> dict[str, Any]:
     """
     driver = detect.driver_found()
     return {
-        "gpusmote": _version("gpusmote"),
+        "gpusmote": version("gpusmote"),
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("numpy", "scipy", "scikit-learn")},
+        **{name: version(name) for name in ("numpy", "scipy", "scikit-learn")},
         **detect.versions(),
         "cores": n_threads(),
         "memory": memory.available(),
@@ -46,15 +46,6 @@ def info() -> dict[str, Any]:
         "auto": {"small": _choice(0.0), "large": _choice(10 * WORK_WORTH_A_DEVICE)},
         "kernels": _said(lambda: str(kernels.folder())),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        from gpusmote import __version__
-
-        return __version__ if package == "gpusmote" else "not installed"
 
 
 def _choice(work: float) -> str:

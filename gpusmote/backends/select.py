@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 import sys
-import warnings
 from typing import TypeAlias
 
 from gpusmote.backends import detect, failures
 from gpusmote.backends.base import Backend
 from gpusmote.config import get_config, parse_device
-from gpusmote.errors import DeviceError, GpusmoteWarning
+from gpusmote.errors import DeviceError, warn
 
 __all__ = ["WORK_WORTH_A_DEVICE", "decide", "select", "warn_once"]
 
@@ -195,10 +194,6 @@ _warned: set[str] = set()
 
 def warn_once(advice: str) -> None:
     """Warn the caller of gpusmote, once a process for each text."""
-    if advice in _warned:
-        return
-    _warned.add(advice)
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("gpusmote"):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(advice, GpusmoteWarning, stacklevel=level)
+    if advice not in _warned:
+        _warned.add(advice)
+        warn(advice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 
-__all__ = ["CUPY", "FAISS", "installed"]
+__all__ = ["CUPY", "FAISS", "installed", "version"]
 
 CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
 FAISS = ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cuvs", "faiss-gpu-cu11", "faiss", "faiss-cpu")
@@ -27,3 +27,19 @@ def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
         except importlib.metadata.PackageNotFoundError:
             continue
     return None
+
+
+def version(name: str) -> str:
+    """The version of one distribution, or "not installed"; of gpusmote itself, that of what is running.
+
+    Examples
+    --------
+    >>> version("no such distribution")
+    'not installed'
+    """
+    if name == "gpusmote":  # run from its folder it may be none, or another one
+        from gpusmote import __version__
+
+        return __version__
+    found = installed((name,))
+    return found[1] if found else "not installed"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import numbers
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, val
 from gpusmote import draws
 from gpusmote.arrays import wrap_features
 from gpusmote.backends import Array, memory, select
-from gpusmote.errors import GpusmoteWarning, MemoryLimitError, ParameterError, TooFewRowsError
+from gpusmote.errors import MemoryLimitError, ParameterError, TooFewRowsError, warn
 from gpusmote.neighbours import SearchReport
 from gpusmote.part import Part
 from gpusmote.r.result import Result
@@ -122,11 +121,9 @@ class Call:
         n, p = len(self._split.others), len(self._split.minority)
         filled = (n - p) // n_base
         if not filled:
-            warnings.warn(
+            warn(
                 f"dup_size=0 comes to no synthetic row: class {self.label!r} has {p:,} rows, the others {n:,}, and "
-                f"the difference is less than one for each of {n_base:,} base rows. dup_size=1 makes one for each.",
-                GpusmoteWarning,
-                stacklevel=3,
+                f"the difference is less than one for each of {n_base:,} base rows. dup_size=1 makes one for each."
             )
         return filled
 
