@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import logging
 import numbers
 import sys
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
@@ -38,7 +39,7 @@ from gpusmote.recipe import ClassTask, Pool, Recipe
 from gpusmote.report import Report
 from gpusmote.strategy import STRINGS, rows_to_make
 
-__all__ = ["BaseSampler", "neighbours_constraint", "neighbours_number"]
+__all__ = ["BaseSampler", "CommonParameters", "neighbours_constraint", "neighbours_number"]
 
 logger = logging.getLogger("gpusmote")
 
@@ -54,10 +55,24 @@ def neighbours_number(k: Any) -> int:
     return int(k) if isinstance(k, numbers.Integral) else max(1, int(getattr(k, "n_neighbors", 6)) - 1)
 
 
+class CommonParameters(TypedDict, total=False):
+    """Parameters of every sampler, which a sampler's own ``__init__`` passes on as ``**common``."""
+
+    sampling_strategy: Any
+    random_state: Any
+    device: str
+    bit_generator: str | None
+    shrink_k: bool
+    search: str
+    recall_target: float
+    memory_limit: Any
+
+
 class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     """Validate, ask the sampler's rule about each class, search, plan, make the rows, restore the container.
 
-    A sampler adds its parameters to ``__init__`` and ``_parameter_constraints``, and implements :meth:`_recipe`.
+    A sampler adds its parameters to ``_parameter_constraints`` and in an ``__init__`` that takes ``**common`` for the
+    others, and implements :meth:`_recipe`.
     """
 
     _estimator_type = "sampler"
@@ -101,6 +116,17 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         self.search = search
         self.recall_target = recall_target
         self.memory_limit = memory_limit
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """What ``**common`` stands for is written into the signature, where scikit-learn reads the parameters."""
+        super().__init_subclass__(**options)
+        own = inspect.signature(cls.__init__)
+        named = {name: p for name, p in own.parameters.items() if p.kind is not p.VAR_KEYWORD}
+        if len(named) < len(own.parameters):
+            common = inspect.signature(super(cls, cls).__init__).parameters
+            passed_on = [p.replace(kind=p.KEYWORD_ONLY) for name, p in common.items() if name not in named]
+            every = [*named.values(), *passed_on]
+            cls.__init__.__signature__ = own.replace(parameters=every)  # type: ignore[attr-defined]
 
     @abc.abstractmethod
     def _recipe(self, task: ClassTask) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import multiprocessing
 import pickle
@@ -18,6 +19,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import gpusmote
 from gpusmote import SMOTE, BorderlineSMOTE
 from gpusmote.errors import GpusmoteError, InputError, MemoryLimitError, ParameterError
+from gpusmote.sampler import BaseSampler
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=40)
 BOTH = pytest.mark.parametrize("sampler", [SMOTE(random_state=0), BorderlineSMOTE(random_state=0)], ids=["SMOTE", "B"])
@@ -214,3 +216,34 @@ def test_a_column_whose_range_overflows_is_named(overlapping):
         SMOTE(random_state=0).fit_resample(X, y)
     X[:, 3] /= 4
     assert np.isfinite(SMOTE(random_state=0).fit_resample(X, y)[0]).all()
+
+
+class Between(SMOTE):
+    """One of which another is made, whose own parameter may be given by position."""
+
+    def __init__(self, share=0.5, **common):
+        super().__init__(**common)
+        self.share = share
+
+
+class Last(Between):
+    def __init__(self, *, k_neighbors=3, **common):
+        super().__init__(k_neighbors=k_neighbors, **common)
+
+
+def test_what_is_passed_on_is_in_the_signature_and_so_a_parameter():
+    common = dict(inspect.signature(BaseSampler).parameters)
+    for kind, own in [
+        (SMOTE, {"k_neighbors": 5}),
+        (BorderlineSMOTE, {"k_neighbors": 5, "m_neighbors": 10, "kind": "borderline-1", "no_seeds": "smote"}),
+        (Between, {"share": 0.5, "k_neighbors": 5}),
+        (Last, {"k_neighbors": 3, "share": 0.5}),
+    ]:
+        found = {name: p.default for name, p in inspect.signature(kind).parameters.items()}
+        assert found == {**own, **{name: p.default for name, p in common.items()}}
+        assert kind().get_params() == found
+        changed = kind(k_neighbors=2, search="approximate", **({"kind": "borderline-2"} if "kind" in own else {}))
+        assert clone(changed).get_params() == changed.get_params() != found
+    assert Between(0.25).share == Last(share=0.25).share == 0.25
+    with pytest.raises(TypeError, match="unexpected keyword argument 'neighbours'"):
+        Last(neighbours=3)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from sklearn.utils._param_validation import StrOptions
 
 from gpusmote.recipe import ClassTask, Recipe, half_way_to
-from gpusmote.sampler import BaseSampler, neighbours_constraint, neighbours_number
+from gpusmote.sampler import BaseSampler, CommonParameters, neighbours_constraint, neighbours_number
 
 __all__ = ["BorderlineSMOTE"]
 
@@ -85,29 +85,13 @@ class BorderlineSMOTE(BaseSampler):
     def __init__(
         self,
         *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
         k_neighbors: Any = 5,
         m_neighbors: Any = 10,
         kind: str = "borderline-1",
         no_seeds: str = "smote",
-        device: str = "auto",
-        bit_generator: str | None = None,
-        shrink_k: bool = False,
-        search: str = "exact",
-        recall_target: float = 0.95,
-        memory_limit: Any = None,
+        **common: Unpack[CommonParameters],
     ) -> None:
-        super().__init__(
-            sampling_strategy=sampling_strategy,
-            random_state=random_state,
-            device=device,
-            bit_generator=bit_generator,
-            shrink_k=shrink_k,
-            search=search,
-            recall_target=recall_target,
-            memory_limit=memory_limit,
-        )
+        super().__init__(**common)
         self.k_neighbors = k_neighbors
         self.m_neighbors = m_neighbors
         self.kind = kind

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from gpusmote.recipe import ClassTask, Recipe
-from gpusmote.sampler import BaseSampler, neighbours_constraint
+from gpusmote.sampler import BaseSampler, CommonParameters, neighbours_constraint
 
 __all__ = ["SMOTE"]
 
@@ -108,29 +108,8 @@ class SMOTE(BaseSampler):
         "k_neighbors": neighbours_constraint,
     }
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        k_neighbors: Any = 5,
-        device: str = "auto",
-        bit_generator: str | None = None,
-        shrink_k: bool = False,
-        search: str = "exact",
-        recall_target: float = 0.95,
-        memory_limit: Any = None,
-    ) -> None:
-        super().__init__(
-            sampling_strategy=sampling_strategy,
-            random_state=random_state,
-            device=device,
-            bit_generator=bit_generator,
-            shrink_k=shrink_k,
-            search=search,
-            recall_target=recall_target,
-            memory_limit=memory_limit,
-        )
+    def __init__(self, *, k_neighbors: Any = 5, **common: Unpack[CommonParameters]) -> None:
+        super().__init__(**common)
         self.k_neighbors = k_neighbors
 
     def _recipe(self, task: ClassTask) -> Recipe:
