@@ -6,7 +6,7 @@ import dataclasses
 
 from gpusmote._threads import n_threads
 from gpusmote.backends.base import Cut
-from gpusmote.footprint.lists import found_in_lists, lists_on_host
+from gpusmote.footprint.lists import SAMPLE, found_in_lists, lists_on_host
 from gpusmote.footprint.shape import INDEX, Bytes, Shape
 from gpusmote.footprint.sources import SOURCES, Asked, Held, name_of
 from gpusmote.neighbours.candidates import AT_ONCE
@@ -34,7 +34,7 @@ def on_host(shape: Shape, cut: Cut, output: bool) -> Bytes:
     plan = pool = blocks = before = more = 0
     total = most = shape.reading
     everyone = _Search(shape, cut, shape.n_rows, shape.all_k, not shape.in_place, False) if shape.all_k else None
-    by_all = everyone.kept + INDEX * shape.n_rows if everyone else 0
+    by_all = 0
     for rows, new in shape.classes:
         held = shape.held + plan + INDEX * rows
         own = _Search(shape, cut, rows, shape.k, True, everyone is None)
@@ -42,20 +42,21 @@ def on_host(shape: Shape, cut: Cut, output: bool) -> Bytes:
             # The class before is let go of once the seeds of this one are known.
             total = max(total, held + before + INDEX * shape.n_rows + everyone.peak(rows))
             most = max(most, held + before + INDEX * shape.n_rows + everyone.worst(rows))
-            blocks = max(blocks, everyone.finding(rows))
+            blocks, by_all = max(blocks, everyone.finding(rows)), everyone.kept(rows) + INDEX * shape.n_rows
             # If no row is a seed, all are.
             alone = dataclasses.replace(own, everything=True)
             most = max(most, held + by_all + alone.worst(rows))
         if not shape.pool_of_all:
             total, most = max(total, held + by_all + own.peak(rows)), max(most, held + by_all + own.worst(rows))
-            pool, blocks, before = max(pool, own.copies), max(blocks, own.finding(rows)), own.kept
+            pool, blocks, before = max(pool, own.copies(rows)), max(blocks, own.finding(rows)), own.kept(rows)
         total = max(total, held + by_all + shape.picking(rows, new))
         plan += shape.plan(rows, new)
         more += shape.plan(rows, new, awkward=True) - shape.plan(rows, new)
     made = rows_on_host(shape, cut, plan, output)
     total = max(total, made.total)
-    pool += everyone.kept + INDEX * shape.n_rows if everyone else 0
-    return Bytes(shape.output * output, plan, pool, max(blocks, made.blocks), 0, total, max(most, made.most) + more)
+    return Bytes(
+        shape.output * output, plan, pool + by_all, max(blocks, made.blocks), 0, total, max(most, made.most) + more
+    )
 
 
 def rows_on_host(shape: Shape, cut: Cut, plan: int, output: bool) -> Bytes:
@@ -135,14 +136,20 @@ class _Search:
     def values(self) -> int:
         return self.rows * self.shape.n_features * self.shape.work if self.copied else 0
 
-    @property
-    def copies(self) -> int:
-        """Norms, and what the source keeps."""
-        return INDEX * self.rows + self._source(self.count, self.count).kept
+    def copies(self, queries: int) -> int:
+        """Norms, and what the source keeps, or inverted lists and the source that they are measured by."""
+        lists, _ = self._lists(queries)
+        source = dataclasses.replace(self, everything=False) if lists else self
+        return INDEX * self.rows + source._source(1, self.count).kept + lists
 
-    @property
-    def kept(self) -> int:
-        return self.values + self.copies
+    def kept(self, queries: int) -> int:
+        return self.values + self.copies(queries)
+
+    def _lists(self, queries: int) -> tuple[int, int]:
+        """See :func:`~gpusmote.footprint.lists.lists_on_host`."""
+        if not self.shape.approximate:
+            return 0, 0
+        return lists_on_host(self.rows, self.shape.n_features, queries, self.cut)
 
     def finding(self, queries: int) -> int:
         """Candidates of a block of queries, and what is computed to find, to compare or to order them."""
@@ -195,20 +202,17 @@ class _Search:
         """Looking how the rows lie, making the source, and asking it, beside the answer."""
         source = self._source(1, self.count)
         searched = max(self._looking(), source.made, source.kept + self.finding(queries))
-        if self.shape.approximate:
-            searched = max(searched, self._listed(queries))
-        return self._answer(queries) + searched
+        return self._answer(queries) + (self._listed(queries) or searched)
 
     def _listed(self, queries: int) -> int:
-        """Inverted lists, beside the exact source that the recall is measured by."""
-        n, d = self.rows, self.shape.n_features
-        kept, made = lists_on_host(n, d, queries, self.cut)
+        """Inverted lists, beside the exact source that the recall is measured by; 0 where that serves alone."""
+        kept, made = self._lists(queries)
         if not kept:
             return 0
         exact = dataclasses.replace(self, everything=False)
         source = exact._source(1, self.count)
-        found = found_in_lists(queries, self.k, d, self.shape.work, self.cut)
-        return max(made, kept + source.made, kept + source.kept + max(found, exact.finding(1_000)))
+        found = found_in_lists(queries, self.k, self.shape.n_features, self.shape.work, self.cut)
+        return max(made, kept + source.made, kept + source.kept + max(found, exact.finding(SAMPLE)))
 
     def _ordering(self, block: int, count: int) -> int:
         """Candidates and their distances; then their order, and the answer."""
@@ -218,7 +222,7 @@ class _Search:
 
     def _again(self, queries: int) -> int:
         """Both passes with ties, then the last, beside what all sources keep; a tree or pairs may be any of them."""
-        shape, copies, wide = self.shape, self.cut.copies, min(4 * self.count, self.rows)
+        copies, wide = self.cut.copies, min(4 * self.count, self.rows)
         names = ("product",) if copies == 0 else ("tiles", "pairs", "tree")
         block = min(queries, max(1, self.cut.size(AT_ONCE) // self.count))
         first = [self._source(block, self.count, name, tied=True) for name in names]
@@ -227,8 +231,7 @@ class _Search:
         kept = max(source.kept for source in first) + second.kept
         finding = max(*(source.finding for source in first), second.finding)
         ordering = max(self._ordering(block, self.count), self._ordering(again, wide))
-        listed = lists_on_host(self.rows, shape.n_features, queries, self.cut)[0] if shape.approximate else 0
-        return 2 * self._answer(queries) + listed + kept + max(finding, ordering, self._last(queries))
+        return 2 * self._answer(queries) + self._lists(queries)[0] + kept + max(finding, ordering, self._last(queries))
 
     def _last(self, queries: int) -> int:
         """Scores, and what is done with each that is a hit; distances are computed in threads of each thread's own."""

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 from gpusmote._threads import n_threads
 from gpusmote.backends.base import WHOLE, Cut
 from gpusmote.footprint.shape import INDEX
+from gpusmote.neighbours import inverted
+from gpusmote.neighbours.approximate import SAMPLE, SMALLEST_WORK
 from gpusmote.neighbours.candidates import AT_ONCE
 
-__all__ = ["found_in_lists", "lists_on_device", "lists_on_host"]
+__all__ = ["SAMPLE", "found_in_lists", "lists_on_device", "lists_on_host"]
 
-_SAMPLE, _SMALLEST_WORK = 1_000, 30_000 * 30_000  # as of neighbours.approximate
-_MOST_LISTS, _ROWS_A_LIST, _ADDED = 2_048, 32, 65_536  # as of neighbours.inverted
 _SLACK = 1.5  # FAISS's lists on the host grow by doubling
-_BLOCK = 256
 
 
 def _serve(n: int, queries: int, cut: Cut) -> bool:
-    return queries > _SAMPLE and queries * n >= _SMALLEST_WORK and cut.copies >= WHOLE.copies
-
-
-def _number(n: int) -> int:
-    return max(1, min(_MOST_LISTS, round(4 * math.sqrt(n))))
+    return queries > SAMPLE and queries * n >= SMALLEST_WORK and cut.copies >= WHOLE.copies
 
 
 def lists_on_host(n: int, d: int, queries: int, cut: Cut) -> tuple[int, int]:
@@ -33,10 +26,10 @@ def lists_on_host(n: int, d: int, queries: int, cut: Cut) -> tuple[int, int]:
     """
     if not _serve(n, queries, cut):
         return 0, 0
-    number = _number(n)
+    number = inverted._number(n)
     lists = int(_SLACK * n * (4 * d + INDEX)) + number * 4 * d
-    sample = min(n, _ROWS_A_LIST * number) * (4 * d + 16 * d)
-    adding = min(n, _ADDED) * 12 * d
+    sample = min(n, inverted._ROWS_A_LIST * number) * (4 * d + 16 * d)
+    adding = min(n, inverted._ADDED_AT_ONCE) * 12 * d
     kept = 2 * INDEX * n + lists
     return kept, max(kept + INDEX * n, INDEX * n + lists + adding, INDEX * n + sample)
 
@@ -47,7 +40,7 @@ def found_in_lists(queries: int, k: int, d: int, work: int, cut: Cut) -> int:
     block = min(queries, max(1, AT_ONCE // count))
     values = min(block * count * d, n_threads() * max(count * d, cut.size(1 << 18))) * (8 + work)
     some = INDEX * block * count
-    return 2 * INDEX * queries * (k + 1) + max(3 * some + values, 4 * some) + n_threads() * _BLOCK * 12 * d
+    return 2 * INDEX * queries * (k + 1) + max(3 * some + values, 4 * some) + n_threads() * inverted._BLOCK * 12 * d
 
 
 def lists_on_device(n: int, d: int, queries: int, cut: Cut) -> tuple[int, int, int]:
@@ -57,6 +50,6 @@ def lists_on_device(n: int, d: int, queries: int, cut: Cut) -> tuple[int, int, i
     """
     if not _serve(n, queries, cut) or cut.pool_rows is not None:
         return 0, 0, 0
-    number = _number(n)
+    number = inverted._number(n)
     kept = INDEX * n
-    return kept, kept + 4 * d * (n + min(n, _ROWS_A_LIST * number)), n * (4 * d + INDEX) + number * 4 * d
+    return kept, kept + 4 * d * (n + min(n, inverted._ROWS_A_LIST * number)), n * (4 * d + INDEX) + number * 4 * d

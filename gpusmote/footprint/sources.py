@@ -17,7 +17,7 @@ _NODES = 12  # bytes of a k-d tree's nodes, a row
 _HIT = 10  # bytes of one hit that waits to be merged: the query in 16 bits, and the key
 _MERGED = 3.0  # hits for each place in the lists: then they are merged
 _WAITING = 0.7  # of them, in lists that are in different states, there are so many on average
-_TIED = 33  # bytes that a score takes beside itself where all are hits: a mask, and four positions
+_MANY = 16  # hits of one tile for each place in the lists, from which on the lowest scores are chosen instead
 _BLOCK_VALUES = 1 << 18  # float64 values of a block in which rows are reduced
 
 
@@ -111,6 +111,12 @@ def _merging(lists: int, count: int, hits: float) -> int:
     return int(lists * count * (hits * (5 * INDEX + _HIT) + (1 + 2.5 * hits) * INDEX))
 
 
+def _tied(lists: int, width: int, count: int) -> int:
+    """What a tile's hits take more where there are as many as can be: a place of each score, or all its hits merged."""
+    hits = int(lists * count * _MANY * (5 * INDEX + _HIT))
+    return INDEX * lists * width + max(INDEX * lists * width, hits)
+
+
 def _scores(width: int, count: int) -> float:
     """Tiles that there are at once while the first bar is found: minima of halves, until few are left."""
     return 1.75 if width >= 4 * max(64, 4 * count) else 2.0
@@ -123,13 +129,14 @@ def _tiles(asked: Asked) -> Held:
     threads, side = min(n_threads(), -(-asked.block // side)), min(asked.block, side)
     first = min(n, max(tile, count + 1))
     second = min(n - first, tile)
-    third = min(n - first - second, tile)  # scored while the second tile is still there
     hits = _hits(n, first)
     lists = int(side * count * (INDEX + _HIT * hits)) + _merging(side, count, hits)
-    scores = max(_scores(first, count) * first * side * item, (second + third) * side * item)
+    scores = int(_scores(first, count) * first * side * item)
     if asked.tied:
-        scores = max(scores, first * side * (item + _TIED))
-    one = 2 * side * (asked.d + 2) * item + max(int(scores), max(first, second) * side * item + lists)
+        lists += _tied(side, first, count)
+    one = 2 * side * (asked.d + 2) * item + max(
+        scores, first * side * item + lists, second * side * item * 5 // 4 + lists
+    )
     kept, made = _layout(asked)
     return Held(kept, made, threads * one + INDEX * asked.block * (count + 1))
 
@@ -145,7 +152,7 @@ def _pairs(asked: Asked) -> Held:
     meeting = threads * (5 * tile // 4 + merging + 2 * side * (asked.d + 2) * item)
     beginning = int(threads * _scores(side, count) * tile)
     if asked.tied:
-        meeting += threads * side * side * _TIED
+        meeting += threads * _tied(side, side, count)
     ending = INDEX * n * (count + 1) + threads * merging
     kept, made = _layout(asked)
     return Held(kept, made, max(beginning, lists + max(meeting, ending)))
