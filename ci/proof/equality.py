@@ -30,6 +30,7 @@ def equality(run: Run) -> None:
             ("interpolate", _interpolation(run, host, device)),
             ("rerank", _distances(run, host, device)),
             ("count_foreign", _counts(run, host, device)),
+            ("store", _stored(run)),
         ):
             _compare(run, name, pairs)
     for sampler in _samplers():
@@ -106,6 +107,25 @@ def _counts(run: Run, host: Any, device: Any) -> Pairs:
         codes, neighbours = run.rng.integers(0, 4, 100), run.rng.integers(0, 100, (m, k))
         found = device.count_foreign(device.asarray(codes), device.asarray(neighbours), 2)
         yield f"{m} x {k}", found, host.count_foreign(codes, neighbours, 2)
+
+
+def _stored(run: Run) -> Pairs:
+    """Values as they are put into columns of other dtypes: rounded once, ties to even, kept within the dtype."""
+    from gpusmote.arrays.rounding import store
+
+    values, rounded = tables.halves()
+    out = run.xp.empty(values.shape, np.float16)
+    store(run.xp.asarray(values), out, run.xp)
+    yield "float64 to float16, wherever rounding changes", out, rounded
+    # Ties of whole numbers, and numbers beyond what each dtype holds.
+    some = np.concatenate([np.arange(-300, 300) / 2, run.rng.normal(0, 1e5, 3000), [1e30, -1e30, 70_000.0, -70_000.0]])
+    for dtype in DTYPES:
+        for name in ("float16", "int8", "uint8", "int32", "int64", "uint64", "bool"):
+            expected = np.empty(some.shape, name)
+            store(some.astype(dtype), expected)
+            out = run.xp.empty(some.shape, name)
+            store(run.xp.asarray(some.astype(dtype)), out, run.xp)
+            yield f"{np.dtype(dtype).name} to {name}", out, expected
 
 
 def _samplers() -> list[Any]:

@@ -42,6 +42,7 @@ STEPS = (
     Step("smote", "proof.samplers", "SMOTE end to end", 20, 80),
     Step("suite", "proof.suite", "Test suite with the device joined in", 40, 170),
     Step("memory", "proof.memory", "Peak device memory", 15, 40),
+    Step("through", "proof.through", "A class larger than the device", 15, 40),
     Step("certificate", "proof.search", "Queries certified by each pass", 15, 40),
     Step("precision", "proof.search", "FAISS in fewer bits, and from several threads", 15, 45),
     Step("growth", "proof.samplers", "Growth of the cost", 15, 60),

@@ -8,7 +8,7 @@ import numpy as np
 
 from proof.run import Run
 
-__all__ = ["KINDS", "imbalanced", "on_device", "rows"]
+__all__ = ["KINDS", "halves", "imbalanced", "on_device", "rows"]
 
 KINDS = ("plain", "heavy-tailed", "one column x 1000", "clusters 100 apart", "clusters 10,000 apart", "whole numbers")
 
@@ -36,6 +36,27 @@ def rows(rng: np.random.Generator, n: int, d: int, dtype: Any = np.float32, kind
     elif kind == "huge":
         values *= 1e34 if values.dtype == np.float32 else 1e300
     return values
+
+
+def halves() -> tuple[np.ndarray, np.ndarray]:
+    """Every float64 number at which rounding to float16 changes, its neighbours, and what they are rounded to.
+
+    Half way between two float16 numbers the even one is right, and a hair beside it the nearer one; by way of float32
+    the hair would be lost.
+
+    Returns
+    -------
+    values : ndarray of float64
+    rounded : ndarray of float16
+    """
+    bits = np.arange(0x7C00, dtype=np.uint16)  # of all finite numbers that are not negative
+    exact = bits.view(np.float16).astype(np.float64)
+    low, high = exact[:-1], exact[1:]
+    middle = (low + high) / 2
+    even = np.where(bits[:-1] % 2 == 0, low, high)
+    values = np.concatenate([exact, middle, np.nextafter(middle, np.inf), np.nextafter(middle, 0.0)])
+    rounded = np.concatenate([exact, even, high, low])
+    return np.concatenate([values, -values]), np.concatenate([rounded, -rounded]).astype(np.float16)
 
 
 def imbalanced(n: int, d: int, majority: int = 5, dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:

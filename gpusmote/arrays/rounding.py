@@ -22,6 +22,9 @@ def store(values: Array, out: Array, xp: Any = np) -> None:
     Integers: the nearest whole number, ties to even, kept within the dtype. Bool: the nearer end, which for a tie is
     the even one, False. Floats: rounded once, kept within the dtype's finite range. Objects: Python floats.
 
+    Both libraries round float64 to float16 directly, and not by way of float32, which would round some values twice:
+    CuPy assigns a double to CUDA's ``half``, for which every chip has an instruction.
+
     Parameters
     ----------
     values : array, float32 or float64
@@ -43,7 +46,7 @@ def store(values: Array, out: Array, xp: Any = np) -> None:
         out[...] = values > 0.5
     elif kind in "iu":
         whole = xp.rint(values)
-        out[...] = xp.clip(whole, *_float_limits(out.dtype))
+        out[...] = xp.clip(whole, *_float_limits(out.dtype, values.dtype))
     elif kind == "f" and out.dtype.itemsize < values.dtype.itemsize:
         largest = float(np.finfo(out.dtype).max)
         out[...] = xp.clip(values, -largest, largest)
@@ -51,8 +54,8 @@ def store(values: Array, out: Array, xp: Any = np) -> None:
         out[...] = values
 
 
-def _float_limits(dtype: np.dtype) -> tuple[float, float]:
-    """The outermost floats that ``dtype`` holds: float(2**63 - 1) is 2**63, which int64 does not."""
+def _float_limits(dtype: np.dtype, floats: np.dtype) -> tuple[float, float]:
+    """The outermost of ``floats`` that ``dtype`` holds: float64(2**63 - 1) is 2**63, which int64 does not."""
     info = np.iinfo(dtype)
-    high = float(info.max)
-    return float(info.min), high if int(high) <= info.max else float(np.nextafter(high, 0.0))
+    high = floats.type(info.max)
+    return float(info.min), float(high if int(high) <= info.max else np.nextafter(high, floats.type(0)))

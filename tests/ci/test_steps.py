@@ -52,7 +52,8 @@ def test_a_step_finds_what_it_looks_for(cuda, step, tmp_path, monkeypatch):
 def test_there_is_a_step_for_every_claim():
     names = [step.name for step in plan.STEPS]
     assert names[:7] == ["machine", "equality", "limits", "generation", "search", "smote", "suite"]
-    assert names[7:] == ["memory", "certificate", "precision", "growth", "large", "memcheck", "racecheck"]
+    assert names[7:10] == ["memory", "through", "certificate"]
+    assert names[10:] == ["precision", "growth", "large", "memcheck", "racecheck"]
     assert sum(step.least for step in plan.STEPS) < plan.BUDGET <= 480
 
 
@@ -86,3 +87,24 @@ def test_a_wrong_kernel_is_found(cuda, tmp_path, monkeypatch):
     found = [json.loads(line) for line in (tmp_path / "lines").read_text(encoding="utf-8").splitlines()]
     assert found[0]["result"]["different"] == found[0]["result"]["comparisons"] > 100
     assert found[1]["check"]["held"] is False
+
+
+def test_rounding_twice_is_found(cuda, tmp_path, monkeypatch):
+    """What would be wrong if float64 went to float16 by way of float32."""
+    from proof.equality import _compare, _stored
+
+    from gpusmote.arrays import rounding
+
+    cuda()
+    right = rounding.store
+
+    def twice(values, out, xp=rounding.np):
+        right(values.astype("f4") if xp is not rounding.np and out.dtype == "f2" else values, out, xp)
+
+    monkeypatch.setattr(rounding, "store", twice)
+    (tmp_path / "lines").touch()
+    run = Run(tmp_path / "lines", 60.0, stand_in=True, tiny=True)
+    _compare(run, "store", _stored(run))
+    found = [json.loads(line) for line in (tmp_path / "lines").read_text(encoding="utf-8").splitlines()]
+    assert found[0]["result"]["different"] == 1
+    assert found[1]["check"]["detail"] == "float64 to float16, wherever rounding changes"
