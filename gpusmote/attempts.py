@@ -11,7 +11,6 @@ import numpy as np
 
 from gpusmote.arrays import Table, Target
 from gpusmote.backends import Backend, detect, failures, select
-from gpusmote.backends.hosted import HostedBackend
 from gpusmote.backends.select import warn_once
 from gpusmote.config import get_config, parse_device
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryLimitError, MemoryShortageError
@@ -145,16 +144,15 @@ class Call:
     def _plan(self, backend: Backend, estimate: Estimate, report: Report) -> Plan:
         """The plan, of work that is cut as the estimate says."""
         sampler = self.sampler
-        backend.cut = estimate.cut
         sampler.device_ = report.device = backend.label
         logger.info("%s runs on %s: %s", type(sampler).__name__, backend.label, report.reason)
         if estimate.cut.pool_rows is not None:
             rows = f"{estimate.cut.pool_rows:,} rows at a time"
             report.notes.append(f"{backend.label} has no room for all rows: they go through it in blocks, {rows}.")
-            backend = HostedBackend(backend)
-            backend.cut = estimate.host_cut
         report.bytes.update(estimate.as_dict())
-        return sampler._planned(backend, self.table, self.target, self.make, report)
+        plan = sampler._planned(estimate.fit(backend), self.table, self.target, self.make, report)
+        plan.memory_limit = sampler.memory_limit
+        return plan
 
 
 class _Rewind:

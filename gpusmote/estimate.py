@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gpusmote.backends import Backend, memory
 from gpusmote.backends.base import Cut
+from gpusmote.backends.hosted import HostedBackend
 from gpusmote.config import MemoryLimit, parse_memory_limit
 from gpusmote.errors import MemoryLimitError
-from gpusmote.footprint import Bytes, Shape, beside_a_device, on_device, on_host, through_device
+from gpusmote.footprint import (
+    Bytes,
+    Shape,
+    beside_a_device,
+    on_device,
+    on_host,
+    rows_on_device,
+    rows_on_host,
+    through_device,
+)
 from gpusmote.neighbours.faiss_gpu import MOST_WORKSPACE, faiss_workspace
 
-__all__ = ["Estimate", "Limit", "arrange", "limits_of"]
+__all__ = ["Estimate", "Limit", "arrange", "arrange_rows", "limits_of"]
 
 _MARGIN = {"cpu": 0.05, "cuda": 0.10}
 """Of what is free, left alone where no limit is given: others allocate too, and on a device memory is fragmented."""
+
+_MACHINE = "Use a machine with more memory."
+_BATCHES = "let a plan make them by and by (plan = sampler.plan(X, y)): plan.batches(size) never holds them all"
 
 _SCALES = tuple(2.0**-i for i in range(7))
 _LEAST_ROWS = 64
@@ -32,17 +45,23 @@ class Limit:
         None where nobody knows what is free.
     given : bool
         Whether ``memory_limit`` decides, rather than what is free.
+    held : int
+        Bytes of a plan that is there already, which are part of what was given, and are taken off.
     """
 
     kind: str
     bytes: int | None
     given: bool
+    held: int = 0
 
     def allows(self, needed: int) -> bool:
         return self.bytes is None or needed <= self.bytes
 
     def __str__(self) -> str:
-        return f"memory_limit allows {self.bytes:,} bytes" if self.given else f"{self.bytes:,} bytes are free"
+        if not self.given:
+            return f"{self.bytes:,} bytes are free"
+        beside = f" beside the {self.held:,} of the plan" if self.held else ""
+        return f"memory_limit allows {self.bytes:,} bytes{beside}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +93,15 @@ class Estimate:
         """The most bytes at any one time, in the memory of what does the work."""
         return (self.device or self.host).total
 
+    def fit(self, backend: Backend) -> Backend:
+        """The backend with its work cut; where a class is larger than the device, one whose rows stay on the host."""
+        backend.cut = self.cut
+        if self.cut.pool_rows is None:
+            return backend
+        hosted = HostedBackend(backend)
+        hosted.cut = self.host_cut
+        return hosted
+
     def as_dict(self) -> dict[str, int]:
         """For a report: by purpose, in the memory of what does the work; ``host`` is the total of the other."""
         there = self.device or self.host
@@ -91,7 +119,7 @@ class Estimate:
         return dataclasses.replace(self, cut=half(self.cut), host_cut=half(self.host_cut))
 
 
-def limits_of(asked: MemoryLimit | None, backend: Backend | None) -> dict[str, Limit]:
+def limits_of(asked: MemoryLimit | None, backend: Backend | None, held: int = 0) -> dict[str, Limit]:
     """What a call may allocate on the host and on its device.
 
     Parameters
@@ -100,6 +128,8 @@ def limits_of(asked: MemoryLimit | None, backend: Backend | None) -> dict[str, L
         As the sampler's parameter.
     backend : Backend
         What does the work.
+    held : int, default=0
+        Bytes of a plan that is there already, where the work is done: part of a limit in bytes, and no longer free.
     """
     device = backend is not None and backend.name != "cpu"
     given = parse_memory_limit(asked, "cuda" if device else "cpu")
@@ -107,15 +137,17 @@ def limits_of(asked: MemoryLimit | None, backend: Backend | None) -> dict[str, L
     if device:
         assert backend is not None
         free["cuda"] = backend.free_memory()
-    return {kind: _limit(kind, given.get(kind), left) for kind, left in free.items()}
+    there = "cuda" if device else "cpu"
+    return {kind: _limit(kind, given.get(kind), left, held * (kind == there)) for kind, left in free.items()}
 
 
-def _limit(kind: str, given: int | float | None, free: int | None) -> Limit:
+def _limit(kind: str, given: int | float | None, free: int | None, held: int) -> Limit:
     if given is None:
         return Limit(kind, None if free is None else int(free * (1 - _MARGIN[kind])), False)
     if isinstance(given, float):
         return Limit(kind, None if free is None else int(free * given), True)
-    return Limit(kind, given, True) if free is None or given <= free else Limit(kind, free, False)
+    left = max(0, given - held)
+    return Limit(kind, left, True, held) if free is None or left <= free else Limit(kind, free, False)
 
 
 def arrange(
@@ -155,6 +187,34 @@ def arrange(
     return Estimate(where, host, device, cut, host_cut)
 
 
+def arrange_rows(shape: Shape, where: str, lies_on: str, limits: dict[str, Limit]) -> Cut:
+    """The least cut under which rows of a plan that is there already are made within the limits.
+
+    Parameters
+    ----------
+    shape : Shape
+        Of the result.
+    where : str
+        What makes the rows.
+    lies_on : str
+        Where the result will lie.
+    limits : dict of str to Limit
+
+    Raises
+    ------
+    MemoryLimitError
+        If no cut is small enough.
+    """
+    cuts = [Cut(scale, 0) for scale in _SCALES]
+    if where == "cpu":
+        return _first(limits["cpu"], ((cut, rows_on_host(shape, cut, 0, True)) for cut in cuts), shape, True)[0]
+    there = lies_on != "cpu"
+    cut, _ = _first(limits["cuda"], ((cut, rows_on_device(shape, cut, 0, there)) for cut in cuts), shape, there)
+    if not there:
+        _first(limits["cpu"], ((cut, beside_a_device(shape, cut, True)) for cut in cuts), shape, True)
+    return cut
+
+
 def _host_cuts() -> Iterator[Cut]:
     yield Cut(1.0, 2)
     yield Cut(1.0, 1)
@@ -190,7 +250,7 @@ def _with_workspace(shape: Shape, cut: Cut) -> Cut:
     return dataclasses.replace(cut, workspace=min(MOST_WORKSPACE, max(sizes, default=0)))
 
 
-def _first(limit: Limit, cuts: Iterator[tuple[Cut, Bytes]], shape: Shape, output: bool) -> tuple[Cut, Bytes]:
+def _first(limit: Limit, cuts: Iterable[tuple[Cut, Bytes]], shape: Shape, output: bool) -> tuple[Cut, Bytes]:
     needed = None
     for cut, found in cuts:
         if limit.allows(found.most):
@@ -201,24 +261,22 @@ def _first(limit: Limit, cuts: Iterator[tuple[Cut, Bytes]], shape: Shape, output
 
 
 def _too_large(limit: Limit, least: Bytes, shape: Shape, output: bool) -> MemoryLimitError:
-    rows, d = shape.n_rows + shape.n_new, shape.n_features
+    """What is needed at least, what takes how much of it, largest first, and what can be done."""
     where = "on the host" if limit.kind == "cpu" else "on the device"
-    batches = "use plan(X, y).batches(size), which never holds them all"
-    if output and not limit.allows(shape.output):
-        row = d * shape.item + 32  # with its labels and codes
-        fit = max(0, int(((limit.bytes or 0) - (least.most - shape.n_new * row)) / row))
-        return MemoryLimitError(
-            f"The result would have {rows:,} rows x {d:,} columns, {shape.output:,} bytes; {limit} {where}.",
-            f"Ask for fewer rows ({fit:,} synthetic rows would fit), or {batches}.",
-        )
     parts = {"the result": least.output, "the plan": least.plan, "copies of rows": least.pool, "blocks": least.blocks}
-    parts["libraries"] = least.workspace
-    told = ", ".join(f"{what} {size:,}" for what, size in parts.items() if size)
-    hint = f"memory_limit={least.most} is the least that works." if limit.given else "Use a machine with more memory."
+    parts |= {"libraries": least.workspace, "neighbours that are hard to tell apart": least.most - least.total}
+    told = ", ".join(f"{what} {size:,}" for what, size in sorted(parts.items(), key=lambda part: -part[1]) if size)
+    needed = f"at least {least.most:,} bytes, cut as small as it can be ({told})"
+    hint = f"memory_limit={least.most + limit.held} is the least that works." if limit.given else _MACHINE
     if output:
-        hint += f" Or {batches}."
+        row = shape.n_features * (shape.item + shape.unwrapped + shape.item * shape.joined) + 32  # with its label
+        fit = int(((limit.bytes or 0) - (least.most - shape.n_new * row)) / row)
+        hint += f" Or {f'ask for fewer rows ({fit:,} synthetic rows would fit), or ' if fit > 0 else ''}{_BATCHES}."
+    rows, d = shape.n_rows, shape.n_features
+    if not output or limit.allows(shape.output):
+        return MemoryLimitError(f"The work on {rows:,} rows x {d:,} columns needs {needed}; {limit} {where}.", hint)
     return MemoryLimitError(
-        f"The work on {shape.n_rows:,} rows x {d:,} columns needs at least {least.most:,} bytes ({told}), cut as small "
-        f"as it can be; {limit} {where}.",
+        f"The result would have {rows + shape.n_new:,} rows x {d:,} columns, {shape.output:,} bytes; {limit} {where}. "
+        f"To make it takes {needed}.",
         hint,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import os
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ import numpy as np
 
 from gpusmote import draws
 from gpusmote.arrays import Table, Target
-from gpusmote.backends import Array, Backend, memory
-from gpusmote.errors import MemoryLimitError, PlanError
+from gpusmote.backends import Array, Backend
+from gpusmote.config import MemoryLimit, get_config
+from gpusmote.errors import PlanError
+from gpusmote.estimate import arrange_rows, limits_of
+from gpusmote.footprint import Shape
 from gpusmote.part import Part
 from gpusmote.report import Report
 
@@ -38,6 +42,9 @@ class Plan:
         Label to number of synthetic rows, for every class of y, in the order of the rows.
     report : Report
         What the search did.
+    memory_limit : int, float, str, dict or None
+        The sampler's, which goes for :meth:`rows` and :meth:`resample` as well; it may be set anew. None is what
+        :func:`gpusmote.get_config` says, else what is free.
 
     Examples
     --------
@@ -60,6 +67,7 @@ class Plan:
         self._backend, self._table, self._target, self._parts = backend, table, target, parts
         self._ends = np.cumsum([0, *(part.n_new for part in parts)]).tolist()
         self.report = report
+        self.memory_limit: MemoryLimit | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         with self._backend.active():
@@ -99,8 +107,11 @@ class Plan:
         ------
         PlanError
             If the slice is not within ``[0, len(plan)]``.
+        MemoryLimitError
+            If they would not fit; it says how many would.
         """
         start, stop = self._slice(start, stop)
+        self._keep_within(stop - start, 0)
         with self._backend.active():
             out = self._place().xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
             self._write(start, stop, out)
@@ -157,24 +168,26 @@ class Plan:
         MemoryLimitError
             If the result would not fit, before any of it is made.
         """
-        self._refuse_too_large()
+        self._keep_within(len(self), self._table.n_rows)
         with self._backend.active(), self.report.stage("rows", self._backend):
             X = self._table.append(len(self), self._write, self._backend)
         with self.report.stage("labels"):
             y = self._target.append(self._codes(0, len(self)), X)
         return X, y
 
-    def _refuse_too_large(self) -> None:
-        rows, d = self._table.n_rows + len(self), self._table.n_features
-        needed = int(rows * d * self._table.itemsize)
-        if needed < _NOT_WORTH_ASKING:
+    def _keep_within(self, n_new: int, n_rows: int) -> None:
+        """Cut the making of rows, to be returned below so many originals, so that it keeps within its memory."""
+        table, backend = self._table, self._backend
+        asked = get_config()["memory_limit"] if self.memory_limit is None else self.memory_limit
+        apart = 0.0 if n_rows else float(table.work_dtype.itemsize)  # rows alone are made first, then wrapped
+        shape = Shape.of(
+            table, ((0, n_new),), n_rows=n_rows, unwrapped=table.unwrapped + apart, joined=table.joined and n_rows > 0
+        )
+        if asked is None and shape.output < _NOT_WORTH_ASKING:
             return
-        free = memory.available() if self._table.device == "cpu" else self._place().free_memory()
-        if free is not None and needed > free:
-            raise MemoryLimitError(
-                f"The result would have {rows:,} rows x {d:,} columns, {needed:,} bytes; {free:,} bytes are free.",
-                "Use plan.batches(size) or slices by plan.rows(start, stop), which never hold them all.",
-            )
+        limits = limits_of(asked, backend, sum(part.nbytes() for part in self._parts))
+        cut = arrange_rows(shape, backend.name, table.device, limits)
+        backend.cut = dataclasses.replace(backend.cut, scale=cut.scale)
 
     def batches(self, size: int, *, shuffle: bool = True, random_state: Any = None) -> Iterator[tuple[Any, Any]]:
         """Mini-batches of originals and synthetic rows, each row once, without ever holding them all.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 __all__ = ["INDEX", "Bytes", "Shape"]
 
@@ -63,6 +64,20 @@ class Shape:
     drawn: bool = False
     encodes: bool = True
     approximate: bool = False
+
+    @classmethod
+    def of(cls, table: Any, classes: tuple[tuple[int, int], ...], k: int = 1, **others: Any) -> Shape:
+        """The sizes of a call about this table; ``others`` are attributes, instead of the table's where it has them.
+
+        Parameters
+        ----------
+        table : Table
+        classes : tuple of (int, int)
+        k : int, default=1
+        """
+        known = {"n_rows": table.n_rows, "n_features": table.n_features, "item": table.itemsize}
+        known |= {name: getattr(table, name) for name in ("in_place", "joined", "shares", "copied", "unwrapped")}
+        return cls(**{**known, **others}, work=table.work_dtype.itemsize, classes=classes, k=k)
 
     @property
     def n_new(self) -> int:
