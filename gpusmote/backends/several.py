@@ -45,7 +45,7 @@ class CudaDevices(CudaBackend):
         self.members = tuple(CudaBackend(ordinal) for ordinal in ordinals)
         self._failed: dict[str, GpusmoteError] = {}
         self._told: tuple[str, ...] = ()
-        self._shared = False
+        self._busy: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CudaDevices, (tuple(member.ordinal for member in self.members),), {"cut": self.cut}
@@ -56,10 +56,9 @@ class CudaDevices(CudaBackend):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if self._shared:
-            return self._told
-        others = ", ".join(member.name for member in self.members[1:])
-        return (f"{self.name} did alone what is too little to share with {others}.",)
+        taken = {self.name, *self._busy, *self._failed}
+        idle = ", ".join(member.name for member in self.members if member.name not in taken)
+        return (*self._told, f"Left out where there was too little to share: {idle}.") if idle else self._told
 
     def free_memory(self) -> int | None:
         """Bytes that the fullest of the devices has left: the rows lie on each."""
@@ -73,7 +72,6 @@ class CudaDevices(CudaBackend):
         self._failed = {name: error for name, error in self._failed.items() if isinstance(error, DeviceError)}
 
     def share(self, n: int, prepare: Prepare, block: int = 0) -> list[Piece]:
-        self._shared = True
         with self.active():
             ready = mark(self.xp, self.xp.cuda.get_current_stream())
         turn, pieces = _Turn(n, block or max(1, -(-n // (_TURNS * len(self.members))))), list[Piece]()
@@ -82,6 +80,7 @@ class CudaDevices(CudaBackend):
             if not members:
                 raise self._all_failed()
             turn.deal(members)
+            self._busy.update(member.name for member in members)
             self._let_work(members, turn, prepare, ready)
             for member in members:
                 pieces += self._home(member, turn)

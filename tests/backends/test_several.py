@@ -163,7 +163,7 @@ def test_little_work_stays_on_the_first(cuda, monkeypatch):
     machine = cuda(devices=3)
     sampler = SMOTE(random_state=3)
     assert on("cuda:all", sampler, X, y).tobytes() == expected.tobytes()
-    assert sampler.report_.notes == ["cuda:0 did alone what is too little to share with cuda:1, cuda:2."]
+    assert sampler.report_.notes == ["Left out where there was too little to share: cuda:1, cuda:2."]
     assert {launch.device for launch in machine.launches} == {0}
     assert several._workers == {}
 
@@ -191,9 +191,11 @@ def test_no_more_devices_than_blocks(cuda):
     backend = CudaDevices((0, 1, 2))
     assert [piece[:2] for piece in backend.share(2, prepare, 1)] == [(0, 1), (1, 2)]
     assert sorted(asked) == ["cuda:0", "cuda:1"]
+    assert backend.notes == ("Left out where there was too little to share: cuda:2.",)
     assert backend.share(0, prepare) == []
     assert len(backend.share(100, prepare)) == 12  # four blocks each
     assert len(asked) == 5
+    assert backend.notes == ()
 
 
 # Which devices

@@ -212,6 +212,16 @@ def test_all_devices_take_part(cuda, sampler):
     )
 
 
+def test_who_is_left_out_is_said(cuda, monkeypatch):
+    monkeypatch.setattr(Through, "_blocks", lambda self, m: 2)
+    X, y = data()
+    machine = cuda(devices=3)
+    sampler = SMOTE(random_state=3)
+    hosted(sampler, X, y)
+    assert {launch.device for launch in machine.launches} == {0, 1}
+    assert sampler.report_.notes[1:] == ["Left out where there was too little to share: cuda:2."]
+
+
 def test_rows_go_up_once_for_each_block_of_queries(cuda):
     values = table(900)
     row = values[0].nbytes + 8
