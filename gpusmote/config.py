@@ -235,7 +235,7 @@ def _amount(limit: Any) -> int | float:
     raise ParameterError(
         f"memory_limit is {limit!r}.",
         'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a share of what is free (text such as '
-        '"50%", or a float above 0 and at most 1), or a dict with "cpu" and "cuda".',
+        '"50%", or a fraction such as 0.5), or a dict of these for "cpu" and "cuda".',
     )
 
 

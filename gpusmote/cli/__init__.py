@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO
 
+from gpusmote import __version__
+from gpusmote.cli.ending import finish
+from gpusmote.cli.output import Output
 from gpusmote.cli.stopping import at_once
 
 __all__ = ["main"]
@@ -39,15 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments == ["--version"]:
-        from gpusmote import __version__
-
-        print(__version__)
-        return 0
-    from gpusmote.cli.ending import finish
-    from gpusmote.cli.output import Output
-
     output = Output()
+    if arguments == ["--version"]:
+        return finish(lambda: print(__version__), output)
     if importlib.util.find_spec("typer") is None:
         from gpusmote.cli import plain
 
@@ -58,11 +55,9 @@ def _run(arguments: list[str]) -> int:
 
 
 def _end(status: int) -> None:
-    streams: list[TextIO | None] = [sys.stdout, sys.stderr]
-    for stream in streams:
-        try:
-            if stream is not None:
-                stream.flush()
-        except OSError:  # --version into a pipe that is closed; all other commands have seen it before
-            status = status or 1
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # a command that is done has flushed; one that failed has said so
+            stream.flush()
     os._exit(status)

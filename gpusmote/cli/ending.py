@@ -17,9 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpusmote.cli.output import Output
-from gpusmote.cli.parameters import in_options
 from gpusmote.cli.stopping import Stopped, as_exception
-from gpusmote.errors import GpusmoteError, ParameterError
 
 __all__ = ["STATUS", "finish"]
 
@@ -77,6 +75,9 @@ def _status(work: Callable[[], Any]) -> int:
 
 def _explained(error: Exception) -> tuple[int, str, str]:
     """Exit status, message and hint."""
+    from gpusmote.cli.parameters import in_options  # which loads scikit-learn: not for the version alone
+    from gpusmote.errors import GpusmoteError, ParameterError
+
     if isinstance(error, GpusmoteError):
         return (2 if isinstance(error, ParameterError) else 1), in_options(error.message), in_options(error.hint)
     if hasattr(error, "format_message"):  # typer's own, whose classes have moved from one version to the next

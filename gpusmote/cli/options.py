@@ -101,7 +101,7 @@ _READ: dict[str, Callable[[str, str], Any]] = {
     "report": _report,
     "percentage": number_or_text,
     "dup_size": number_or_text,
-    "memory_limit": number_or_text,
+    "memory_limit": functools.partial(number_or_text, example="""'{"cpu": "8GB", "cuda": "50%"}'"""),
 }
 
 

@@ -9,9 +9,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from gpusmote.cli.parameters import in_options
-from gpusmote.errors import GpusmoteWarning
-
 __all__ = ["Output", "lines"]
 
 Progress = Callable[[str, int, int], None]
@@ -60,7 +57,7 @@ class Output:
             print(f"warning: {self._warned[-1]}", file=sys.stderr)
 
         with warnings.catch_warnings():
-            warnings.simplefilter("default", GpusmoteWarning)
+            warnings.simplefilter("default", UserWarning)  # such as gpusmote's, whatever PYTHONWARNINGS says
             warnings.showwarning = show
             yield
 
@@ -145,4 +142,6 @@ def _one_line(text: str) -> str:
 
 
 def _in_shell(text: str) -> str:
+    from gpusmote.cli.parameters import in_options  # which loads scikit-learn
+
     return _one_line(in_options(text))

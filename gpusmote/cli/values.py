@@ -24,8 +24,8 @@ _WORDS: dict[Any, str] = {
 }
 
 
-def number_or_text(text: str, flag: str) -> Any:
-    """A number or an object of JSON, else the text.
+def number_or_text(text: str, flag: str, example: str = _ROWS) -> Any:
+    """A number or an object of JSON such as the example, else the text.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def number_or_text(text: str, flag: str) -> Any:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise ParameterError(f"{flag} {text} is not JSON: {error}.", f"Write it like {_ROWS}.") from None
+            raise ParameterError(f"{flag} {text} is not JSON: {error}.", f"Write it like {example}.") from None
     for kind in (int, float):
         try:
             return kind(text)

@@ -221,6 +221,7 @@ def test_a_wrong_command_line_ends_with_2_and_a_line_of_why(
             """JSON such as '{"rare": 5000}'.""",
         ),
         (["--m-neighbors", "3"], "BorderlineSMOTE has it; --sampler chooses."),
+        (["--memory-limit", '{"cpu": 1'], """Write it like '{"cpu": "8GB", "cuda": "50%"}'."""),
         (
             ["--memory-limit", "x"],
             'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a share of what',
@@ -238,15 +239,19 @@ def command(*arguments: object, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", "gpusmote", *map(str, arguments)], text=True, **options)  # type: ignore[call-overload, no-any-return]
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
-    with command("info", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+@pytest.mark.parametrize("what", ["info", "--version"])
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_that_goes_away_is_no_error(what: str, buffered: bool) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    with command(what, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         process.stdout.close()  # type: ignore[union-attr]
         assert process.stderr.read() == ""  # type: ignore[union-attr]
     assert process.returncode == 1
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full, a disk that is always full")
-def test_results_that_cannot_be_printed_are_an_error() -> None:
-    with open("/dev/full", "w") as full, command("info", stdout=full, stderr=subprocess.PIPE) as process:
+@pytest.mark.parametrize("what", ["info", "--version"])
+def test_results_that_cannot_be_printed_are_an_error(what: str) -> None:
+    with open("/dev/full", "w") as full, command(what, stdout=full, stderr=subprocess.PIPE) as process:
         assert process.stderr.read() == "error: No space left on device\n"  # type: ignore[union-attr]
     assert process.returncode == 1

@@ -135,8 +135,8 @@ def test_the_entry_point_loads_nothing_that_takes_its_time() -> None:
     """So that the handlers are there as soon as anything can be."""
     code = "import sys; from gpusmote.cli import main; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    ours = [name for name in loaded if name.startswith("gpusmote")]
-    assert ours == ["gpusmote", "gpusmote.cli", "gpusmote.cli.stopping"]
+    ours = {name for name in loaded if name.startswith("gpusmote")}
+    assert ours == {"gpusmote", "gpusmote.cli", *(f"gpusmote.cli.{name}" for name in ("ending", "output", "stopping"))}
     assert not {"numpy", "sklearn", "typer", "pyarrow"} & set(loaded)
 
 
@@ -144,6 +144,13 @@ def test_the_version_is_there_at_once() -> None:
     code = "import sys; sys.modules['numpy'] = None; from gpusmote.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"{gpusmote('--version').out}"
+
+
+def test_what_was_printed_before_an_error_is_there(source: Path) -> None:
+    arguments = ["plan", source, "--target", "kind", "--memory-limit", "100KB"]
+    with start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert "common  100 -> 100" in process.communicate()[0]
+    assert process.returncode == 1
 
 
 def test_standard_output_that_is_closed_is_no_error(source: Path) -> None:
