@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from gpusmote.arrays import Table, Target
-from gpusmote.backends import Backend, detect, failures, select
+from gpusmote.backends import Backend, failures, select
 from gpusmote.backends.select import warn_once
 from gpusmote.config import get_config, parse_device
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryLimitError, MemoryShortageError
@@ -116,10 +116,9 @@ class Call:
         note: str = "",
     ) -> Result:
         limits = limits_of(self._asked(), backend)
-        faiss = backend.name != "cpu" and detect.look().has_faiss
         shape = self.sampler._shape(self.table, self.target, self.make)
         shape = dataclasses.replace(shape, encodes=self.encoded)
-        estimate = arrange(shape, backend.name, self.table.device, limits, output=output, faiss=faiss)
+        estimate = arrange(shape, backend.name, self.table.device, limits, output=output)
         report = Report(reason=reason, notes=[note] if note else [], seconds={"check": self.checked})
         try:
             return finish(self._plan(backend, estimate, report))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from gpusmote.backends import Backend, memory
+from gpusmote.backends import Backend, detect, memory
 from gpusmote.backends.base import Cut
 from gpusmote.backends.hosted import HostedBackend
 from gpusmote.config import MemoryLimit, parse_memory_limit
@@ -151,7 +151,7 @@ def _limit(kind: str, given: int | float | None, free: int | None, held: int) ->
 
 
 def arrange(
-    shape: Shape, where: str, lies_on: str, limits: dict[str, Limit], *, output: bool = True, faiss: bool = True
+    shape: Shape, where: str, lies_on: str, limits: dict[str, Limit], *, output: bool = True, faiss: bool | None = None
 ) -> Estimate:
     """The least cut under which the work keeps within its limits.
 
@@ -165,8 +165,8 @@ def arrange(
     limits : dict of str to Limit
     output : bool, default=True
         Whether the result is made in one piece.
-    faiss : bool, default=True
-        Whether FAISS finds the candidates on the device.
+    faiss : bool, optional
+        Whether FAISS finds the candidates on the device; default: where it is installed.
 
     Raises
     ------
@@ -174,20 +174,28 @@ def arrange(
         If no cut is small enough: it says how many bytes are needed at least, or how many rows would fit.
     """
     on_cpu = output and lies_on == "cpu"
+
+    def measured(some: Shape, cut: Cut) -> Bytes:
+        return on_host(some, cut, on_cpu)
+
     if where == "cpu":
-        cut, host = _first(limits["cpu"], ((cut, on_host(shape, cut, on_cpu)) for cut in _host_cuts()), shape, on_cpu)
+        cut, host = _first(limits["cpu"], _host_cuts(), measured, shape, on_cpu)
         return Estimate(where, host, None, cut, cut)
     there = output and lies_on != "cpu"
-    cut, device = _first(limits["cuda"], _on_device(shape, there, faiss), shape, there)
-    if cut.pool_rows is None:
-        found = ((c, beside_a_device(shape, c, on_cpu)) for c in _host_cuts())
-    else:
-        found = ((c, on_host(shape, c, on_cpu)) for c in _host_cuts())
-    host_cut, host = _first(limits["cpu"], found, shape, on_cpu)
+    faiss = detect.look().has_faiss if faiss is None else faiss
+
+    def measured_there(some: Shape, cut: Cut) -> Bytes:
+        return (on_device if cut.pool_rows is None else through_device)(some, cut, there, faiss)
+
+    cut, device = _first(limits["cuda"], _device_cuts(shape), measured_there, shape, there)
+    beside = measured if cut.pool_rows is not None else lambda some, cut: beside_a_device(some, cut, on_cpu)
+    host_cut, host = _first(limits["cpu"], _host_cuts(), beside, shape, on_cpu)
     return Estimate(where, host, device, cut, host_cut)
 
 
-def arrange_rows(shape: Shape, where: str, lies_on: str, limits: dict[str, Limit]) -> Cut:
+def arrange_rows(
+    shape: Shape, where: str, lies_on: str, limits: dict[str, Limit], plan: int = 0, *, output: bool = True
+) -> Cut:
     """The least cut under which rows of a plan that is there already are made within the limits.
 
     Parameters
@@ -199,6 +207,10 @@ def arrange_rows(shape: Shape, where: str, lies_on: str, limits: dict[str, Limit
     lies_on : str
         Where the result will lie.
     limits : dict of str to Limit
+    plan : int, default=0
+        Bytes of the plan, where the limits do not count them already.
+    output : bool, default=True
+        Whether the rows are made now, in one piece.
 
     Raises
     ------
@@ -207,11 +219,11 @@ def arrange_rows(shape: Shape, where: str, lies_on: str, limits: dict[str, Limit
     """
     cuts = [Cut(scale, 0) for scale in _SCALES]
     if where == "cpu":
-        return _first(limits["cpu"], ((cut, rows_on_host(shape, cut, 0, True)) for cut in cuts), shape, True)[0]
-    there = lies_on != "cpu"
-    cut, _ = _first(limits["cuda"], ((cut, rows_on_device(shape, cut, 0, there)) for cut in cuts), shape, there)
-    if not there:
-        _first(limits["cpu"], ((cut, beside_a_device(shape, cut, True)) for cut in cuts), shape, True)
+        return _first(limits["cpu"], cuts, lambda some, cut: rows_on_host(some, cut, plan, output), shape, output)[0]
+    there = output and lies_on != "cpu"
+    cut, _ = _first(limits["cuda"], cuts, lambda some, cut: rows_on_device(some, cut, plan, there), shape, there)
+    if output and not there:
+        _first(limits["cpu"], cuts, lambda some, cut: beside_a_device(some, cut, True), shape, True)
     return cut
 
 
@@ -221,11 +233,10 @@ def _host_cuts() -> Iterator[Cut]:
     yield from (Cut(scale, 0) for scale in _SCALES)
 
 
-def _on_device(shape: Shape, output: bool, faiss: bool) -> Iterator[tuple[Cut, Bytes]]:
-    """Cuts from the largest to the least: all rows of a pool on the device, then blocks of them."""
+def _device_cuts(shape: Shape) -> Iterator[Cut]:
+    """From the largest to the least: all rows of a pool on the device, then blocks of them."""
     for cut in (Cut(1.0, 2), *(Cut(scale, 0) for scale in _SCALES)):
-        cut = _with_workspace(shape, cut)
-        yield cut, on_device(shape, cut, output, faiss)
+        yield _with_workspace(shape, cut)
     largest = shape.n_rows if shape.all_k else max((rows for rows, _ in shape.classes), default=1)
     least = min(largest, max(_LEAST_ROWS, 2 * (max(shape.k, shape.all_k) + 10)))
     for scales in (_SCALES[:5:2], _SCALES):  # blocks of very few queries only where blocks of few rows do not suffice
@@ -233,8 +244,7 @@ def _on_device(shape: Shape, output: bool, faiss: bool) -> Iterator[tuple[Cut, B
         while size > least:
             size = max(least, size // 2)
             for scale in scales:
-                cut = _with_workspace(shape, Cut(scale, 0, size))
-                yield cut, through_device(shape, cut, output, faiss)
+                yield _with_workspace(shape, Cut(scale, 0, size))
 
 
 def _with_workspace(shape: Shape, cut: Cut) -> Cut:
@@ -250,30 +260,47 @@ def _with_workspace(shape: Shape, cut: Cut) -> Cut:
     return dataclasses.replace(cut, workspace=min(MOST_WORKSPACE, max(sizes, default=0)))
 
 
-def _first(limit: Limit, cuts: Iterable[tuple[Cut, Bytes]], shape: Shape, output: bool) -> tuple[Cut, Bytes]:
-    needed = None
-    for cut, found in cuts:
+def _first(
+    limit: Limit, cuts: Iterable[Cut], measured: Callable[[Shape, Cut], Bytes], shape: Shape, output: bool
+) -> tuple[Cut, Bytes]:
+    """The first cut that the limit allows, and what it needs."""
+    least: tuple[Bytes, Cut] | None = None
+    for cut in cuts:
+        found = measured(shape, cut)
         if limit.allows(found.most):
             return cut, found
-        needed = found if needed is None or found.most < needed.most else needed
-    assert needed is not None
-    raise _too_large(limit, needed, shape, output)
+        least = (found, cut) if least is None or found.most <= least[0].most else least
+    assert least is not None
+    needed, cut = least
+    raise _too_large(limit, needed, shape, _fitting(limit, lambda some: measured(some, cut), shape) if output else None)
 
 
-def _too_large(limit: Limit, least: Bytes, shape: Shape, output: bool) -> MemoryLimitError:
-    """What is needed at least, what takes how much of it, largest first, and what can be done."""
+def _fitting(limit: Limit, measured: Callable[[Shape], Bytes], shape: Shape) -> int:
+    """How many synthetic rows would fit, each class having its part of them."""
+    low, high = 0, shape.n_new
+    while low < high - 1:  # ``high`` are known to be too many
+        middle = (low + high) // 2
+        classes = tuple((rows, new * middle // shape.n_new) for rows, new in shape.classes)
+        fits = limit.allows(measured(dataclasses.replace(shape, classes=classes)).most)
+        low, high = (middle, high) if fits else (low, middle)
+    return low
+
+
+def _too_large(limit: Limit, least: Bytes, shape: Shape, fit: int | None) -> MemoryLimitError:
+    """What is needed at least, what takes how much of it, largest first, and what can be done.
+
+    ``fit`` is how many synthetic rows would fit, or None where none are made.
+    """
     where = "on the host" if limit.kind == "cpu" else "on the device"
     parts = {"the result": least.output, "the plan": least.plan, "copies of rows": least.pool, "blocks": least.blocks}
     parts |= {"libraries": least.workspace, "neighbours that are hard to tell apart": least.most - least.total}
     told = ", ".join(f"{what} {size:,}" for what, size in sorted(parts.items(), key=lambda part: -part[1]) if size)
     needed = f"at least {least.most:,} bytes, cut as small as it can be ({told})"
     hint = f"memory_limit={least.most + limit.held} is the least that works." if limit.given else _MACHINE
-    if output:
-        row = shape.n_features * (shape.item + shape.unwrapped + shape.item * shape.joined) + 32  # with its label
-        fit = int(((limit.bytes or 0) - (least.most - shape.n_new * row)) / row)
-        hint += f" Or {f'ask for fewer rows ({fit:,} synthetic rows would fit), or ' if fit > 0 else ''}{_BATCHES}."
+    if fit is not None:
+        hint += f" Or {f'ask for fewer rows ({fit:,} synthetic rows would fit), or ' if fit else ''}{_BATCHES}."
     rows, d = shape.n_rows, shape.n_features
-    if not output or limit.allows(shape.output):
+    if fit is None or limit.allows(shape.output):
         return MemoryLimitError(f"The work on {rows:,} rows x {d:,} columns needs {needed}; {limit} {where}.", hint)
     return MemoryLimitError(
         f"The result would have {rows + shape.n_new:,} rows x {d:,} columns, {shape.output:,} bytes; {limit} {where}. "

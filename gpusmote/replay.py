@@ -13,9 +13,12 @@ import numpy as np
 
 from gpusmote.arrays import Table, Target, wrap_features, wrap_target
 from gpusmote.backends import Backend, select
+from gpusmote.config import get_config
 from gpusmote.errors import PlanError
+from gpusmote.estimate import arrange_rows, limits_of
 from gpusmote.files.problems import writing
 from gpusmote.files.whole import whole_files
+from gpusmote.footprint import Shape
 from gpusmote.part import Part
 from gpusmote.report import Report
 
@@ -89,9 +92,22 @@ def load(
                 "Load it beside the table that it was planned for, with the same values, order and precision.",
             )
     target = _target(path, header, stored, y, table.n_rows)
+    _keep_within(stored, header["n_parts"], table, backend)
     with backend.active():
         parts = [_part(stored, number, table, backend) for number in range(header["n_parts"])]
     return backend, table, target, parts, Report(device=backend.label, reason=reason)
+
+
+def _keep_within(stored: dict[str, np.ndarray], n_parts: int, table: Table, backend: Backend) -> None:
+    """Cut the making of rows within ``memory_limit``, or refuse a plan that is too large for it."""
+    width = table.n_features * table.work_dtype.itemsize
+    numbers = [stored[name] for name in stored if name.partition(".")[0].isdecimal()]
+    rows = sum(stored[f"{number}.rows"].size for number in range(n_parts))
+    plan = rows * width + sum(array.size * 8 for array in numbers)
+    new = tuple((0, int(stored[f"{number}.n_new"])) for number in range(n_parts))
+    shape = Shape.of(table, new, n_rows=0)
+    limits = limits_of(get_config()["memory_limit"], backend)
+    backend.cut = arrange_rows(shape, backend.name, table.device, limits, plan, output=False)
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import numbers
@@ -13,8 +14,11 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, val
 
 from gpusmote import draws
 from gpusmote.arrays import wrap_features
-from gpusmote.backends import Array, memory, select
+from gpusmote.backends import Array, Backend, select
+from gpusmote.config import get_config
 from gpusmote.errors import MemoryLimitError, ParameterError, TooFewRowsError, warn
+from gpusmote.estimate import Estimate, arrange, limits_of
+from gpusmote.footprint import Shape
 from gpusmote.neighbours import SearchReport
 from gpusmote.part import Part
 from gpusmote.r.result import Result
@@ -68,20 +72,60 @@ class Call:
         checked["random_state"] = (random_state, ["random_state", np.random.Generator])
         _validate(function, checked)
         self._split = split(X, target)
+        self._table = wrap_features(self._split.values)
         n, d = self._split.values.shape
         p = len(self._split.minority)
-        self._backend, reason = select("auto", float(d) * p * (n if among_all else p), "cpu")
-        logger.info("r.%s runs on %s: %s", function, self._backend.name, reason)
+        self._shape = self._sizes(n, p, {name: value for name, (value, _) in checked.items()})
+        backend, reason = select("auto", float(d) * p * (n if among_all else p), "cpu")
+        self._backend = self._within_memory(backend)
+        logger.info("r.%s runs on %s: %s", function, self._device.name, reason)
         self._entropy = draws.entropy_words(random_state)
         # Sorting random words is a shuffle that does not hang on how NumPy's own happens to work. The others make no
         # rows, so that their key is free for it.
         shuffle = np.argsort(draws.words(draws.class_key(self._entropy, _OTHERS), 0, p), kind="stable")
         self.minority = self._split.minority[shuffle]
-        self._table = wrap_features(self._split.values)
         self._codes = self._backend.asarray(self._split.is_minority.astype(np.int64))
         self._search = SearchReport()
         self.own = self.pool(self._split.minority, "minority")
         self.everyone = Pool(self._backend, self._table, None, "X", self._search)
+
+    def _sizes(self, n: int, p: int, options: Mapping[str, Any]) -> Shape:
+        """What memory is estimated from, but for the rows to make.
+
+        X is read into a copy of its own. ``data`` and ``syn_data`` hold every synthetic row, ``data`` and the two
+        originals every other: the rows, and once more what the frames are made from.
+        """
+        of_all = options.get("method") == "type2"
+        return Shape.of(
+            self._table,
+            ((p, 0),),
+            max(1, min(int(options["C"]), n - 1) if of_all else min(int(options["K"]), p - 1)),
+            all_k=min(int(options.get("C", 0)), n - 1),
+            pool_of_all=of_all,
+            copied=8.0,
+            unwrapped=8.0,
+        )
+
+    @property
+    def _device(self) -> Backend:
+        """What does the searches."""
+        return self._backend.through or self._backend
+
+    def _arranged(self, backend: Backend, n_new: int, output: bool) -> Estimate:
+        """The work within the ``memory_limit`` of :func:`gpusmote.get_config`, or what is free."""
+        p = len(self._split.minority)
+        shape, limits = dataclasses.replace(self._shape, classes=((p, n_new),)), get_config()["memory_limit"]
+        return arrange(shape, backend.name, "cpu", limits_of(limits, backend), output=output)
+
+    def _within_memory(self, backend: Backend) -> Backend:
+        """The backend, its work cut; the CPU where a device that nobody asked for has no room."""
+        try:
+            return self._arranged(backend, 0, False).fit(backend)
+        except MemoryLimitError as error:
+            if backend.name == "cpu" or get_config()["memory_limit"] is not None:
+                raise
+            logger.info("%s has too little memory: %s", backend.name, error.message)
+        return self._within_memory(Backend())
 
     @property
     def label(self) -> Any:
@@ -132,7 +176,8 @@ class Call:
         backend, pool = self._backend, recipe.pool
         ends = np.cumsum(np.asarray(recipe.counts, np.int64))
         n_new = int(ends[-1]) if len(ends) else 0
-        self._check_memory(n_new)
+        found = self._arranged(self._device, n_new, True)
+        backend.cut = found.cut if backend.through is None else found.host_cut
         out = np.empty((n_new, self._table.n_features), np.float64)
         if not n_new:
             return out
@@ -146,17 +191,6 @@ class Call:
         part = Part(_MINORITY, n_new, pool.values, pool.rows, pool.locate(seeds), neighbours, key, **fields)
         part.write(range(n_new), out, backend)
         return out
-
-    def _check_memory(self, n_new: int) -> None:
-        """data and syn_data hold every synthetic row, data and the two originals every other."""
-        n, d = self._split.values.shape
-        needed, free = 16 * d * (n + n_new), memory.available()
-        if free is not None and needed > free:
-            raise MemoryLimitError(
-                f"The result would have {n_new:,} synthetic rows x {d:,} columns, twice, in all {needed:,} bytes; "
-                f"{free:,} bytes are free.",
-                "Ask for a smaller dup_size, or use gpusmote's samplers and their plan, which never hold all rows.",
-            )
 
     def result(self, rows: np.ndarray, *, method: str, **fields: Any) -> Result:
         """R's ten fields around the synthetic rows; those that are not given are None."""
