@@ -6,7 +6,7 @@ itself, and must be honest about ``edge``; nothing else about it can change the 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gpusmote.backends.base import Array
 from gpusmote.neighbours.certificate import Arithmetic
 from gpusmote.neighbours.pool import Pool
 
-__all__ = ["AT_ONCE", "Source", "drop_self", "every_other"]
+__all__ = ["AT_ONCE", "Settling", "Source", "drop_self", "every_other"]
 
 AT_ONCE = 1 << 21
 """Candidates that a source is asked for at once: 16 MiB of row numbers, and as much of distances."""
@@ -51,6 +51,19 @@ class Source(Protocol):
         edge : array of shape (m,), float64
             No row outside the list has a smaller approximate squared distance, in the unit of reduced rows.
         """
+        ...
+
+
+@runtime_checkable
+class Settling(Source, Protocol):
+    """A source that can also finish what its lists leave in doubt, and that likes near queries together."""
+
+    def sequence(self, queries: Array) -> Array:
+        """array of shape (m,), int64: in which order to ask about the queries, where not about all at once."""
+        ...
+
+    def settle(self, queries: Array, kth: Array, k: int) -> Array:
+        """The k nearest other rows, whatever ties there are: see :func:`gpusmote.neighbours.last.last_pass`."""
         ...
 
 

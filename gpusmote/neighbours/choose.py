@@ -3,62 +3,157 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
 
 from gpusmote.neighbours.candidates import AT_ONCE
-from gpusmote.neighbours.dimension import local_dimension
-from gpusmote.neighbours.pool import Pool
 
-__all__ = ["Choice", "choose", "second"]
+__all__ = ["LISTED", "RULES", "Choice", "Rule", "Search", "choose", "second"]
+
+LISTED = 31
+"""Candidates of a list on a device: FAISS selects 32, the query among them, with the kernel that it has for 6."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """The sizes of a search.
+
+    Attributes
+    ----------
+    n, d : int
+        Rows that are searched, and their columns.
+    m : int
+        Queries.
+    k : int
+        Neighbours wanted.
+    on_host : bool
+    copies : {2, 1, 0}
+        See :class:`gpusmote.backends.base.Cut`.
+    """
+
+    n: int
+    d: int
+    m: int
+    k: int
+    on_host: bool = True
+    copies: int = 2
+
+    @property
+    def count(self) -> int:
+        """Candidates that a query gets: some more than are wanted."""
+        return self.k + 3 if self.on_host else max(LISTED, self.k + 8)
+
+    @property
+    def lists_of_all(self) -> bool:
+        """Whether every row is a query, and the lists of all at once are not too large."""
+        return self.m == self.n and self.n * self.count <= AT_ONCE
+
+
+Ask: TypeAlias = "Callable[[], float]"
+"""A question about the rows, answered at some cost: asked only where sizes do not decide."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """When a source serves.
+
+    Attributes
+    ----------
+    source : str
+    sizes : callable
+        Whether the sizes allow it.
+    text : str
+        That, in words.
+    asks : {"dimension", "share"} or None
+        What must be known of the rows besides: :func:`~gpusmote.neighbours.dimension.local_dimension`, or
+        :meth:`~gpusmote.neighbours.pruned.Pruned.share`.
+    rows : callable
+        Whether the answer allows it.
+    condition, found : str
+        That, and the answer, in words.
+    """
+
+    source: str
+    sizes: Callable[[Search], bool]
+    text: str
+    asks: str | None = None
+    rows: Callable[[Search, float], bool] = lambda search, answer: True
+    condition: str = ""
+    found: str = ""
+
+
+RULES = (
+    Rule("every", lambda s: s.n - 1 <= s.count, "no more rows than candidates"),
+    Rule("device", lambda s: not s.on_host, "on a device"),
+    # Nor is there room to look at how the rows lie.
+    Rule("product", lambda s: not s.copies, "no memory for a copy of the rows"),
+    Rule(
+        "tree",
+        lambda s: s.n >= 2_000 and s.d <= 16,
+        "at least 2,000 rows, at most 16 columns",
+        "dimension",
+        lambda s, dimension: s.n >= 800 * 1.8**dimension and dimension + s.d / 8 <= 5,
+        "rows of D dimensions locally: at least 800 * 1.8**D rows, and D + columns / 8 at most 5",
+        "{:.1f} dimensions locally",
+    ),
+    Rule(
+        "pruned",
+        lambda s: s.n >= 16_384 and s.m >= 2_048 and s.count <= 64,
+        "at least 16,384 rows and 2,048 queries, at most 64 candidates",
+        "share",
+        lambda s, share: share <= (0.35 if s.lists_of_all else 0.6),
+        "at most 35 % of all pairs compared in a trial (60 % where the next does not serve)",
+        "{:.0%} of all pairs compared in a trial",
+    ),
+    Rule("pairs", lambda s: s.n >= 4_096 and s.lists_of_all, "all rows are queries, 4,096 or more"),
+    Rule("tiles", lambda s: True, "else"),
+)
+"""The first that holds. They decide speed only.
+
+Measured with NumPy 2.4, SciPy 1.17 and OpenBLAS 0.3 (AVX2) on two cores, k = 5, in CPU time. A query costs tiles and
+pairs a time that grows with n: at 8 columns 0.8 and 0.5 ns a row, at 32 columns 1.0 and 0.7; pairs share each product
+between two queries, but hold the lists of all rows at once. It costs the tree a time that hardly grows with n, but by
+1.8 for every dimension that the rows have locally, and with the columns: 3 dimensions in 8 columns or 2 in 16 are where
+it is even with pruned at 80,000 rows; 80,000 flights (13 columns, 5.5 dimensions) take it four times as long. Pruned
+compares fewer pairs, at two or three times the cost of one of pairs, and takes 1 us a row and core to make its balls.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """A source's name and how many candidates it is asked for."""
+    """A source's name, how many candidates it is asked for, and why it was chosen."""
 
     source: str
     count: int
+    why: str
 
 
-def choose(pool: Pool, k: int, everything: bool) -> Choice:
-    """Which source serves a search. It decides speed only.
+def choose(search: Search, dimension: Ask, share: Ask) -> Choice:
+    """Which source serves a search.
 
     Parameters
     ----------
-    pool : Pool
-    k : int
-        Neighbours wanted.
-    everything : bool
-        Whether every row is a query.
+    search : Search
+    dimension, share : callable
+        Answer what :class:`Rule` asks of the rows.
 
     Returns
     -------
     Choice
-
-    Notes
-    -----
-    Measured with NumPy 2.4, SciPy 1.17 and OpenBLAS 0.3 (AVX2) on two cores, k = 5. A query costs tiles and pairs a
-    time that grows with n: at 8 columns 0.8 and 0.5 ns a row and core, at 32 columns 1.0 and 0.7. It costs the tree a
-    time that hardly grows with n, but by 1.8 for every dimension that the rows have locally
-    (:func:`~gpusmote.neighbours.dimension.local_dimension`): Gaussian rows cross at about n = 2,500 for 2 columns,
-    8,000 for 4, 25,000 for 6, 80,000 for 8; for 10,000 flights (8 columns, 1.5 dimensions) the tree takes half the time
-    of pairs. Pairs share each product between two queries, but hold the lists of all rows at once.
-    On a device the list holds 31, because FAISS selects 32, the query among them, with the kernel that it has for 6.
     """
-    n, d, on_host = pool.n, pool.d, pool.backend.name == "cpu"
-    count = k + 3 if on_host else max(31, k + 8)
-    if n - 1 <= count:
-        return Choice("every", n - 1)
-    if not on_host:
-        return Choice("device", count)
-    if not pool.backend.cut.copies:  # nor is there room to look at how the rows lie
-        return Choice("product", count)
-    if n >= 2_000 and d <= 16 and n >= 800 * 1.8 ** local_dimension(pool):
-        return Choice("tree", count)
-    if everything and n >= 4_096 and n * count <= AT_ONCE:
-        return Choice("pairs", count)
-    return Choice("tiles", count)
+    why = [f"{search.m:,} queries among {search.n:,} rows, {search.d:,} columns"]
+    for rule in RULES:
+        if not rule.sizes(search):
+            continue
+        if rule.asks is None:
+            break
+        answer = dimension() if rule.asks == "dimension" else share()
+        why.append(rule.found.format(answer))
+        if rule.rows(search, answer):
+            break
+    return Choice(rule.source, min(search.n - 1, search.count), "; ".join(why))
 
 
-def second(pool: Pool) -> str:
+def second(on_host: bool) -> str:
     """Which source serves the float64 pass."""
-    return "tiles-float64" if pool.backend.name == "cpu" else "product-float64"
+    return "tiles-float64" if on_host else "product-float64"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gpusmote.backends.base import Array
 from gpusmote.neighbours.certificate import FLOAT64, error_bound
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.product import scores
 
-__all__ = ["BLOCK", "Nearest", "last_pass"]
+__all__ = ["BLOCK", "Best", "Nearest", "last_pass"]
 
 BLOCK, _TILE = 64, 4096
 
@@ -43,8 +45,48 @@ def last_pass(pool: Pool, queries: Array, kth: Array, k: int) -> Array:
     return out
 
 
+class Best:
+    """The k nearest rows so far of m queries, by the distance that decides; of rows equally far the lower ones.
+
+    Parameters
+    ----------
+    xp : module
+        numpy or cupy.
+    m, k : int
+    """
+
+    def __init__(self, xp: Any, m: int, k: int) -> None:
+        self._xp, self._m, self._k = xp, m, k
+        self._query, self._row, self._distance = xp.empty(0, "i8"), xp.empty(0, "i8"), xp.empty(0, "f8")
+
+    def add(self, query: Array, row: Array, distance: Array) -> None:
+        """Take note of rows; at most m * k of them are kept.
+
+        Parameters
+        ----------
+        query, row : array of shape (h,), int64
+            The query's number, from 0 to m - 1, and a row that it has not met before.
+        distance : array of shape (h,), float64
+            As :meth:`gpusmote.backends.Backend.rerank` gives it.
+        """
+        xp = self._xp
+        query, row = xp.concatenate([self._query, query]), xp.concatenate([self._row, row])
+        distance = xp.concatenate([self._distance, distance])
+        order = xp.argsort(row, kind="stable")
+        order = order[xp.argsort(distance[order], kind="stable")]
+        order = order[xp.argsort(query[order], kind="stable")]
+        query = query[order]
+        keep = xp.arange(query.size) - xp.searchsorted(query, query) < self._k
+        order = order[keep]
+        self._query, self._row, self._distance = query[keep], row[order], distance[order]
+
+    def rows(self) -> Array:
+        """array of shape (m, k), int64: nearest first, once k rows or more of each query were met."""
+        return self._row.reshape(self._m, self._k)
+
+
 class Nearest:
-    """The k nearest rows so far of a few queries; at most m * k pairs are carried from tile to tile.
+    """The k nearest rows so far of a few queries, from all rows whose approximate distances allow it.
 
     Parameters
     ----------
@@ -56,37 +98,21 @@ class Nearest:
     """
 
     def __init__(self, pool: Pool, queries: Array, limit: Array, k: int) -> None:
-        xp = self._xp = pool.xp
-        self._k = k
         # Scores lack |x|**2; the limit is moved instead. Rounding that is part of the bound's constant.
         self._bar = (limit - pool.norms[queries] ** 2)[:, None]
-        self._query, self._row, self._distance = xp.empty(0, "i8"), xp.empty(0, "i8"), xp.empty(0, "f8")
+        self._best = Best(pool.xp, len(queries), k)
+        self.rows = self._best.rows
 
     def meet(self, pool: Pool, queries: Array, offset: int) -> None:
         """Look at all rows of the pool, in which the queries may have other numbers than before.
 
-        ``offset`` makes the rows' numbers the caller's, higher than those of the rows met before.
+        ``offset`` makes the rows' numbers the caller's.
         """
         _, tile = pool.backend.cut.sides(BLOCK, _TILE)
         for first in range(0, pool.n, tile):
             score = scores(pool, queries, first, min(pool.n, first + tile), FLOAT64)
-            query, row = self._xp.nonzero(score <= self._bar)
+            query, row = pool.xp.nonzero(score <= self._bar)
             if query.size:
-                self._take(pool, queries, query, row + first, offset)
-
-    def rows(self) -> Array:
-        """array of shape (m, k), int64: nearest first, once all rows were met."""
-        return self._row.reshape(len(self._bar), self._k)
-
-    def _take(self, pool: Pool, queries: Array, query: Array, row: Array, offset: int) -> None:
-        xp = self._xp
-        distance = pool.backend.rerank(pool.values, queries[query], row[:, None])[:, 0]
-        query, row = xp.concatenate([self._query, query]), xp.concatenate([self._row, row + offset])
-        distance = xp.concatenate([self._distance, distance])
-        # Rows come in ascending order, within a tile and from tile to tile: stable sorts keep ties that way.
-        order = xp.argsort(distance, kind="stable")
-        order = order[xp.argsort(query[order], kind="stable")]
-        query = query[order]
-        keep = xp.arange(query.size) - xp.searchsorted(query, query) < self._k
-        order = order[keep]
-        self._query, self._row, self._distance = query[keep], row[order], distance[order]
+                row += first
+                distance = pool.backend.rerank(pool.values, queries[query], row[:, None])[:, 0]
+                self._best.add(query, row + offset, distance)

@@ -73,10 +73,12 @@ class Lists:
     Parameters
     ----------
     score : ndarray of shape (m, w), float32 or float64
-        Squared distances to the first w places, of which at least ``count`` are finite.
+        Squared distances to w consecutive places, of which at least ``count`` are finite.
     count : int
     n : int
         How many places there are.
+    first : int, default=0
+        The place of the first column.
 
     Attributes
     ----------
@@ -85,7 +87,7 @@ class Lists:
         merges; an old bar lets through too much, never too little.
     """
 
-    def __init__(self, score: np.ndarray, count: int, n: int) -> None:
+    def __init__(self, score: np.ndarray, count: int, n: int, first: int = 0) -> None:
         self._place_bits = np.int64((1 << n.bit_length()) - 1)
         self._query_dtype = np.int16 if len(score) < 1 << 15 else np.int64
         self._lock = threading.Lock()
@@ -94,7 +96,7 @@ class Lists:
         bar = _upper_bound(score, count)
         self.bar = np.nextafter(bar, bar.dtype.type(np.inf))
         self._keys = np.full((len(score), count), _NOTHING)
-        self.look(score, 0)
+        self.look(score, first)
         self.finish()
 
     @property
@@ -102,7 +104,13 @@ class Lists:
         """ndarray of shape (m, count), int64: the places, in any order."""
         return self._keys & self._place_bits
 
-    def look(self, score: np.ndarray, first: int, by_columns: bool = False) -> None:
+    def look(
+        self,
+        score: np.ndarray,
+        places: int | np.ndarray,
+        by_columns: bool = False,
+        some: slice = slice(None),
+    ) -> None:
         """Take note of the scores of a tile that are below the bar.
 
         Where that is a large part of it (the first hundred rows were far from a query, or all are equally far), the
@@ -111,14 +119,16 @@ class Lists:
         Parameters
         ----------
         score : ndarray of shape (m, w), or, by columns, (w, m), float32 or float64
-        first : int
-            Place of the first of the w rows.
+        places : int, or ndarray of shape (w,), int64
+            Of the w rows; or of the first of them, where they are consecutive.
         by_columns : bool, default=False
             Whether a list's scores stand in a column.
+        some : slice, default=slice(None)
+            The lists that are meant, m of them.
         """
-        count, width = self._keys.shape[1], score.shape[1]
-        below = score < (self.bar if by_columns else self.bar[:, None])
-        if np.count_nonzero(below) <= _MANY * self._keys.size:
+        count, width, bar = self._keys.shape[1], score.shape[1], self.bar[some]
+        below = score < (bar if by_columns else bar[:, None])
+        if np.count_nonzero(below) <= _MANY * len(bar) * count:
             flat = np.flatnonzero(below)  # many times faster than nonzero of two dimensions
             line = flat // width
             column = flat - line * width
@@ -129,7 +139,9 @@ class Lists:
             count = min(count, lists.shape[1])
             place = np.argpartition(lists, count - 1, axis=1)[:, :count].ravel()
             query = np.repeat(np.arange(len(lists)), count)
-        self._add(query, place + first, score[place, query] if by_columns else score[query, place])
+        score = score[place, query] if by_columns else score[query, place]
+        place = place + places if isinstance(places, (int, np.integer)) else places[place]
+        self._add(query + (some.start or 0), place, score)
 
     def _add(self, query: np.ndarray, place: np.ndarray, score: np.ndarray) -> None:
         """Keep hits, and merge them once there are several for every place in the lists.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
-from gpusmote.neighbours.candidates import AT_ONCE, Source, every_other
+from gpusmote.neighbours.candidates import AT_ONCE, Settling, Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
-from gpusmote.neighbours.choose import choose, second
+from gpusmote.neighbours.choose import LISTED, Search, choose, second
+from gpusmote.neighbours.dimension import local_dimension
 from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from gpusmote.neighbours.through import Through
 
 __all__ = ["SOURCES", "Neighbourhood", "SearchReport"]
-
-LISTED = 31
-"""Candidates of a list on a device: FAISS selects 32, the query among them, with the kernel that it has for 6."""
 
 
 def _tree(pool: Pool) -> Source:
@@ -42,6 +40,12 @@ def _tiles64(pool: Pool) -> Source:
     from gpusmote.neighbours.tiles import Tiles
 
     return Tiles(pool, FLOAT64)
+
+
+def _pruned(pool: Pool) -> Source:
+    from gpusmote.neighbours.pruned import Pruned
+
+    return Pruned(pool)
 
 
 def _pairs(pool: Pool) -> Source:
@@ -70,6 +74,7 @@ def _device(pool: Pool) -> Source:
 
 SOURCES: dict[str, Callable[[Pool], Source]] = {
     "tree": _tree,
+    "pruned": _pruned,
     "tiles": _tiles,
     "tiles-float64": _tiles64,
     "pairs": _pairs,
@@ -100,6 +105,7 @@ class Neighbourhood:
         self._pool = Pool(backend, values if groups is None else values[groups.lowest])
         self._n, self._sources = len(values), dict[str, Source]()
         self._spread: Spread | None = None
+        self._share: float | None = None
 
     @property
     def half_range(self) -> float:
@@ -169,14 +175,37 @@ class Neighbourhood:
             return self._through(pool.backend.through).nearest(queries, k, max(LISTED, k + 8))
         if pool.backend.members and len(queries) >= LEAST_QUERIES:
             return self._over_devices().nearest(queries, k, everything)
-        choice = choose(pool, k, everything)
-        name = self._forced or self._affordable(choice.source, 1, "product")
-        source = None if choice.source == "every" else self._source(name)
-        block = max(1, pool.backend.cut.size(AT_ONCE) // choice.count)
+        source, count = self._choice(queries, k)
+        block = max(1, pool.backend.cut.size(AT_ONCE) // count)
+        sequence = None
+        if isinstance(source, Settling) and len(queries) > block:
+            sequence = source.sequence(queries)
         for start in range(0, len(queries), block):
-            part = slice(start, start + block)
-            self._search(source, queries[part], choice.count, k, out[part], passes[part])
+            part: Any = slice(start, start + block)
+            if sequence is not None:
+                part = sequence[part]
+            out[part], passes[part] = self._search(source, queries[part], count, k)
         return out, passes
+
+    def _choice(self, queries: Array, k: int) -> tuple[Source | None, int]:
+        """The first source, None where all other rows are candidates, and how many it is asked for."""
+        pool, on_host = self._pool, self._pool.backend.name == "cpu"
+        size = Search(pool.n, pool.d, len(queries), k, on_host, pool.backend.cut.copies)
+        choice = choose(size, lambda: local_dimension(pool), lambda: self._trial(queries, size.count))
+        if self._forced is None:
+            self._report.chose(choice.source, choice.why)
+        if choice.source != "pruned":
+            self._sources.pop("pruned", None)  # tried in vain
+        return None if choice.source == "every" else self._source(self._forced or choice.source), choice.count
+
+    def _trial(self, queries: Array, count: int) -> float:
+        """Which share of all pairs the pruned search would compare; what was found once is not tried again."""
+        if self._share is None:
+            from gpusmote.neighbours.pruned import Pruned
+
+            source = self._sources["pruned"] = Pruned(self._pool)
+            self._share = source.share(queries, count)
+        return self._share
 
     def _count(self, passes: Array) -> None:
         number = [int((passes == i).sum()) for i in range(3)]
@@ -203,23 +232,28 @@ class Neighbourhood:
     def _source(self, name: str) -> Source:
         if name not in self._sources:
             self._sources[name] = SOURCES[name](self._pool)
-        source = self._sources[name]
-        self._report.used(source.name)
-        return source
+        return self._sources[name]
 
-    def _search(self, source: Source | None, asked: Array, count: int, k: int, out: Array, passes: Array) -> None:
-        """Write the k nearest of each query to ``out``: the first source, then float64, then the last pass."""
+    def _search(self, source: Source | None, asked: Array, count: int, k: int) -> tuple[Array, Array]:
+        """The k nearest of each query: by the first source, then in float64, then by the last pass."""
         pool = self._pool
-        doubtful, _ = self._pass(source, asked, count, k, out)
+        out, passes = pool.xp.empty((len(asked), k), "i8"), pool.xp.zeros(len(asked), "i1")
+        doubtful, kth = self._pass(source, asked, count, k, out)
+        if isinstance(source, Settling):
+            if len(doubtful):
+                self._report.used("last")
+                out[doubtful], passes[doubtful] = source.settle(asked[doubtful], kth[doubtful], k), 2
+            return out, passes
         wider = min(4 * count, pool.n - 1)
         block = max(1, pool.backend.cut.size(AT_ONCE) // wider)
         for start in range(0, len(doubtful), block):
             self._again(asked, doubtful[start : start + block], wider, k, out, passes)
+        return out, passes
 
     def _again(self, asked: Array, doubtful: Array, wider: int, k: int, out: Array, passes: Array) -> None:
         """The same for those that the first source was not certain of."""
         pool, xp = self._pool, self._pool.xp
-        name = self._affordable(second(pool), 2, "product-float64")
+        name = self._affordable(second(pool.backend.name == "cpu"), 2, "product-float64")
         source = self._source(name) if wider < pool.n - 1 else None
         again = xp.empty((len(doubtful), k), "i8")
         left, kth = self._pass(source, asked[doubtful], wider, k, again)
@@ -240,6 +274,7 @@ class Neighbourhood:
         else:
             arithmetic = source.arithmetic
             rows, edge = source.candidates(asked, count)
+            self._report.used(source.name)
         rows = xp.sort(rows, axis=1)  # a stable sort by distance then leaves ties in the order of rows
         distance = pool.backend.rerank(pool.values, asked, rows)
         order = xp.argsort(distance, axis=1, kind="stable")[:, :k]

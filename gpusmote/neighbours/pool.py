@@ -84,7 +84,9 @@ class Pool:
         -------
         array of shape (m, d), float64
         """
-        z = self.values[rows] - (self.centre if centre is None else centre)
+        # Where rows are numbered, take is several times as fast as indexing.
+        values = self.values[rows] if isinstance(rows, slice) else self.values.take(rows, axis=0)
+        z = values - (self.centre if centre is None else centre)
         if self.unit != 1.0:
             z *= self.unit
         return z

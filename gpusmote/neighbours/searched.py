@@ -55,6 +55,8 @@ class SearchReport:
     ----------
     sources : list of str
         Where the candidates came from, in the order of first use.
+    why : list of str
+        What each search was done with first, and the sizes and findings that decided it.
     queries : int
         Rows whose neighbours were sought: the sum of the four below. A row that an approximate search was tried on
         before the exact one served counts twice.
@@ -72,6 +74,7 @@ class SearchReport:
     """
 
     sources: list[str] = dataclasses.field(default_factory=list)
+    why: list[str] = dataclasses.field(default_factory=list)
     queries: int = 0
     certified_first: int = 0
     certified_float64: int = 0
@@ -85,6 +88,11 @@ class SearchReport:
         """Note a source, once."""
         if source not in self.sources:
             self.sources.append(source)
+
+    def chose(self, source: str, why: str) -> None:
+        """Note why a search is done with a source, once."""
+        if f"{source}: {why}" not in self.why:
+            self.why.append(f"{source}: {why}")
 
     def add(self, search: Approximation) -> None:
         """Count an approximate search."""

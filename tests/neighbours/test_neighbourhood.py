@@ -15,12 +15,12 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from gpusmote.backends import Backend
-from gpusmote.neighbours import Neighbourhood, SearchReport, lists, pairs, product, tiles
+from gpusmote.neighbours import Neighbourhood, SearchReport, balls, group, lists, pairs, product, pruned, tiles
 from tests import reference
 from tests.neighbours.tables import AWKWARD
 
 K = 5
-SOURCES = ["tree", "tiles", "pairs", "product", "tiles-float64", "product-float64"]
+SOURCES = ["tree", "pruned", "tiles", "pairs", "product", "tiles-float64", "product-float64"]
 REAL = {f.__name__: f for f in (load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine)}
 
 
@@ -31,6 +31,16 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(tiles, "_TILE", 48)
     monkeypatch.setattr(pairs, "_SIDE", 40)
     monkeypatch.setattr(product, "_HOST", (64, 50))
+    for module, name, value in (
+        (balls, "LEAF", 4),
+        (balls, "BRANCH", 8),
+        (balls, "CELL", 32),
+        (group, "BLOCK", 8),
+        (group, "_FIRST", 32),
+        (group, "_MOST", 64),
+        (pruned, "_AREA", 1024),
+    ):
+        monkeypatch.setattr(module, name, value)
 
 
 def search(X, k=K, queries=None, source=None):
@@ -149,7 +159,8 @@ def test_any_table(X, k, source):
 
 def test_plain_rows_are_certified_at_once():
     _, report = search(np.random.default_rng(0).standard_normal((600, 12)))
-    assert report == SearchReport(sources=["tiles"], queries=600, certified_first=600)
+    why = ["tiles: 600 queries among 600 rows, 12 columns"]
+    assert report == SearchReport(sources=["tiles"], why=why, queries=600, certified_first=600)
 
 
 def test_the_float64_pass_is_reached():
@@ -171,7 +182,8 @@ def test_the_last_pass_is_reached():
 def test_copies_are_searched_once():
     X = AWKWARD["duplicates"]()
     _, report = search(X)
-    assert report == SearchReport(sources=["every"], queries=1200, certified_first=1200)
+    why = ["every: 4 queries among 4 rows, 3 columns"]
+    assert report == SearchReport(sources=["every"], why=why, queries=1200, certified_first=1200)
 
 
 def test_eight_threads_get_the_same_and_leave_blas_as_it_was():

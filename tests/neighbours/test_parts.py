@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from gpusmote.backends import Backend
 from gpusmote.neighbours import pairs
-from gpusmote.neighbours.choose import choose, second
+from gpusmote.neighbours.choose import Search, choose, second
 from gpusmote.neighbours.dimension import local_dimension
 from gpusmote.neighbours.duplicates import Groups
 from gpusmote.neighbours.pool import Pool
@@ -118,27 +118,48 @@ def test_local_dimension_where_there_is_nothing_to_see():
 
 
 @pytest.mark.parametrize(
-    ("n", "d", "k", "everything", "expected"),
+    ("sizes", "dimension", "share", "expected"),
     [
-        (6, 3, 5, True, ("every", 5)),
-        (9, 3, 5, True, ("every", 8)),
-        (10, 3, 5, True, ("tiles", 8)),
-        (2_000, 8, 5, True, ("tiles", 8)),
-        (10_000, 3, 5, True, ("tree", 8)),
-        (10_000, 3, 5, False, ("tree", 8)),
-        (10_000, 12, 5, True, ("pairs", 8)),
-        (10_000, 12, 5, False, ("tiles", 8)),
-        (10_000, 12, 500, True, ("tiles", 503)),  # the lists of all rows at once would be too large
+        ((6, 3, 6, 5), None, None, ("every", 5)),
+        ((9, 3, 9, 5), None, None, ("every", 8)),
+        ((10, 3, 10, 5), None, None, ("tiles", 8)),
+        ((1_999, 3, 1_999, 5), None, None, ("tiles", 8)),
+        ((10_000, 3, 10_000, 5), 3.0, None, ("tree", 8)),
+        ((10_000, 3, 7, 5), 3.0, None, ("tree", 8)),
+        ((10_000, 3, 10_000, 5), 4.4, None, ("pairs", 8)),  # too many dimensions for so few rows
+        ((80_000, 13, 80_000, 5), 3.6, 0.3, ("pruned", 8)),  # too many for so many columns
+        ((80_000, 17, 80_000, 5), None, 0.3, ("pruned", 8)),
+        ((80_000, 17, 80_000, 5), None, 0.4, ("pairs", 8)),
+        ((80_000, 17, 70_000, 5), None, 0.4, ("pruned", 8)),
+        ((400_000, 17, 400_000, 5), None, 0.4, ("pruned", 8)),  # pairs' lists would be too large
+        ((80_000, 17, 70_000, 5), None, 0.7, ("tiles", 8)),
+        ((80_000, 17, 2_000, 5), None, None, ("tiles", 8)),  # the balls would not pay
+        ((80_000, 17, 80_000, 70), None, None, ("tiles", 73)),
+        ((10_000, 17, 10_000, 5), None, None, ("pairs", 8)),
+        ((10_000, 17, 9_000, 5), None, None, ("tiles", 8)),
+        ((10_000, 17, 10_000, 500), None, None, ("tiles", 503)),  # the lists of all rows at once would be too large
+        ((80_000, 3, 80_000, 5, False), None, None, ("device", 31)),
+        ((80_000, 3, 80_000, 50, False), None, None, ("device", 58)),
+        ((80_000, 3, 80_000, 5, True, 0), None, None, ("product", 8)),
     ],
 )
-def test_the_choice_of_a_source(n, d, k, everything, expected):
-    X = np.random.default_rng(0).standard_normal((n, d))
-    choice = choose(pool_of(X), k, everything)
+def test_the_choice_of_a_source(sizes, dimension, share, expected):
+    def answer(value):
+        def ask():
+            assert value is not None, "asked without need"
+            return value
+
+        return ask
+
+    choice = choose(Search(*sizes), answer(dimension), answer(share))
     assert (choice.source, choice.count) == expected
+    assert f"{sizes[2]:,} queries among {sizes[0]:,} rows, {sizes[1]} columns" in choice.why
+    assert ("dimensions locally" in choice.why) == (dimension is not None)
+    assert ("of all pairs compared" in choice.why) == (share is not None)
 
 
 def test_the_second_source_on_the_host():
-    assert second(pool_of(np.eye(3))) == "tiles-float64"
+    assert second(True) == "tiles-float64"
 
 
 @pytest.mark.parametrize("n_blocks", [1, 2, 3, 4, 9, 10])

@@ -1,0 +1,176 @@
+"""Rows put into small balls of near rows: what a search needs so as not to look at all of them. NumPy only."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from gpusmote._threads import run_blocks
+from gpusmote.neighbours.pool import Pool
+
+__all__ = ["Balls", "Level"]
+
+LEAF, BRANCH, CELL = 16, 128, 1024
+_SAMPLE, _POWERS = 32, 4
+_SUBTREES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """Balls that hold all rows between them.
+
+    Attributes
+    ----------
+    starts : ndarray of shape (b + 1,), int64
+        The place at which the rows of each begin, and n.
+    centres : ndarray of shape (b, d), float64
+        In the unit of ``pool.values``.
+    radii : ndarray of shape (b,), float64
+        In the unit of reduced rows; rounded up.
+    """
+
+    starts: np.ndarray
+    centres: np.ndarray
+    radii: np.ndarray
+
+
+class Balls:
+    """A binary tree over the rows of a pool, of which three levels are kept: cells, branches in them, leaves in those.
+
+    A node is cut in two at its mean along its direction of greatest variance (both of a sample of it), until it has no
+    more than ``LEAF`` rows; branches and cells are the first nodes on the way that have no more than ``BRANCH`` and
+    ``CELL``. A cut at the mean sets rows that lie far from the others apart, which would make the ball of any node that
+    they share a large one. Where twice as many cuts as halving takes have not been enough, nodes are cut at the median;
+    where rows do not differ, anywhere.
+
+    Every row lies in the balls of its leaf and its cell for certain: radii are rounded up. Nothing else about the tree
+    matters for what is found, so that it is made in float32.
+
+    Parameters
+    ----------
+    pool : Pool
+        On the host.
+
+    Attributes
+    ----------
+    order : ndarray of shape (n,), int64
+        Which row stands at each place; near rows stand at near places.
+    place : ndarray of shape (n,), int64
+        The inverse.
+    cells, branches, leaves : Level
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        n = pool.n
+        rows = np.empty((n, pool.d), np.float32)
+
+        def reduce(start: int, stop: int) -> None:
+            rows[start:stop] = pool.reduced(slice(start, stop))
+
+        run_blocks(reduce, n, pool.block(pool.d))
+        self.order = np.arange(n)
+        starts = _grow(rows, self.order)
+        self.place = np.empty(n, np.int64)
+        self.place[self.order] = np.arange(n)
+        self.leaves, self.branches, self.cells = (_enclose(pool, self.order, one) for one in starts)
+
+
+def _grow(rows: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
+    """Put rows and order into the tree's order; the places where leaves, branches and cells begin, and n."""
+    n = len(rows)
+    top = _Subtree(rows, order, 0, n).cut_down_to(max(CELL, -(-n // _SUBTREES)))[-1]
+    found: dict[int, list[np.ndarray]] = {}
+
+    def grow(i: int, _: int) -> None:
+        found[i] = _Subtree(rows, order, top[i], top[i + 1]).cut_down_to(LEAF, BRANCH, CELL)
+
+    run_blocks(grow, len(top) - 1, 1)
+    return [np.unique(np.concatenate([found[i][j] for i in range(len(top) - 1)])) for j in range(3)]
+
+
+class _Subtree:
+    """Rows that are cut, level by level, all nodes of a level at once."""
+
+    def __init__(self, rows: np.ndarray, order: np.ndarray, start: int, stop: int) -> None:
+        self._rows, self._order = rows[start:stop], order[start:stop]
+        self._start, self._n = start, stop - start
+
+    def cut_down_to(self, *sizes: int) -> list[np.ndarray]:
+        """For each size, the smallest first, where the largest nodes of no more rows begin, and the end."""
+        begin, end = np.array([0]), np.array([self._n])
+        edges = [[begin, end] for _ in sizes]
+        patience, depth = 2 * math.ceil(math.log2(max(2.0, self._n / sizes[0]))), 0
+        while True:
+            size = end - begin
+            begin, end = begin[size > sizes[0]], end[size > sizes[0]]
+            if not len(begin):
+                return [self._start + np.unique(np.concatenate(known)) for known in edges]
+            middle = self._cut(begin, end, halve=depth > patience)
+            for most, known in zip(sizes, edges, strict=True):
+                known.append(middle[end - begin > most])
+            begin, end = np.ravel(np.column_stack([begin, middle])), np.ravel(np.column_stack([middle, end]))
+            depth += 1
+
+    def _cut(self, begin: np.ndarray, end: np.ndarray, halve: bool) -> np.ndarray:
+        """Put the rows of each node in two parts; where the second begins."""
+        size = end - begin
+        first = np.cumsum(size) - size
+        node = np.repeat(np.arange(len(size)), size)
+        at = np.arange(len(node)) + np.repeat(begin - first, size)
+        rows = self._rows.take(at, axis=0) if len(at) < self._n else self._rows
+        along, mean = self._project(rows, node, begin, size)
+        if halve:
+            sequence, left = np.lexsort((along, node)), size // 2
+        else:
+            right = along > mean[node]
+            left = size - np.add.reduceat(right, first, dtype=np.int64)
+            left = np.where((left == 0) | (left == size), size // 2, left)
+            key = 2 * node + right
+            sequence = np.argsort(key.astype(np.int16) if len(size) < 1 << 14 else key, kind="stable")  # radix, for 16
+        self._rows[at], self._order[at] = rows.take(sequence, axis=0), self._order[at[sequence]]
+        return np.asarray(begin + left)
+
+    def _project(
+        self, rows: np.ndarray, node: np.ndarray, begin: np.ndarray, size: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each row's, and each node's mean's, coordinate along the node's direction of greatest variance."""
+        sample = self._rows[begin[:, None] + np.arange(_SAMPLE) * size[:, None] // _SAMPLE]
+        mean = sample.mean(axis=1)
+        sample -= mean[:, None]
+        spread = np.einsum("nsd,nsd->nd", sample, sample)
+        # The covariance matrix times its column of greatest variance, again and again: the power method.
+        direction = np.take_along_axis(sample, spread.argmax(axis=1)[:, None, None], axis=2)
+        direction = sample.transpose(0, 2, 1) @ direction
+        for _ in range(_POWERS):
+            length = np.sqrt(np.einsum("ndo,ndo->n", direction, direction))
+            direction /= np.where(length > 0, length, 1)[:, None, None]
+            direction = sample.transpose(0, 2, 1) @ (sample @ direction)
+        direction = direction[:, :, 0]
+        if len(size) < _SAMPLE:
+            ends = np.cumsum(size)
+            parts = [rows[e - s : e] @ v for e, s, v in zip(ends, size, direction, strict=True)]
+            along = np.concatenate(parts)
+        else:
+            along = np.einsum("ij,ij->i", rows, direction.take(node, axis=0))
+        return along, np.einsum("nd,nd->n", mean, direction)
+
+
+def _enclose(pool: Pool, order: np.ndarray, starts: np.ndarray) -> Level:
+    """Balls around consecutive rows."""
+    size = np.diff(starts)
+    centres, radii = np.empty((len(size), pool.d)), np.empty(len(size))
+    # Roundings of differences, squares, sum and root, each relative, are less than this; underflow is added.
+    more = 1 + (pool.d + 8) * 2.0**-52
+
+    def work(first: int, last: int) -> None:
+        own = starts[first:last] - starts[first]
+        z = pool.reduced(order[starts[first] : starts[last]])
+        mean = np.add.reduceat(z, own) / size[first:last, None]
+        centres[first:last] = pool.centre + mean / pool.unit
+        z = pool.reduced(order[starts[first] : starts[last]], centres[first:last].repeat(size[first:last], axis=0))
+        radii[first:last] = np.sqrt(np.maximum.reduceat(np.einsum("ij,ij->i", z, z), own)) * more + 2.0**-400
+
+    run_blocks(work, len(size), max(1, pool.block(pool.d) * len(size) // max(1, pool.n)))
+    return Level(starts, centres, radii)
