@@ -6,7 +6,7 @@ import dataclasses
 
 from gpusmote.backends.base import Cut
 from gpusmote.footprint.host import result
-from gpusmote.footprint.lists import lists_on_device
+from gpusmote.footprint.lists import SAMPLE, lists_on_device
 from gpusmote.footprint.shape import INDEX, Bytes, Shape
 from gpusmote.neighbours.candidates import AT_ONCE
 from gpusmote.neighbours.faiss_gpu import MOST_WORKSPACE, faiss_workspace
@@ -81,10 +81,13 @@ def through_device(shape: Shape, cut: Cut, output: bool, faiss: bool) -> Bytes:
         some = _DeviceSearch(shape, cut, part, k, faiss)
         asked = min(size, queries)
         window = (size + asked) * (d * shape.work + INDEX) + asked * (4 * INDEX + 2 * INDEX * k)
+        # A part's lists with the nearest so far, put together and in order.
+        merging = 5 * INDEX * min(asked, max(1, cut.size(AT_ONCE) // some.count)) * (some.count + k)
+        working = max(some.blocks(asked), merging)
         pool = max(pool, window + some.exact() - INDEX * part)
-        blocks = max(blocks, some.blocks(asked))
+        blocks = max(blocks, working)
         workspace = max(workspace, some.workspace(asked))
-        total = max(total, window + some.exact() - INDEX * part + some.blocks(asked))
+        total = max(total, window + some.exact() - INDEX * part + working)
         most = max(most, total + some.awkward())
     out = shape.output * output
     making = 2 * cut.size(_BUFFER) * output
@@ -140,6 +143,13 @@ class _DeviceSearch:
         return sorts + min(own, MOST_WORKSPACE if self.cut.workspace is None else self.cut.workspace)
 
     def blocks(self, queries: int) -> int:
+        """Of the exact search, or of one among lists and of the exact one of its sample."""
+        if not self.lists(queries)[0]:
+            return self._exactly(queries)
+        c = max(32, self.k + 9)
+        return max(self._exactly(SAMPLE), 3 * INDEX * c * min(queries, max(1, AT_ONCE // c)))
+
+    def _exactly(self, queries: int) -> int:
         c, d = self.count, self.shape.n_features
         block = min(queries, max(1, self.cut.size(AT_ONCE) // c))
         entries = INDEX * block * c

@@ -142,9 +142,10 @@ class _Block:
             block = max(1, self._device.cut.size(AT_ONCE) // count)
             for start in range(0, m, block):
                 part = slice(start, start + block)
-                found = self._meet(window, source, window.queries[part], count)
-                rows[part], distance[part] = self._merge(rows[part], distance[part], found[0] + first, found[1])
-                edge[part] = xp.minimum(edge[part], found[2])
+                found, far, outside = self._meet(window, source, window.queries[part], count)
+                found += first
+                rows[part], distance[part] = self._merge(rows[part], distance[part], found, far)
+                edge[part] = xp.minimum(edge[part], outside)
             del source  # what it keeps of these rows makes room for the next
         self._used(name)
         kth = distance[:, -1] * self._pool.unit * self._pool.unit
