@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from gpusmote.backends import memory
 from gpusmote.config import MemoryLimit, get_config, parse_memory_limit
 from gpusmote.errors import MemoryLimitError
+from gpusmote.files.traffic import Traffic, batch_bytes, row_bytes, text_block
 
 __all__ = ["Budget", "budget_of", "least_limit"]
 
-_LARGEST_GROUP = 64 << 20
+_LARGEST_GROUP = 48 << 20
 _SMALLEST_GROUP = 1 << 20
 _GROUPS = 20  # of which the limit has room for this many; the rest is for the rows that are held
-_GROUPS_HELD = 5  # by a table that streams from file to file
-_TEXT_BYTES = 32  # what a value of a type without a fixed width is taken to need
-_COLUMN_BYTES = 7 << 19  # pages of a column on their way in and out
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Budget:
     """What a run may hold.
 
@@ -27,116 +26,103 @@ class Budget:
     ----------
     limit : int or None
         Bytes on the host; None where nobody knows.
-    asked : int, float, str, dict or None
-        The limit as it was given.
+    asked : dict
+        "cpu", "cuda" or both, as far as somebody asked: bytes, or a share of what is free.
     group_bytes : int
         Of the rows that a file is written in at once (a Parquet row group).
+    traffic : Traffic or None
+        What streams by; known once the source has been scanned.
     """
 
     limit: int | None
-    asked: MemoryLimit | None
+    asked: dict[str, int | float]
     group_bytes: int
+    traffic: Traffic | None = None
 
     @property
     def text_bytes(self) -> int:
-        """Of a block of CSV text: several of them are on their way at once."""
-        return max(256 << 10, self.group_bytes // 16)
+        """Of a block of CSV text: many of them are on their way at once."""
+        return text_block(self.group_bytes)
 
     def group_rows(self, schema: Any) -> int:
         """Rows of ``group_bytes``."""
         return max(1, self.group_bytes // row_bytes(schema))
 
     def batch_rows(self, schema: Any) -> int:
-        """Rows that are read at once."""
-        return max(1, self.group_bytes // 4 // row_bytes(schema))
+        """Rows that are read and written at once."""
+        return max(1, batch_bytes(self.group_bytes) // row_bytes(schema))
 
-    def streaming(self, n_columns: int) -> int:
-        """Bytes that a table needs on its way from file to file: a group as it is and encoded, two batches, pages.
+    @property
+    def libraries(self) -> int:
+        """Bytes that libraries take for themselves."""
+        return 0 if self.traffic is None else self.traffic.libraries
 
-        With what the allocators of pyarrow and the system keep for the next block, as measured.
-        """
-        return _GROUPS_HELD * self.group_bytes + n_columns * _COLUMN_BYTES
+    def reading(self) -> int:
+        """Bytes that are needed beside the rows that are held, while they are read."""
+        return 0 if self.traffic is None else self.traffic.reading(self.group_bytes)
 
-    def check(self, held: int, n_rows: int, n_features: int, n_columns: int, whose: str, least: int) -> None:
-        """Raise unless rows of ``held`` bytes fit beside what streams by; the hint advises ``least``.
+    def streaming(self, rows: int) -> int:
+        """Bytes that are needed beside the plan, while a result of so many rows is written."""
+        return 0 if self.traffic is None else self.traffic.streaming(self.group_bytes, rows)
+
+    def least(self, held: int, planned: int, rows: int, search: int) -> int:
+        """The smallest limit that the run fits in; see :func:`least_limit`."""
+
+        def needed(group: int) -> int:
+            if self.traffic is None:
+                return max(held, planned)
+            return max(held + self.traffic.reading(group), planned + self.traffic.streaming(group, rows))
+
+        return max(least_limit(needed), search)
+
+    def check(self, held: int, beside: int, what: str, hint: str) -> None:
+        """Raise unless ``held`` bytes fit with ``beside`` bytes of what streams by.
 
         Raises
         ------
         MemoryLimitError
         """
-        self._fit(
-            held,
-            n_columns,
-            f"{n_rows:,} rows x {n_features:,} columns {whose} must be held, {held:,} bytes",
-            f"Give a memory_limit of at least {least:,} bytes, or use a machine with more memory.",
-        )
-
-    def check_plan(self, held: int, n_columns: int, least: int) -> None:
-        """Raise unless the plan, and ``held`` bytes with it, fit beside what streams by; the hint advises ``least``.
-
-        Raises
-        ------
-        MemoryLimitError
-        """
-        self._fit(
-            held,
-            n_columns,
-            f"The neighbours and the rows that are held take {held:,} bytes",
-            f"Give a memory_limit of at least {least:,} bytes, or a smaller k_neighbors.",
-        )
-
-    def _fit(self, held: int, n_columns: int, what: str, hint: str) -> None:
-        needed = held + self.streaming(n_columns)
+        needed = held + beside
         if self.limit is not None and needed > self.limit:
             raise MemoryLimitError(
-                f"{what}; with the blocks that stream by, {needed:,} bytes are needed and {self.limit:,} may be used.",
+                f"{what}; with the blocks that stream by and what libraries take, {needed:,} bytes are needed and "
+                f"{self.limit:,} may be used.",
                 hint,
             )
 
 
-def least_limit(held: int, search: int, n_columns: int) -> int:
-    """The smallest limit that holds ``search`` bytes, and ``held`` beside blocks whose size grows with the limit.
-
-    Parameters
-    ----------
-    held : int
-        Rows, labels and the plan.
-    search : int
-        What is held while the plan is made, blocks of the search included.
-    n_columns : int
-    """
-    fixed = held + n_columns * _COLUMN_BYTES
-    growing = -(-fixed * _GROUPS // (_GROUPS - _GROUPS_HELD)) + _GROUPS
-    streams = max(fixed + _GROUPS_HELD * _SMALLEST_GROUP, min(growing, fixed + _GROUPS_HELD * _LARGEST_GROUP))
-    return max(streams, search)
+def least_limit(needed: Callable[[int], int]) -> int:
+    """The smallest limit that ``needed(group_bytes)`` fits in; the blocks grow with the limit, but less than it."""
+    low, high = 0, needed(_LARGEST_GROUP)
+    while low < high - 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if needed(_group_of(middle)) <= middle else (middle, high)
+    return high
 
 
-def row_bytes(schema: Any) -> int:
-    """Bytes of a row in memory, about."""
-    return max(1, sum(_width(field.type) for field in schema))
-
-
-def _width(kind: Any) -> int:
-    try:
-        return max(1, int(kind.bit_width) // 8)
-    except ValueError:
-        return _TEXT_BYTES
+def _group_of(limit: int | None) -> int:
+    return _LARGEST_GROUP if limit is None else min(_LARGEST_GROUP, max(_SMALLEST_GROUP, limit // _GROUPS))
 
 
 def budget_of(asked: MemoryLimit | None, sampler: Any) -> Budget:
     """The budget of a run: its own limit, else the sampler's, else the configuration's, else what is free.
+
+    A limit without a name is the host's where the run was given it; where the sampler or the configuration was, it is
+    the device's, too, as it is for tables in memory. What the run's own says nothing about stays as the sampler's says.
 
     Raises
     ------
     ParameterError
         If the limit is none.
     """
-    if asked is None:
-        asked = getattr(sampler, "memory_limit", None)
-    if asked is None:
-        asked = get_config()["memory_limit"]
-    amount = parse_memory_limit(asked, "cpu").get("cpu", 1.0)
+    own = getattr(sampler, "memory_limit", None)
+    own = get_config()["memory_limit"] if own is None else own
+    merged = {
+        **parse_memory_limit(own, "cuda"),
+        **parse_memory_limit(own, "cpu"),
+        **parse_memory_limit(asked, "cpu"),
+    }
+    amount = merged.get("cpu", 1.0)
     free = memory.available()
     limit = amount if isinstance(amount, int) else None if free is None else int(amount * free)
-    group = _LARGEST_GROUP if limit is None else min(_LARGEST_GROUP, max(_SMALLEST_GROUP, limit // _GROUPS))
-    return Budget(limit, asked, group)
+    return Budget(limit, merged, _group_of(limit))

@@ -15,6 +15,7 @@ from gpusmote.errors import FileError
 from gpusmote.files.forms import Form
 from gpusmote.files.problems import file_error, reading
 from gpusmote.files.sources import Source
+from gpusmote.files.traffic import text_block
 
 __all__ = ["CsvSource", "WiderTypeError"]
 
@@ -26,6 +27,9 @@ _TYPES = [
 _MISFIT = re.compile(r"In CSV column #(\d+): .*?CSV conversion error to (.+?): (?:invalid value '(.*)'|.*)", re.DOTALL)
 _ROW = re.compile(r"Row #(\d+)")
 _LOOK_BYTES = 64 << 10
+_BLOCKS_AHEAD = 38  # as text, as positions of values, as columns
+_PARSED = 4  # the same, of all text
+_COMPRESSION = 8  # what of the text a compressed file is taken to be
 
 
 class WiderTypeError(Exception):
@@ -47,7 +51,7 @@ class CsvSource(Source):
         self._block_bytes = block_bytes
         self._types: dict[str, Any] = {}
         self._running: Any = None
-        self._refuse_binary()
+        self._look_at_text()
         with contextlib.closing(self._open(None)) as reader:
             self.schema = reader.schema
 
@@ -66,9 +70,15 @@ class CsvSource(Source):
                     raise file_error(self.path, "read", error) from error
                 for start in range(0, batch.num_rows, rows):
                     yield batch.slice(start, rows)
+                del batch  # before the next is read
 
     def position(self) -> int | None:
         return None if self._running is None or self._running.closed else int(self._running.tell())
+
+    def held_at_once(self, group: int) -> int:
+        # pyarrow reads far ahead. Of a small file there is not so much to read.
+        text = self.size * (_COMPRESSION if self.form.compression else 1)
+        return min(_BLOCKS_AHEAD * text_block(group), _PARSED * text)
 
     def close(self) -> None:
         if self._running is not None:
@@ -80,17 +90,18 @@ class CsvSource(Source):
         compression = self.form.compression
         return pa.CompressedInputStream(self._running, compression) if compression else self._running
 
-    def _open(self, columns: list[str] | None, threads: bool = True) -> Any:
+    def _open(self, columns: list[str] | None) -> Any:
         with reading(self.path):
             stream = self.raw()
         try:
             return pa.csv.open_csv(
                 stream,
-                pa.csv.ReadOptions(use_threads=threads, block_size=self._block_bytes),
+                pa.csv.ReadOptions(use_threads=False, block_size=self._block_bytes),
                 pa.csv.ParseOptions(newlines_in_values=True),
                 pa.csv.ConvertOptions(column_types=self._types, include_columns=columns or []),
             )
-        except pa.ArrowInvalid as error:
+        except pa.ArrowInvalid as error:  # opening reads the first block
+            self._widen(error)
             raise self._described(error) from error
         except OSError as error:
             raise file_error(self.path, "read", error) from error
@@ -98,7 +109,7 @@ class CsvSource(Source):
     def _widen(self, error: Exception) -> None:
         """Raise WiderTypeError if the error is about a value that a wider type could hold."""
         found = _MISFIT.match(str(error))
-        if found is None:
+        if found is None or not self._types:
             return
         name, value = self.schema.names[int(found[1])], found[3]
         kind = self._types[name]
@@ -111,47 +122,42 @@ class CsvSource(Source):
             raise WiderTypeError(name)
 
     def _described(self, error: Exception) -> FileError:
-        """With the row's number, which pyarrow tells only where it reads with one thread."""
+        """With the row's number, which pyarrow tells because it reads with one thread."""
         text = str(error).splitlines()[0]
         name = str(self.path)
         if "Empty CSV" in text:
-            return FileError(f"{name} is empty.", "Look at what should have written it.", name)
+            return FileError(f"{name} holds a header at most, no rows.", "Look at what should have written it.", name)
         if "straddles two block boundaries" in text or "straddling object" in text:
             return FileError(
                 f"{name} has a row of more than {self._block_bytes:,} bytes, or a quote that is never closed.",
                 "Look at its quotes, and whether it is text at all; a larger memory_limit allows longer rows.",
                 name,
             )
-        row = _ROW.search(text) or _ROW.search(self._serially())
+        row = _ROW.search(text)
         where = f", line {row[1]}" if row else ""
         what = _ROW.sub("", text.replace("CSV parse error: ", "")).lstrip(": ")
         return FileError(f"{name}{where}: {what}.", "Each row must have as many values as the header has names.", name)
 
-    def _serially(self) -> str:
-        """What pyarrow says with one thread; quoted rows that span lines count as one."""
-        try:
-            with contextlib.closing(
-                pa.csv.open_csv(
-                    self.raw(),
-                    pa.csv.ReadOptions(use_threads=False, block_size=self._block_bytes),
-                    pa.csv.ParseOptions(newlines_in_values=True),
-                    pa.csv.ConvertOptions(column_types=self._types),
-                )
-            ) as reader:
-                for _ in reader:
-                    pass
-        except (pa.ArrowInvalid, OSError) as error:
-            return str(error)
-        return ""
-
-    def _refuse_binary(self) -> None:
+    def _look_at_text(self) -> None:
+        """FileError for what is no text, or separates its values by something else than commas."""
+        name = str(self.path)
         with reading(self.path), contextlib.closing(self.raw()) as stream:
-            if b"\0" in stream.read(_LOOK_BYTES):
-                raise FileError(
-                    f"{self.path} is no CSV file: it holds bytes that text does not.",
-                    "Look at its ending; text must be UTF-8.",
-                    str(self.path),
-                )
+            text = stream.read(_LOOK_BYTES)
+        if b"\0" in text:
+            raise FileError(
+                f"{name} is no CSV file: it holds bytes that text does not.",
+                "Look at its ending; text must be UTF-8.",
+                name,
+            )
+        header = next(iter(text.splitlines()), b"")
+        found = next((mark.decode() for mark in (b";", b"\t", b"|") if mark in header and b"," not in header), None)
+        if found:
+            raise FileError(
+                f"{name} separates its columns by {found!r}, not by commas.",
+                f"pandas can convert it: pandas.read_csv({name!r}, sep={found!r}).to_csv('commas.csv', index=False); "
+                'with decimal="," where numbers have decimal commas.',
+                name,
+            )
 
 
 def _is_number(value: str) -> bool:

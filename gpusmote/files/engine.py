@@ -8,9 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-
 from gpusmote.errors import FileError, ParameterError
+from gpusmote.files.allocators import give_back
 from gpusmote.files.amount import checked_sampler, decided
 from gpusmote.files.budget import Budget, budget_of
 from gpusmote.files.csv_source import CsvSource
@@ -61,7 +60,7 @@ def run(request: Request) -> FileReport:
         # Publishing is what the end of the block does; the stack tells its time apart.
         with contextlib.ExitStack() as stack:
             files = stack.enter_context(whole_files(outputs, force=request.force))
-            passes = Passes(source, request.target, budget, clock, request.progress)
+            passes = Passes(source, request.target, budget, clock, request.progress, form_of(outputs[-1]))
             plan, sampler = _resample(request, sampler, passes, source, budget, outputs, files)
             source.refuse_change()
             written = sum(file.tell() for file in files)
@@ -69,7 +68,7 @@ def run(request: Request) -> FileReport:
                 stack.close()
     finally:
         source.close()
-        pa.default_memory_pool().release_unused()
+        give_back()
     return _report(request, sampler, passes, plan, source, budget, clock, written)
 
 
@@ -158,8 +157,6 @@ def _report(
     made = dict(zip(labels, plan.counts.values(), strict=True))
     kept = dict.fromkeys(labels, 0) if request.only_synthetic else before
     plan.report.add_versions("pyarrow")
-    plan_bytes = plan.report.bytes["plan"]
-    most = max(plan_bytes + budget.streaming(len(source.schema)), plan.report.bytes.get("total", 0))
     return FileReport(
         source=str(request.source),
         destination=str(request.destination),
@@ -176,7 +173,7 @@ def _report(
         seconds=dict(clock.seconds),
         bytes_read=source.size,
         bytes_written=written,
-        peak_estimate=passes.beside + most,
+        peak_estimate=passes.peak,
         memory_limit=budget.limit,
         versions=dict(plan.report.versions),
         sampler=_described(sampler, plan),

@@ -84,6 +84,7 @@ class HeldRows(Table):
             features = features_of(batch, start)
             self._hold(features, start)
             start += batch.num_rows
+            del batch, features  # before the next is read
             yield start
 
     def _hold(self, features: Table, start: int) -> None:
@@ -97,6 +98,12 @@ class HeldRows(Table):
             if low < high:
                 self._values[first + low : first + high] = features.take(group[low:high] - start, Backend())
             first += len(group)
+
+    def let_go(self) -> None:
+        """Drop the rows: a plan has those that it makes rows from, in this very memory where it is a whole class."""
+        self._values = np.empty((0, self.n_features), self.work_dtype)
+        self._sorted = self._order = np.empty(0, np.int64)
+        self._groups, self._size = [], 0
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         if self._groups is None:

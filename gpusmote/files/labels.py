@@ -13,6 +13,9 @@ from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 
 __all__ = ["FileTarget", "LabelScan"]
 
+# Types as polars writes them, from which pyarrow cannot take rows, and what can be cast to them.
+_VIEWS = {"string_view": pa.string(), "binary_view": pa.binary()}
+
 
 class FileTarget(Target):
     """y of a file: codes in as few bytes as they need, and new labels in the column's own type.
@@ -23,15 +26,20 @@ class FileTarget(Target):
     classes : ndarray of shape (c,)
     counts : ndarray of shape (c,), int64
     labels : pyarrow.Array of length c
-        The classes in the column's type.
+        The classes in the column's type, or one that can be cast to it.
+    kind : pyarrow.DataType, optional
+        The column's type, where that of ``labels`` is another.
     """
 
-    def __init__(self, codes: np.ndarray, classes: np.ndarray, counts: np.ndarray, labels: Any) -> None:
-        self.codes, self.classes, self.counts, self.labels = codes, classes, counts, labels
+    def __init__(
+        self, codes: np.ndarray, classes: np.ndarray, counts: np.ndarray, labels: Any, kind: Any = None
+    ) -> None:
+        self.codes, self.classes, self.counts, self.labels, self._kind = codes, classes, counts, labels, kind
 
     def only(self, codes: np.ndarray) -> Any:
         """pyarrow.Array with the labels of these codes."""
-        return self.labels.take(pa.array(codes))
+        taken = self.labels.take(pa.array(codes))
+        return taken if self._kind is None else taken.cast(self._kind)
 
     def column(self, start: int, stop: int) -> Any:
         """The labels of the rows ``start`` to ``stop``."""
@@ -110,7 +118,8 @@ class LabelScan:
         codes = np.concatenate(self._codes)
         self._codes.clear()
         dictionary = pa.types.is_dictionary(self._kind)
-        values = pa.array(list(self._numbers), self._kind.value_type if dictionary else self._kind)
+        plain = _VIEWS.get(str(self._kind))
+        values = pa.array(list(self._numbers), self._kind.value_type if dictionary else plain or self._kind)
         present = np.flatnonzero(self._counts)
         known = wrap_target(pa.chunked_array([values.take(pa.array(present))]), len(present))
         position = np.zeros(len(values), np.min_scalar_type(len(known.classes)))
@@ -124,7 +133,7 @@ class LabelScan:
             labels = pa.DictionaryArray.from_arrays(indices, values, ordered=self._kind.ordered)
         else:
             labels = values.take(pa.array(some))
-        return FileTarget(position[codes], known.classes, counts, labels)
+        return FileTarget(position[codes], known.classes, counts, labels, plain and self._kind)
 
     def _check_whole(self, column: Any) -> None:
         if not pa.types.is_floating(self._kind):

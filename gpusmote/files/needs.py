@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from gpusmote.backends import Backend, detect
 from gpusmote.config import get_config, parse_device
 from gpusmote.errors import MemoryLimitError
 from gpusmote.estimate import Estimate, Limit, arrange, limits_of
-from gpusmote.files.budget import Budget, least_limit
+from gpusmote.files.budget import Budget
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget
 from gpusmote.sampler import BaseSampler
 
-__all__ = ["Needs", "beside_plan", "left_of", "needs_of"]
+__all__ = ["Needs", "beside_plan", "check_plan", "in_search", "left_of", "needs_of"]
 
+_SLACK = 1.25  # of the arrays of a search: with what the C library keeps between them
 _KEY = 64  # of the random stream and such, a class: what an estimate leaves out
 
 
@@ -45,16 +47,20 @@ class Needs:
 
 
 def beside_plan(rows: HeldRows, labels: FileTarget) -> int:
-    """Bytes that are held throughout and are no part of the plan."""
+    """Bytes that are held during the search and are no part of the plan."""
     return rows.nbytes_beside + int(labels.codes.nbytes)
 
 
-def left_of(budget: Budget, beside: int) -> Any:
-    """The ``memory_limit`` of a search, with ``beside`` bytes held."""
-    if budget.asked is None or budget.limit is None:
-        return budget.asked
-    left: dict[str, Any] = dict(budget.asked) if isinstance(budget.asked, dict) else {}
-    return {**left, "cpu": max(1, budget.limit - beside)}
+def left_of(budget: Budget, beside: int) -> dict[str, int | float] | None:
+    """The ``memory_limit`` of a search, with ``beside`` bytes held; None where nobody asked for a limit."""
+    if "cpu" not in budget.asked or budget.limit is None:
+        return dict(budget.asked) or None
+    return {**budget.asked, "cpu": max(1, int((budget.limit - beside) / _SLACK))}
+
+
+def in_search(beside: int, total: int) -> int:
+    """Bytes during a search whose arrays have ``total`` bytes, with ``beside`` bytes held."""
+    return beside + math.ceil(total * _SLACK)
 
 
 def needs_of(
@@ -71,36 +77,60 @@ def needs_of(
     backend : Backend
         What does the search.
     budget : Budget
+        With the traffic of the source.
 
     Raises
     ------
     MemoryLimitError
         If there is too little room on the device.
     """
-    n_columns = rows.n_features + 1
-    beside, held = beside_plan(rows, labels), rows.nbytes + int(labels.codes.nbytes)
-    streaming = budget.streaming(n_columns)
+    beside, held = beside_plan(rows, labels) + budget.libraries, rows.nbytes + int(labels.codes.nbytes)
+    result = rows.n_rows + sum(make.values())
     plan = search = most = 0
     refused: MemoryLimitError | None = None
     if make:
         found, refused = _Search(sampler, rows, labels, make, backend, left_of(budget, beside)).arranged()
         plan = max(part.plan for part in (found.host, found.device) if part is not None) + _KEY * len(make)
         search, most = found.host.total, found.host.most
-    everyone = bool(make) and sampler._looks_at_all_rows
-    whose = f"of which {type(sampler).__name__} sees all" if everyone else "of the classes that get rows"
-    least = least_limit(max(held, beside + plan), beside + most, n_columns)
+    planned = int(labels.codes.nbytes) + plan
+    least = budget.least(held, planned, result, in_search(beside, most + 1))
     if refused is not None and refused.hint.startswith("memory_limit="):
-        refused = MemoryLimitError(
-            f"{refused.message} Beside that {beside:,} bytes are held.",
-            f"Give a memory_limit of at least {least:,} bytes, or use a machine with more memory.",
-        )
+        refused = MemoryLimitError(f"{refused.message} Beside that {beside:,} bytes are held.", _advice(least))
+    everyone = bool(make) and sampler._looks_at_all_rows
     try:
-        budget.check(held, rows.n_held, rows.n_features, n_columns, whose, least)
-        budget.check_plan(beside + plan, n_columns, least)
+        budget.check(
+            held, budget.reading(), _told(rows, type(sampler).__name__ if everyone else "", held), _advice(least)
+        )
+        check_plan(budget, planned, result, least)
     except MemoryLimitError as error:
         refused = error
-    peak = max(held + streaming, beside + max(plan + streaming, most if refused else search))
-    return Needs(held, held + streaming, peak, least, refused)
+    needed = held + budget.reading()
+    peak = max(needed, in_search(beside, most if refused else search), planned + budget.streaming(result))
+    return Needs(held, needed, peak, least, refused)
+
+
+def check_plan(budget: Budget, planned: int, result: int, least: int) -> None:
+    """Raise unless the plan, and what is held with it, fit beside a result of so many rows that streams by.
+
+    Raises
+    ------
+    MemoryLimitError
+    """
+    budget.check(
+        planned,
+        budget.streaming(result),
+        f"The neighbours and the rows that are held take {planned:,} bytes",
+        _advice(least, "or a smaller k_neighbors"),
+    )
+
+
+def _advice(least: int, instead: str = "or use a machine with more memory") -> str:
+    return f"Give a memory_limit of at least {least:,} bytes, {instead}."
+
+
+def _told(rows: HeldRows, everyone: str, held: int) -> str:
+    whose = f"of which {everyone} sees all" if everyone else "of the classes that get rows"
+    return f"{rows.n_held:,} rows x {rows.n_features:,} columns {whose} must be held, {held:,} bytes"
 
 
 class _Search:

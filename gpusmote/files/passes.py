@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,15 +11,19 @@ import pyarrow as pa
 
 from gpusmote.backends import Backend, select
 from gpusmote.config import config_context
-from gpusmote.errors import DeviceError, InputError
+from gpusmote.errors import DeviceError
+from gpusmote.files.allocators import give_back, release_unused
 from gpusmote.files.budget import Budget
+from gpusmote.files.columns import check_names, check_types
 from gpusmote.files.csv_source import CsvSource, WiderTypeError
+from gpusmote.files.forms import Form
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget, LabelScan
-from gpusmote.files.needs import beside_plan, left_of, needs_of
+from gpusmote.files.needs import beside_plan, check_plan, in_search, left_of, needs_of
 from gpusmote.files.problems import naming
 from gpusmote.files.sinks import CsvSink, Sink
 from gpusmote.files.sources import Source
+from gpusmote.files.traffic import Traffic
 from gpusmote.plan import Plan
 from gpusmote.report import Report
 from gpusmote.sampler import BaseSampler
@@ -44,14 +47,20 @@ class Passes:
     clock : Report
         Takes the seconds of each pass.
     progress : callable or None
+    into : Form, optional
+        Of the destination. Default: the source's.
     """
 
-    def __init__(self, source: Source, target: str, budget: Budget, clock: Report, progress: Any) -> None:
+    def __init__(
+        self, source: Source, target: str, budget: Budget, clock: Report, progress: Any, into: Form | None = None
+    ) -> None:
         self._source, self._target, self._budget, self._clock = source, target, budget, clock
+        self._into = into or source.form
         self._tell = progress or _say_nothing
         self.labels: FileTarget
         self.rows: HeldRows
-        self._least = 0  # limit that holds the run
+        self.peak = 0  # bytes that the run holds at most, by estimate
+        self._least = 0  # limit that holds it
 
     @property
     def features(self) -> Any:
@@ -65,10 +74,11 @@ class Passes:
         with self._clock.stage("scan"), naming(source.path):
             check_names(source.schema, self._target)
             if not source.whole_scan:
-                HeldRows(self.features, 0, [])  # are all numeric?
+                check_types(self.features, source)
             self.labels = self._scan_to_the_end()
-            HeldRows(self.features, 0, [])
+            check_types(self.features, source)
         self._tell("scan", source.size, source.size)
+        self._budget.traffic = Traffic(source, self._into, len(self.labels.codes))
         return self.labels
 
     def _scan_to_the_end(self) -> FileTarget:
@@ -82,11 +92,12 @@ class Passes:
         source = self._source
         columns = None if source.whole_scan else [self._target]
         labels = LabelScan(self._target, source.schema.field(self._target).type, source.blank_is_missing)
-        for batch in source.batches(columns, self._budget.batch_rows(source.schema)):
+        for batch in self._batches(columns):
             labels.add(batch.column(batch.schema.get_field_index(self._target)))
             at = source.position()
             if at is not None:
                 self._tell("scan", min(at, source.size), source.size)
+            del batch  # before the next is read
         return labels
 
     def hold(self, sampler: BaseSampler, make: dict[int, int]) -> HeldRows:
@@ -105,9 +116,8 @@ class Passes:
             rows = HeldRows(self.features, n, groups)
             self._refuse_too_large(sampler, rows, {c: make[c] for c in wanted})
             names = self.features.names
-            batches = source.batches(names, self._budget.batch_rows(source.schema))
             done = 0
-            for done in rows.fill(batch.select(names) for batch in batches if batch.num_rows):
+            for done in rows.fill(map(operator.methodcaller("select", names), self._batches(names))):
                 self._tell("read", done, n)
             if done != n:
                 source.refuse_change()
@@ -122,31 +132,29 @@ class Passes:
         needs = needs_of(sampler, rows, self.labels, make, backend, self._budget)
         if needs.refusal is not None:
             raise needs.refusal
-        self._least = needs.least
+        self._least, self.peak = needs.least, needs.peak
 
     def plan(self, sampler: BaseSampler) -> Plan:
         """The search, within what the held rows and the blocks leave of the limit."""
         self._tell("search", 0, 1)
-        pa.default_memory_pool().release_unused()  # the search has no use for what reading took
-        with self._clock.stage("search"), naming(self._source.path), self._limited(sampler):
-            plan = sampler.plan(self.rows, self.labels)
+        give_back()  # the search has no use for what reading took
+        rows, labels = self.rows, self.labels
+        beside = beside_plan(rows, labels) + self._budget.libraries
+        left = left_of(self._budget, beside)
+        sampler.memory_limit = left
+        with self._clock.stage("search"), naming(self._source.path), config_context(memory_limit=left):
+            plan = sampler.plan(rows, labels)
+        planned, result = int(labels.codes.nbytes) + plan.report.bytes["plan"], rows.n_rows + len(plan)
+        self.peak = max(
+            int(labels.codes.nbytes) + rows.nbytes + self._budget.reading(),
+            in_search(beside, plan.report.bytes.get("total", 0)),
+            planned + self._budget.streaming(result),
+        )
+        rows.let_go()
+        give_back()
         self._tell("search", 1, 1)
-        self._budget.check_plan(self.beside + plan.report.bytes["plan"], len(self._source.schema), self._least)
+        check_plan(self._budget, planned, result, self._least)
         return plan
-
-    @property
-    def beside(self) -> int:
-        """Bytes that are held throughout and are no part of the plan."""
-        return beside_plan(self.rows, self.labels)
-
-    def _limited(self, sampler: BaseSampler) -> contextlib.AbstractContextManager[None]:
-        budget = self._budget
-        if budget.asked is None or budget.limit is None:
-            return contextlib.nullcontext()
-        left = left_of(budget, self.beside)
-        if hasattr(sampler, "memory_limit"):
-            sampler.memory_limit = left
-        return config_context(memory_limit=left)
 
     def copy(self, sink: Sink) -> None:
         """Third pass: the originals, as they are."""
@@ -156,12 +164,21 @@ class Passes:
                 sink.copy(source, lambda done: self._tell("copy", min(done, source.size), source.size))
                 return
             done = 0
-            for batch in source.batches(None, self._budget.batch_rows(source.schema)):
+            for batch in self._batches(None):
                 sink.write(self._as_written(batch, done))
                 done += batch.num_rows
                 self._tell("copy", done, n)
+                del batch  # before the next is read
             if done != n:
                 source.refuse_change()
+
+    def _batches(self, columns: list[str] | None) -> Iterator[Any]:
+        """The source's; what they leave behind in pyarrow's pool is given back, or it would grow by several times."""
+        for batch in self._source.batches(columns, self._budget.batch_rows(self._source.schema)):
+            if batch.num_rows:
+                yield batch
+            del batch
+            release_unused()
 
     def _as_written(self, batch: Any, start: int) -> Any:
         """The batch with the file's schema; every batch has the same categories then."""
@@ -185,6 +202,8 @@ class Passes:
                 sink.write(pa.Table.from_arrays(columns, schema=schema))
                 if origins is not None:
                     origins.write(self._origins(plan, start, stop, labels))
+                del columns
+                release_unused()
                 self._tell("make", stop, len(plan))
 
     def origins_schema(self) -> Any:
@@ -198,34 +217,3 @@ class Passes:
         origin = plan.origin(start, stop)
         found = [np.ascontiguousarray(origin[field]) for field in ("base", "neighbour", "gap")]
         return pa.Table.from_arrays([labels, *map(pa.array, found)], schema=self.origins_schema())
-
-
-def check_names(schema: Any, target: str) -> None:
-    """InputError unless the columns have names of their own, the target is among them, and there are others."""
-    names = schema.names
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        raise InputError(
-            f"{', '.join(map(repr, repeated[:5]))} {'name' if len(repeated) > 1 else 'names'} more than one column.",
-            "Give each column a name of its own.",
-        )
-    if target not in names:
-        more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
-        raise InputError(
-            f"There is no column {target!r}.", f"The columns are {', '.join(map(repr, names[:20]))}{more}."
-        )
-    if len(names) < 2:
-        raise InputError(f"{target!r} is the only column.", "There must be features beside the target.")
-    stored = [name for name in _index_columns(schema) if name in names]
-    if stored:
-        raise InputError(
-            f"{', '.join(map(repr, stored))} {'are' if len(stored) > 1 else 'is'} the index of a pandas DataFrame, "
-            "which no synthetic row has.",
-            "Write the DataFrame with index=False, or make the index a column by reset_index().",
-        )
-
-
-def _index_columns(schema: Any) -> Iterator[str]:
-    with contextlib.suppress(ValueError, TypeError, AttributeError):
-        stored = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-        yield from (name for name in stored.get("index_columns", []) if isinstance(name, str))

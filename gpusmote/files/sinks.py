@@ -20,6 +20,7 @@ from gpusmote.files.sources import ParquetSource, Source
 __all__ = ["ArrowSink", "CsvSink", "ParquetSink", "Sink", "open_sink"]
 
 _COPY_BYTES = 1 << 20
+_DICTIONARY_BYTES = 64 << 10
 
 
 class Sink(abc.ABC):
@@ -48,10 +49,18 @@ class ParquetSink(Sink):
     schema : pyarrow.Schema
     group_rows : int
     compression : str
+    dictionaries : list of str
+        Columns with few values.
     """
 
-    def __init__(self, file: BinaryIO, schema: Any, group_rows: int, compression: str) -> None:
-        self._writer = pq.ParquetWriter(file, schema, compression=compression)
+    def __init__(self, file: BinaryIO, schema: Any, group_rows: int, compression: str, dictionaries: list[str]) -> None:
+        self._writer = pq.ParquetWriter(
+            file,
+            schema,
+            compression=compression,
+            use_dictionary=dictionaries,
+            dictionary_pagesize_limit=_DICTIONARY_BYTES,
+        )
         self._schema, self._group_rows = schema, group_rows
         self._held: list[Any] = []
         self._rows = 0
@@ -168,4 +177,13 @@ def open_sink(file: BinaryIO, form: Form, schema: Any, group_rows: int, labels: 
         return CsvSink(file, schema, form.compression, labels)
     if form.kind == "arrow":
         return ArrowSink(file, schema, form.compression)
-    return ParquetSink(file, schema, group_rows, like.compression() if isinstance(like, ParquetSource) else "snappy")
+    compression = like.compression() if isinstance(like, ParquetSource) else "snappy"
+    return ParquetSink(file, schema, group_rows, compression, _with_few_values(schema, like))
+
+
+def _with_few_values(schema: Any, like: Source) -> list[str]:
+    """Columns that a dictionary makes smaller; for measurements it takes several times their memory, and time."""
+    floats = {field.name for field in schema if pa.types.is_floating(field.type)}
+    if isinstance(like, ParquetSource) and schema is like.schema:
+        floats -= like.with_few_values()
+    return [name for name in schema.names if name not in floats]

@@ -19,7 +19,7 @@ try:
 except ImportError:  # not on Windows: leftovers then stay
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["remove_leftovers", "whole_files", "write_whole"]
+__all__ = ["remove_leftovers", "whole_files"]
 
 _LEFTOVER = re.compile(r"\..*\.gpusmote-[0-9a-f]{16}\.part", re.DOTALL)
 _NAME_CHARACTERS = 40  # of the destination's name in the temporary one, which may not grow beyond 255 bytes
@@ -55,20 +55,14 @@ def whole_files(paths: Sequence[str | os.PathLike[str]], *, force: bool = False)
         If one exists and ``force`` is not set.
     """
     with contextlib.ExitStack() as stack:
-        made = [stack.enter_context(contextlib.closing(_Temporary(path, force))) for path in paths]
+        made = []
+        for path in paths:
+            temporary = _Temporary(path, force)
+            stack.callback(temporary.close)  # before there is a file: a signal may end the run at any moment
+            temporary.create()
+            made.append(temporary)
         yield [temporary.file for temporary in made]
         _publish(made)
-
-
-def write_whole(path: str | os.PathLike[str], data: bytes, *, force: bool = False) -> None:
-    """Write one small file whole or not at all; see :func:`whole_files`.
-
-    Raises
-    ------
-    FileError, DestinationExistsError
-    """
-    with whole_files([path], force=force) as (file,), writing(path):
-        file.write(data)
 
 
 class _Temporary:
@@ -77,18 +71,33 @@ class _Temporary:
     def __init__(self, path: str | os.PathLike[str], force: bool) -> None:
         self.asked, self.force = Path(path), force
         self.destination = Path(os.path.realpath(path))
+        self.name = ""
+        self.file: BinaryIO
+
+    def create(self) -> None:
+        """Make the file, and hold it."""
         self.refuse_existing()
         folder = self.destination.parent
         if not folder.is_dir():
             raise FileError(
-                f"The folder {folder} of {self.asked} does not exist.", "Make it first.", filename=str(path)
+                f"The folder {folder} of {self.asked} does not exist.", "Make it first.", filename=str(self.asked)
             )
         remove_leftovers(folder)
         with writing(self.asked):
-            self.name, self.file = _create(folder, self.destination.name)
+            while not self._hold(folder):
+                pass
             if self.destination.exists():  # what replaces a file may be read by the same people
                 os.chmod(self.name, stat.S_IMODE(self.destination.stat().st_mode))
-        self.published = False
+
+    def _hold(self, folder: Path) -> bool:
+        """Whether the file was made and locked before another process took it for a leftover."""
+        self.name = str(folder / f".{self.destination.name[:_NAME_CHARACTERS]}.gpusmote-{secrets.token_hex(8)}.part")
+        self.file = open(self.name, "xb", buffering=_BUFFER_BYTES)  # noqa: SIM115 (whole_files closes it)
+        _lock(self.file.fileno())
+        if os.path.exists(self.name):
+            return True
+        self.file.close()
+        return False
 
     def refuse_existing(self) -> None:
         """FileError where something stands that is no file, DestinationExistsError for a file without ``force``."""
@@ -114,7 +123,14 @@ class _Temporary:
             os.replace(self.name, self.destination)
         else:
             self._link()
-        self.published = True
+
+    def take_back(self) -> None:
+        """Free the name again where nothing stood; what has replaced a file stays."""
+        if not self.force:
+            with contextlib.suppress(OSError):
+                found = os.lstat(self.destination)
+                if os.path.samestat(found, os.fstat(self.file.fileno())):
+                    os.unlink(self.destination)
 
     def _link(self) -> None:
         # A link fails where the name is taken, which a rename would not.
@@ -128,22 +144,12 @@ class _Temporary:
             os.replace(self.name, self.destination)
 
     def close(self) -> None:
-        """Close the file and remove its temporary name, if it still has one; before the lock goes."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.name)
-        with contextlib.suppress(OSError):  # a full disk once more
+        """Remove the temporary name, if there is one, and close the file; before the lock goes."""
+        if self.name:
+            with contextlib.suppress(OSError):
+                os.unlink(self.name)
+        with contextlib.suppress(OSError, AttributeError):  # a full disk once more; no file yet
             self.file.close()
-
-
-def _create(folder: Path, name: str) -> tuple[str, BinaryIO]:
-    while True:
-        temporary = str(folder / f".{name[:_NAME_CHARACTERS]}.gpusmote-{secrets.token_hex(8)}.part")
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-        _lock(handle)
-        # Before it was locked, another process may have taken it for a leftover.
-        if os.path.exists(temporary):
-            return temporary, os.fdopen(handle, "wb", buffering=_BUFFER_BYTES)
-        os.close(handle)
 
 
 def _lock(handle: int) -> bool:
@@ -159,14 +165,15 @@ def _lock(handle: int) -> bool:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files in a folder whose writers are dead: the system has let go of their locks."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if _LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                with contextlib.suppress(OSError):
-                    _remove_if_free(entry.path)
+    with contextlib.suppress(OSError):
+        for name in filter(_LEFTOVER.fullmatch, os.listdir(folder)):
+            with contextlib.suppress(OSError):
+                _remove_if_free(folder / name)
 
 
-def _remove_if_free(path: str) -> None:
+def _remove_if_free(path: Path) -> None:
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     try:
         if _lock(handle):
@@ -185,10 +192,8 @@ def _publish(made: list[_Temporary]) -> None:
             with writing(temporary.asked):
                 temporary.publish()
     except BaseException:
-        for temporary in made:  # what has replaced a file stays; what stands where nothing stood does not
-            if temporary.published and not temporary.force:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary.destination)
+        for temporary in made:
+            temporary.take_back()
         raise
     for folder in {temporary.destination.parent for temporary in made}:
         _sync_folder(folder)

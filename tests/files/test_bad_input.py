@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import gzip
 import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -13,7 +16,7 @@ import pytest
 
 from gpusmote import SMOTE, BorderlineSMOTE, errors
 from gpusmote.files import resample_file
-from tests.files.helpers import FORMS, table, write
+from tests.files.helpers import FORMS, in_memory, read, table, write
 
 
 @pytest.fixture
@@ -83,7 +86,7 @@ def test_an_endless_quote(tmp_path, refused):
 def test_not_utf8_is_bytes_as_in_memory(tmp_path, refused):
     path = tmp_path / "in.csv"
     path.write_bytes("u,name,class\n1,caf\xe9,a\n2,th\xe9,b\n".encode("latin-1"))
-    refused(errors.InputTypeError, path, "in.csv", "'name' (Binary)")
+    refused(errors.InputTypeError, path, "in.csv", "'name' (binary)")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -103,7 +106,7 @@ def test_columns(tmp_path, refused, form):
     write(table(), path)
     refused(errors.InputError, path, "There is no column 'klass'", "'x0'", "'class'", path.name, target="klass")
     write(table().append_column("name", table()["class"]), path)
-    refused(errors.InputTypeError, path, "'name' (String)", path.name)
+    refused(errors.InputTypeError, path, "1 column is not numeric: 'name' (string)", path.name, "columns=['name']")
     write(table().rename_columns(["x0", "x0", *table().column_names[2:]]), path)
     refused(errors.InputError, path, "'x0' names more than one column", path.name)
     write(table().select(["class"]), path)
@@ -141,6 +144,115 @@ def test_labels_without_classes(tmp_path, refused):
     refused(errors.InputTypeError, path, "Column 'class' is of type list", "no classes")
     data = table().set_column(5, "class", pa.array(np.where(np.arange(900) == 600, np.nan, 1.0)))
     refused(errors.NonFiniteError, write(data, path), "'class' holds NaN in row 600")
+
+
+OTHERS = {
+    "text": pa.array(["p", "q"] * 450),
+    "view": pa.array(["p", "q"] * 450).cast(pa.string_view()),
+    "categories": pa.array(["p", "q"] * 450).dictionary_encode(),
+    "bytes": pa.array([b"p"] * 900),
+    "money": pa.array([decimal.Decimal("1.50")] * 900),
+    "day": pa.array([datetime.date(2020, 1, 1)] * 900),
+    "moment": pa.array([datetime.datetime(2020, 1, 1)] * 900),
+    "span": pa.array([1] * 900, pa.duration("s")),
+    "list": pa.array([[1.0]] * 900),
+    "record": pa.array([{"a": 1}] * 900),
+    "nothing": pa.nulls(900),
+}
+
+
+@pytest.mark.parametrize("form", [".parquet", ".arrow"])
+def test_every_column_that_is_not_numeric_is_named_with_what_to_do(tmp_path, refused, form):
+    data = table()
+    for name, values in OTHERS.items():
+        data = data.append_column(name, values)
+    path = write(data, tmp_path / f"in{form}")
+    error = refused(errors.InputTypeError, path, "11 columns are not numeric", "'text' (string)", "and 1 more")
+    assert "categorical" not in str(error)
+    for name in OTHERS:
+        one = write(data.select([*table().column_names, name]), path)
+        said = {"nothing": "without any value"}.get(name, str(read(one).schema.field(name).type))
+        error = refused(errors.InputTypeError, one, f"1 column is not numeric: '{name}' ({said})", path.name)
+        line = re.search(r"leave columns out: (.*)\.", error.hint)[1]
+        without = eval(line.replace("'in", f"'{tmp_path}/in"), {"pandas": pd})
+        assert list(without) == table().column_names
+
+
+def test_the_line_that_encodes_text_makes_a_file_that_can_be_resampled(tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = table().append_column("text", OTHERS["text"]).append_column("void", pa.array([""] * 900))
+    for form in (".csv", ".parquet", ".feather"):
+        path = write(data, tmp_path / f"in{form}")
+        error = refused(errors.InputTypeError, path, "2 columns are not numeric", "'text' (string)", "'void'")
+        line = re.search(r"(pandas\.get_dummies\(.*\)), or leave", error.hint)[1]
+        exec(line, {"pandas": pd})
+        report = resample_file(f"encoded{form}", tmp_path / f"done{form}", target="class")
+        assert report.n_features == 7 + 2 + 1 * (form != ".csv")
+
+
+def test_labels_in_the_text_type_of_polars(tmp_path):
+    data = table()
+    views = data.set_column(5, "class", data["class"].cast(pa.string_view()))
+    for form in (".parquet", ".arrow"):
+        path = write(views, tmp_path / f"in{form}")
+        resample_file(path, tmp_path / f"out{form}", target="class", sampler=SMOTE(random_state=0))
+        assert read(tmp_path / f"out{form}").schema == views.schema
+        assert read(tmp_path / f"out{form}")["class"].cast(pa.string()).equals(in_memory(data)["class"])
+
+
+ROWS = [f"{i}.5,{i % 7},{'b' if i % 5 else 'a'}" for i in range(200)]
+
+
+def test_text_as_other_programs_write_it(tmp_path):
+    header = "u,v,class"
+    plain = tmp_path / "plain.csv"
+    plain.write_text("\n".join([header, *ROWS]))
+    resample_file(plain, tmp_path / "plain.parquet", target="class", sampler=SMOTE(random_state=0))
+    expected = read(tmp_path / "plain.parquet")
+    for name, text in {
+        "mark": "\ufeff" + "\n".join([header, *ROWS]),
+        "windows": "\r\n".join([header, *ROWS, ""]),
+        "old": "\r".join([header, *ROWS, ""]),
+        "blank lines": "\n\n".join([header, *ROWS, "", ""]),
+    }.items():
+        path = tmp_path / f"{name}.csv"
+        path.write_bytes(text.encode())
+        for to in (".parquet", ".csv"):
+            resample_file(path, tmp_path / f"out{to}", target="class", sampler=SMOTE(random_state=0), force=True)
+        assert read(tmp_path / "out.parquet").equals(expected), name
+        assert read(tmp_path / "out.csv")["u"].equals(expected["u"]), name
+    path.write_text("\n".join([header, *(row.replace("a", '"a\nb"') for row in ROWS)]))
+    report = resample_file(path, tmp_path / "out.csv", target="class", force=True)
+    assert report.classes_after == {"a\nb": 160, "b": 160}
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_columns_that_are_not_separated_by_commas(tmp_path, refused, mark):
+    path = tmp_path / "in.csv"
+    rows = [row.replace(",", mark).replace(".", ",") for row in ROWS]
+    path.write_text("\n".join([mark.join(["u", "v", "class"]), *rows]))
+    refused(errors.FileError, path, f"in.csv separates its columns by {mark!r}", 'decimal=","')
+
+
+def test_decimal_commas_are_text(tmp_path, refused):
+    path = tmp_path / "in.csv"
+    path.write_text("\n".join(["u,v,class", *(f'"{i},5",{i % 7},{i % 2}' for i in range(200))]))
+    refused(errors.InputTypeError, path, "1 column is not numeric: 'u' (string)")
+
+
+@pytest.mark.parametrize("text", ["u,v,class", "u,v,class\n", "\n", "\ufeff"])
+def test_no_rows_of_text(tmp_path, refused, text):
+    path = tmp_path / "in.csv"
+    path.write_text(text)
+    with pytest.raises(errors.GpusmoteError, match=r"in\.csv.*no rows"):
+        resample_file(path, tmp_path / "out.csv", target="class")
+    assert os.listdir(tmp_path) == ["in.csv"]
+
+
+def test_integers_beyond_what_a_float_holds_in_text(tmp_path, refused):
+    path = tmp_path / "in.csv"
+    path.write_text("\n".join(["u,v,class", *(f"{2**60 + i},{i % 7},{i % 2}" for i in range(200))]))
+    refused(errors.InputError, path, "in.csv", "'u'", "2**53")
 
 
 @pytest.mark.parametrize("form", [".csv", ".parquet", ".arrow"])

@@ -1,31 +1,62 @@
-"""The limit that an error asks for is one that works."""
+"""Limits: the one that an error asks for works, and those of the call, the sampler and the configuration are merged."""
 
 from __future__ import annotations
 
 import re
+from types import MappingProxyType, SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+import gpusmote
 from gpusmote import SMOTE, BorderlineSMOTE, resample_file
 from gpusmote.cli.forecast import forecast
-from gpusmote.errors import MemoryLimitError
-from gpusmote.files.budget import budget_of, least_limit
+from gpusmote.errors import MemoryLimitError, ParameterError
+from gpusmote.files.budget import budget_of
+from gpusmote.files.forms import Form
+from gpusmote.files.needs import left_of
+from gpusmote.files.traffic import Traffic, text_block
 from tests.files.helpers import table, write
+from tests.standin.install import cuda
+
+__all__ = ["cuda"]
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)
-@given(st.integers(0, 1 << 34), st.integers(1, 300))
-def test_the_least_limit_is_enough_and_one_byte_in_a_hundred_less_is_not(held, n_columns):
-    least = least_limit(held, 0, n_columns)
-    budget_of(least, None).check(held, 10, 9, n_columns, "of the class", least)
-    with pytest.raises(MemoryLimitError, match=f"at least {least:,} bytes"):
-        budget_of(least - least // 100 - 1, None).check(held, 10, 9, n_columns, "of the class", least)
+@given(
+    held=st.integers(0, 1 << 34),
+    planned=st.integers(0, 1 << 34),
+    rows=st.integers(1, 1 << 30),
+    n_columns=st.integers(1, 300),
+    pages=st.integers(0, 1 << 28),
+    forms=st.tuples(*2 * [st.sampled_from(["csv", "parquet", "arrow"])]),
+)
+def test_the_least_limit_is_enough_and_one_byte_less_is_not(held, planned, rows, n_columns, pages, forms):
+    schema = pa.schema([(f"x{j}", pa.float64()) for j in range(n_columns)])
+    source = SimpleNamespace(schema=schema, form=Form(forms[0]), held_at_once=lambda group: pages + text_block(group))
+
+    def fits(limit):
+        budget = budget_of(limit, None)
+        budget.traffic = Traffic(source, Form(forms[1]), rows)
+        try:
+            budget.check(held, budget.reading(), "What is held", "")
+            budget.check(planned, budget.streaming(2 * rows), "The plan", "")
+        except MemoryLimitError:
+            return False
+        return True
+
+    budget = budget_of(1, None)
+    budget.traffic = Traffic(source, Form(forms[1]), rows)
+    least = budget.least(held, planned, 2 * rows, 0)
+    assert fits(least)
+    assert not fits(least - 1)
+    assert budget.least(held, planned, 2 * rows, least + 5) == least + 5
 
 
-@pytest.mark.parametrize("limit", ["10KB", "22MB", "25MB", "30MB", "34MB", "50MB"])
+@pytest.mark.parametrize("limit", ["10KB", "34MB", "37MB", "50MB"])
 @pytest.mark.parametrize(
     "sampler",
     [
@@ -49,6 +80,53 @@ def test_what_a_refused_run_asks_for_is_enough_and_the_plan_says_the_same(limit,
     assert str(said.refusal) == str(refused)
     assert (said.bytes["peak"] > said.bytes["limit"]) == (refused is not None)
     if refused is not None:
+        assert not out.exists()
         least = int(re.search(r"at least ([\d,]+) bytes", refused.hint)[1].replace(",", ""))
         assert forecast(source, target="class", sampler=sampler, memory_limit=least).refusal is None
         resample_file(source, out, target="class", sampler=sampler, memory_limit=least)
+
+
+@pytest.mark.parametrize(
+    ("call", "sampler", "configured", "merged"),
+    [
+        (None, None, None, {}),
+        ("1GB", None, None, {"cpu": 10**9}),
+        ("1GB", {"cuda": "2GB"}, None, {"cpu": 10**9, "cuda": 2 * 10**9}),
+        ("1GB", MappingProxyType({"cpu": "3GB", "cuda": "2GB"}), None, {"cpu": 10**9, "cuda": 2 * 10**9}),
+        (MappingProxyType({"cuda": 5}), {"cpu": "3GB", "cuda": "2GB"}, None, {"cpu": 3 * 10**9, "cuda": 5}),
+        ("1GB", None, {"cuda": 0.5}, {"cpu": 10**9, "cuda": 0.5}),
+        ("1GB", {"cuda": 7}, {"cpu": 8, "cuda": 9}, {"cpu": 10**9, "cuda": 7}),
+        (None, "2GB", None, {"cpu": 2 * 10**9, "cuda": 2 * 10**9}),
+        ("1GB", "2GB", "3GB", {"cpu": 10**9, "cuda": 2 * 10**9}),
+        (None, None, {"cuda": 9}, {"cuda": 9}),
+    ],
+)
+def test_limits_of_call_sampler_and_configuration_are_merged(call, sampler, configured, merged):
+    with gpusmote.config_context(memory_limit=configured):
+        budget = budget_of(call, SMOTE(memory_limit=sampler))
+    assert budget.asked == merged
+    assert merged.get("cpu", budget.limit) == budget.limit
+    left = left_of(budget, 100)
+    if "cpu" in merged:
+        assert left["cpu"] + 100 < merged["cpu"]
+        assert {**left, "cpu": 0} == {**merged, "cpu": 0}
+    else:
+        assert left == (merged or None)
+
+
+def test_a_limit_that_is_none():
+    for limit in ("much", {"gpu": 1}, 0):
+        with pytest.raises(ParameterError, match="memory_limit"):
+            budget_of(limit, SMOTE())
+        with pytest.raises(ParameterError, match="memory_limit"):
+            budget_of("1GB", SMOTE(memory_limit=limit))
+
+
+def test_a_limit_of_the_device_stays_beside_one_of_the_call(tmp_path, cuda):
+    source = write(table(3000), tmp_path / "in.parquet")
+    limits = MappingProxyType({"cuda": 50_000})
+    sampler = SMOTE(device="cuda", memory_limit=limits)
+    cuda()
+    with pytest.raises(MemoryLimitError, match=r"memory_limit allows 50,000 bytes on the device"):
+        resample_file(source, tmp_path / "out.parquet", target="class", sampler=sampler, memory_limit="1GB")
+    assert sampler.memory_limit is limits

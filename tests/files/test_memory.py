@@ -1,52 +1,102 @@
-"""A table passes through in blocks: what is held does not grow with it."""
+"""What the process grows by: never beyond the limit, and about as much as was estimated where sizes decide."""
 
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tests.files.helpers import write
 from tests.files.test_whole import python
 
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only the kernel of Linux says how large a process was"
+)
+
 RUN = """
-import json, sys, threading, tracemalloc
-import pyarrow as pa
-from gpusmote import SMOTE
-from gpusmote.files import resample_file
+import json, sys
 import gpusmote.files.engine
-source, out, limit = sys.argv[1:]
-held = {}
-def note(stage, done, total):
-    held[stage] = max(held.get(stage, 0), tracemalloc.get_traced_memory()[0])
-tracemalloc.start()
-report = resample_file(source, out, target="y", sampler=SMOTE(random_state=0, sampling_strategy=0.02),
-                       memory_limit=limit, progress=note)
-print(json.dumps([pa.default_memory_pool().max_memory(), held["copy"], held["make"], report.to_dict()]))
+from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote.files import resample_file
+source, out, limit, kind = sys.argv[1:]
+def size(of):
+    (line,) = [line for line in open("/proc/self/status") if line.startswith(of)]
+    return 1024 * int(line.split()[1])
+options = {"random_state": 0, "device": "cpu"}
+sampler = SMOTE(**options) if kind == "SMOTE" else BorderlineSMOTE(kind=kind, **options)
+before = size("VmRSS")
+report = resample_file(source, out, target="y", sampler=sampler, percentage=100,
+                       memory_limit=None if limit == "none" else limit)
+print(json.dumps([size("VmHWM") - before, report.to_dict()]))
 """
 
 
-def big(rows, d=10):
-    """Two classes, three rows in a thousand of the second."""
-    rng = np.random.default_rng(0)
-    columns = {f"x{j}": rng.normal(size=rows) for j in range(d)}
-    return pa.table({**columns, "y": (rng.random(rows) < 0.003).astype(np.int8)})
-
-
-@pytest.mark.parametrize("form", [".parquet", ".csv"])
-def test_sixty_megabytes_within_forty(tmp_path, form):
-    rows = 700_000 if form != ".csv" else 300_000
-    source = write(big(rows), tmp_path / f"in{form}", row_group_size=50_000)
-    assert source.stat().st_size > 55e6
-    done = python("-c", RUN, source, tmp_path / "out.parquet", "60MB")
+def grown(source, limit, kind="SMOTE", out=None):
+    """By how many bytes a process grew after its imports, and the report."""
+    out = out or source.with_name("out" + source.suffix)
+    done = python("-c", RUN, source, out, limit, kind)
+    out.unlink(missing_ok=True)
     assert done.returncode == 0, done.stderr
-    pool, copying, making, report = json.loads(done.stdout)
-    assert pool < 30e6  # pyarrow's buffers, at their most
-    assert pool + max(copying, making) < 40e6  # with NumPy's
-    assert report["rows_before"] == rows
-    assert report["peak_estimate"] < 200e6  # with the search's own blocks
-    found = pq.ParquetFile(tmp_path / "out.parquet")
-    assert found.metadata.num_rows == report["rows_after"]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory):
+    """``big(form, megabytes, columns)``: two classes, two rows in a hundred of the second; written once."""
+    folder, made = tmp_path_factory.mktemp("big"), {}
+
+    def source(form, megabytes, d=10):
+        if (form, megabytes, d) not in made:
+            rng, rows = np.random.default_rng(0), int(megabytes * 1e6 / (8 * d))
+            columns = {f"x{j}": rng.normal(size=rows) for j in range(d)}
+            data = pa.table({**columns, "y": (rng.random(rows) < 0.02).astype(np.int8)})
+            made[form, megabytes, d] = write(data, folder / f"{megabytes}-{d}{form}", row_group_size=50_000)
+        return made[form, megabytes, d]
+
+    return source
+
+
+@pytest.mark.parametrize(
+    ("form", "megabytes", "limit", "kind"),
+    [
+        (".parquet", 50, "64MB", "SMOTE"),
+        (".parquet", 10, "64MB", "borderline-1"),
+        (".parquet", 15, "100MB", "borderline-2"),
+        (".csv", 20, "64MB", "SMOTE"),
+        (".csv", 10, "100MB", "borderline-1"),
+        (".arrow", 50, "64MB", "SMOTE"),
+        (".arrow", 10, "64MB", "borderline-2"),
+    ],
+)
+def test_the_process_does_not_grow_beyond_the_limit(big, form, megabytes, limit, kind):
+    source = big(form, megabytes)
+    growth, report = grown(source, limit, kind)
+    assert growth < report["memory_limit"] == int(limit[:-2]) * 10**6
+    assert report["peak_estimate"] <= report["memory_limit"]
+    assert report["n_synthetic"] > 0
+
+
+@pytest.mark.parametrize(("megabytes", "d", "limit"), [(50, 10, "100MB"), (120, 10, "none"), (60, 40, "none")])
+def test_the_estimate_is_what_the_process_grows_by(big, megabytes, d, limit):
+    growth, report = grown(big(".parquet", megabytes, d), limit)
+    assert growth > 45e6  # well beyond what libraries take
+    assert 0.85 * growth < report["peak_estimate"] < 1.15 * growth
+
+
+def test_a_small_file_is_not_said_to_need_much(big):
+    for form in (".parquet", ".csv", ".arrow"):
+        growth, report = grown(big(form, 1), "none")
+        assert growth < 35e6
+        assert report["peak_estimate"] < 40e6
+
+
+def test_what_is_held_does_not_grow_with_the_file(big):
+    for form, megabytes in ((".parquet", 50), (".csv", 20), (".arrow", 50)):
+        source = big(form, megabytes)
+        growth, report = grown(source, "64MB", out=source.with_name("out.parquet"))
+        assert growth < source.stat().st_size
+        rows = sum(report["classes"][i]["before"] for i in range(2))
+        assert rows * 81 > 0.9 * megabytes * 1e6

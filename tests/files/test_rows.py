@@ -151,7 +151,7 @@ def test_types_of_csv_are_those_of_reading_it_whole(tmp_path_factory, runs):
     values = [value for run in runs for value in run * 300]
     path.write_text("u,class\n" + "".join(f"{value},{i % 2}\n" for i, value in enumerate(values)))
     source = CsvSource(path, form_of(path), 2048)
-    Passes(source, "class", Budget(None, None, 1 << 20), Report(), None)._scan_to_the_end()
+    Passes(source, "class", Budget(None, {}, 1 << 20), Report(), None)._scan_to_the_end()
     assert source.schema.equals(pa.csv.read_csv(path).schema)
 
 
