@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 
 import gpusmote
 from gpusmote import SMOTE, BorderlineSMOTE
 from gpusmote.backends import memory
 from gpusmote.errors import MemoryLimitError, ParameterError
+from gpusmote.footprint.sources import SOURCES, Held
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
@@ -30,6 +35,12 @@ def data(n, d, dtype, share, kind="plain"):
     elif kind == "clusters":
         X[::2] += 3e4
     return X, (np.arange(n) < n * share).astype(np.int64)
+
+
+def mixed(n, d, dtype, share):
+    """The same, with the rows of both classes in any order."""
+    X, y = data(n, d, dtype, share)
+    return X, np.random.default_rng(1).permutation(y)
 
 
 def peak_of(work):
@@ -48,29 +59,112 @@ def counts(y):
     return dict(zip(labels.tolist(), number.tolist(), strict=True))
 
 
+ONE, TWO = BorderlineSMOTE(kind="borderline-1"), BorderlineSMOTE(kind="borderline-2")
 SIZES = [
-    (100_000, 32, "f4", 0.1),
-    (100_000, 32, "f8", 0.1),
-    (100_000, 32, "f4", 0.4),
-    (60_000, 4, "f8", 0.3),
-    (20_000, 100, "f4", 0.2),
-    (5_000, 20, "f8", 0.4),
+    # pairs, with many rows and few; a tree; tiles of few rows and of many; what is made takes the most
+    (SMOTE(), 100_000, 32, "f4", 0.1),
+    (SMOTE(), 10_000, 8, "f8", 0.45),
+    (SMOTE(), 60_000, 4, "f8", 0.3),
+    (SMOTE(), 3_000, 4, "f4", 0.1),
+    (SMOTE(), 40_000, 32, "f4", 0.075),
+    (SMOTE(), 20_000, 100, "f4", 0.2),
+    # few queries among many rows, by tiles and by a tree
+    (ONE, 40_000, 32, "f4", 0.075),
+    (ONE, 10_000, 16, "f8", 0.45),
+    (ONE, 40_000, 4, "f4", 0.075),
+    (ONE, 3_000, 64, "f8", 0.1),
+    (TWO, 40_000, 32, "f8", 0.075),
+    (TWO, 40_000, 4, "f4", 0.075),
+    (TWO, 10_000, 4, "f8", 0.45),
 ]
 
 
-@pytest.mark.parametrize(("n", "d", "dtype", "share"), SIZES)
-def test_the_estimate_is_what_is_measured(monkeypatch, n, d, dtype, share):
+@pytest.mark.parametrize(("sampler", "n", "d", "dtype", "share"), SIZES)
+def test_the_estimate_is_what_is_measured(monkeypatch, sampler, n, d, dtype, share):
     """On one thread, because it is chance which of several hold their blocks at once."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    X, y = data(n, d, dtype, share)
-    sampler = SMOTE(random_state=0, device="cpu")
+    X, y = mixed(n, d, dtype, share)
+    sampler = clone(sampler).set_params(random_state=0, device="cpu")
     estimate = sampler.estimate(n, d, dtype, y=counts(y))
     _, peak = peak_of(lambda: sampler.fit_resample(X, y))
     assert 0.85 * peak < estimate.total < 1.15 * peak
     assert sampler.report_.bytes["total"] == estimate.total
     plan, peak = peak_of(lambda: sampler.plan(X, y))
     assert 0.85 * peak < sampler.report_.bytes["total"] < 1.15 * peak
-    assert 0.95 < estimate.host.plan / plan.report.bytes["plan"] < 1.05
+    if isinstance(sampler, SMOTE):
+        assert 0.95 < estimate.host.plan / plan.report.bytes["plan"] < 1.05
+
+
+@pytest.mark.parametrize("kind", ["list", "integers", "pandas", "pandas of two dtypes", "by columns"])
+@pytest.mark.parametrize(("n", "d"), [(20_000, 32), (40_000, 8)])
+def test_the_estimate_knows_containers(monkeypatch, kind, n, d):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    pd = pytest.importorskip("pandas") if "pandas" in kind else None
+    X, y = mixed(n, d, "f8", 0.1)
+    if kind == "list":
+        X = X.tolist()
+    elif kind == "integers":
+        X = (100 * X).astype("i4")
+    elif kind == "by columns":
+        X = np.asfortranarray(X)
+    elif pd is not None:
+        X = pd.DataFrame(X)
+        X[0] = X[0] if kind == "pandas" else (10 * X[0]).astype("i4")
+    sampler = SMOTE(random_state=0, device="cpu")
+    sampler.fit_resample(X[:100], np.arange(100) % 5 == 0)  # what is imported is no part of it
+    _, peak = peak_of(lambda: sampler.fit_resample(X, y))
+    assert 0.85 * peak < sampler.report_.bytes["total"] < 1.15 * peak
+
+
+@pytest.mark.parametrize(
+    ("sampler", "n", "d", "share", "source"),
+    [
+        (SMOTE(), 20_000, 32, 0.3, "pairs"),
+        (SMOTE(), 20_000, 32, 0.1, "tiles"),
+        (SMOTE(), 250_000, 4, 0.4, "tree"),
+    ],
+)
+def test_no_formula_could_be_left_out(monkeypatch, sampler, n, d, share, source):
+    """What test_the_estimate_is_what_is_measured compares would be off by more than it allows."""
+    y = {0: n - int(n * share), 1: int(n * share)}
+    sampler = clone(sampler).set_params(device="cpu", sampling_strategy={1: y[1] + 1})
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    formula, whole = SOURCES[source], sampler.estimate(n, d, "f4", y=y).total
+    for without in ({"kept": 0, "made": 0}, {"finding": 0}):
+        with monkeypatch.context() as patch:
+            patch.setitem(SOURCES, source, lambda asked, w=without: dataclasses.replace(formula(asked), **w))
+            assert sampler.estimate(n, d, "f4", y=y).total < 0.97 * whole, without
+        with monkeypatch.context() as patch:
+            patch.setitem(SOURCES, source, lambda asked: Held(0, 0, 0))
+            assert sampler.estimate(n, d, "f4", y=y).total < 0.8 * whole
+
+
+@pytest.mark.parametrize("kind", ["ties", "clusters", "binary", "copies", "equal", "apart"])
+@pytest.mark.parametrize("sampler", [SMOTE(), ONE, TWO], ids=["SMOTE", "borderline-1", "borderline-2"])
+def test_rows_as_awkward_as_can_be_take_no_more_than_most(monkeypatch, sampler, kind):
+    """Among them a class that is far from all others: none of its rows is in danger, and all are seeds."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    n, d, share = 8_000, 12, 0.4
+    X, y = mixed(n, d, "f4", share)
+    rng = np.random.default_rng(1)
+    if kind == "ties":
+        X = np.round(X)
+    elif kind == "clusters":
+        X[::2] += 3e4
+    elif kind == "binary":
+        X = (X > 0).astype("f4")
+    elif kind == "copies":
+        X = X[rng.integers(0, n // 4, n)]
+    elif kind == "equal":
+        X[:] = X[0]
+    else:
+        X[y == 1] += 100
+    sampler = clone(sampler).set_params(random_state=0, device="cpu")
+    most = sampler.estimate(n, d, "f4", y=counts(y)).host.most
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gpusmote.errors.GpusmoteWarning)
+        _, peak = peak_of(lambda: sampler.plan(X, y))
+    assert peak <= most
 
 
 def test_many_threads_hold_no_more_than_estimated(monkeypatch):
@@ -195,9 +289,9 @@ def test_a_limit_of_the_device_holds_and_changes_no_row(cuda, sampler, kind, fai
 
 def test_a_class_larger_than_the_device(cuda):
     """The stand-in's device ends where its memory does, and no limit is given."""
-    X, y = data(4_500, 200, "f4", 0.4)
+    X, y = data(3_000, 200, "f4", 0.4)
     expected = SMOTE(random_state=0, device="cpu").fit_resample(X, y)[0].tobytes()
-    own = 1_800 * 200 * 4
+    own = 1_200 * 200 * 4
     machine = cuda(memory=own, faiss=True)
     sampler = SMOTE(random_state=0, device="cuda")
     assert sampler.fit_resample(X, y)[0].tobytes() == expected
@@ -296,3 +390,123 @@ def test_an_estimate_of_a_device(cuda):
     assert estimate.cut.pool_rows is not None
     assert estimate.device.most <= 0.9 * (1 << 28)
     assert estimate.host.output == 3 * 10**6 * 64 * 4
+
+
+def test_a_plans_rows_keep_within_the_limit(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    X, y = data(900, 5, "f8", 0.3)
+    plan = SMOTE(random_state=0, device="cpu", sampling_strategy={1: 10**6}).plan(X, y)
+    expected = plan.rows(0, 60_000)
+    plan.memory_limit = 10_000_000
+    rows, peak = peak_of(lambda: plan.rows(0, 60_000))
+    assert peak + plan.report.bytes["plan"] <= plan.memory_limit
+    np.testing.assert_array_equal(rows, expected)
+    with pytest.raises(
+        MemoryLimitError, match=r"memory_limit allows [\d,]+ bytes beside the [\d,]+ of the plan"
+    ) as told:
+        plan.rows()
+    fit = int(told.value.hint.split("(")[1].split()[0].replace(",", ""))
+    assert len(plan.rows(0, fit)) == fit > 60_000
+    with pytest.raises(MemoryLimitError, match=r"would have 1,000,630 rows x 5 columns"):
+        plan.resample()
+
+
+def test_a_plan_from_a_file_keeps_within_the_limit(tmp_path):
+    X, y = data(900, 5, "f8", 0.3)
+    plan = SMOTE(random_state=0, device="cpu", sampling_strategy={1: 10**6}).plan(X, y)
+    expected = plan.rows(0, 60_000)
+    plan.save(tmp_path / "a.plan")
+    with gpusmote.config_context(memory_limit="10MB"):
+        again = gpusmote.Plan.load(tmp_path / "a.plan", X, device="cpu")
+        rows, peak = peak_of(lambda: again.rows(0, 60_000))
+        assert peak < 10_000_000
+        np.testing.assert_array_equal(rows, expected)
+        with pytest.raises(MemoryLimitError, match="synthetic rows would fit"):
+            again.rows()
+    with gpusmote.config_context(memory_limit=20_000), pytest.raises(MemoryLimitError, match="is the least that works"):
+        gpusmote.Plan.load(tmp_path / "a.plan", X, device="cpu")
+
+
+@pytest.mark.parametrize("function", ["SMOTE", "BLSMOTE"])
+def test_r_keeps_within_the_limit(monkeypatch, function):
+    pytest.importorskip("pandas")
+    from gpusmote import r
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    X, y = mixed(6_000, 12, "f8", 0.3)
+    run = getattr(r, function)
+    expected = run(X, y, dup_size=2, random_state=0).syn_data
+    with gpusmote.config_context(memory_limit=1), pytest.raises(MemoryLimitError) as told:
+        run(X, y)
+    limit = 2 * int(told.value.hint.split("memory_limit=")[1].split()[0]) + 16 * 12 * (6_000 + 3_600)
+    with gpusmote.config_context(memory_limit=limit):
+        result, peak = peak_of(lambda: run(X, y, dup_size=2, random_state=0))
+    assert peak < limit
+    assert result.syn_data.equals(expected)
+    with gpusmote.config_context(memory_limit=limit), pytest.raises(MemoryLimitError, match="Or ask for fewer rows"):
+        run(X, y, dup_size=1_000)
+
+
+def test_what_takes_the_most_is_told_first():
+    y = {0: 900_000, 1: 100_000}
+    with pytest.raises(
+        MemoryLimitError, match=r"To make it takes at least [\d,]+ bytes, .* \(the result 57,600,000"
+    ) as told:
+        SMOTE(memory_limit="1MB", device="cpu").estimate(1_000_000, 4, y=y)
+    assert "memory_limit=" in told.value.hint
+    assert "synthetic rows would fit" not in told.value.hint  # the originals alone are too many
+    assert "plan.batches(size)" in told.value.hint
+
+
+IN_LISTS = """
+import ctypes, gc, json, sys
+import numpy as np
+from gpusmote import SMOTE
+n, d = 150_000, 32
+rng = np.random.default_rng(0)
+X = (rng.standard_normal((n, 4)) @ rng.standard_normal((4, d)) + 0.01 * rng.standard_normal((n, d))).astype("f4")
+y = np.arange(n) < 0.45 * n
+sampler = SMOTE(random_state=0, device="cpu", search="approximate", recall_target=0.9)
+sampler.fit_resample(X[:31_000:10], y[:31_000:10] ^ (np.arange(3_100) % 5 > 0))
+import faiss
+gc.collect()
+ctypes.CDLL(None).malloc_trim(0)
+def of(what):
+    (line,) = [line for line in open("/proc/self/status") if line.startswith(what)]
+    return 1024 * int(line.split()[1])
+open("/proc/self/clear_refs", "w").write("5")
+before = of("VmRSS")
+sampler.plan(X, y)
+grown = of("VmHWM") - before
+assert sampler.report_.search.approximate
+exact = sampler.set_params(search="exact").estimate(n, d, "f4", y=y)
+print(json.dumps([grown, sampler.report_.bytes["total"], exact.total]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel of Linux says how large a process was")
+def test_inverted_lists_are_in_the_estimate():
+    """FAISS's memory is none that Python counts; an exact search of the same rows is estimated at less."""
+    pytest.importorskip("faiss", reason="FAISS finds the lists")
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", IN_LISTS], capture_output=True, text=True, check=True, env=alone)
+    grown, estimated, exact = json.loads(done.stdout)
+    assert 0.85 * grown < estimated < 1.15 * grown
+    assert exact < 0.85 * grown
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_inverted_lists_on_a_device_are_in_the_estimate(cuda, monkeypatch, dtype):
+    pytest.importorskip("faiss", reason="FAISS finds the lists")
+    for module in ("neighbours.approximate", "footprint.lists"):
+        monkeypatch.setattr(f"gpusmote.{module}.SMALLEST_WORK", 1)
+    machine = cuda(faiss=True)
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((14_000, 3)) @ rng.standard_normal((3, 16))).astype(dtype)
+    y = (np.arange(14_000) < 6_000).astype(np.int64)
+    sampler = SMOTE(random_state=0, device="cuda", search="approximate", recall_target=0.5)
+    sampler.plan(X, y)
+    assert sampler.report_.search.approximate
+    found = sampler.estimate(14_000, 16, dtype, y=counts(y)).device
+    assert 0.85 * machine.peak < found.total - found.workspace < 1.15 * machine.peak
+    assert found.workspace > 6_000 * (4 * 16 + 8)

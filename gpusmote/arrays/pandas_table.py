@@ -42,7 +42,10 @@ def from_pandas(X: Any) -> Table:
         matrix = SparseTable(X.sparse.to_coo().tocsr(), labels)
         return WrappedTable(matrix, _Shell(X.iloc[:0], X.index, shared), string_names(labels))
     if isinstance(shared, np.dtype) and shared.kind != "O":
-        return WrappedTable(NumpyTable(X.to_numpy(), labels), _Shell(X.iloc[:0], X.index), string_names(labels))
+        table = NumpyTable(X.to_numpy(), labels)
+        if not np.may_share_memory(table._X, X.iloc[:, -1].to_numpy()):  # columns of one dtype in several blocks
+            table.copied += table.itemsize
+        return WrappedTable(table, _Shell(X.iloc[:0], X.index), string_names(labels))
     return PandasTable(X)
 
 
