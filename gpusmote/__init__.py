@@ -6,11 +6,8 @@ already be able to say its version or to be stopped.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import typing
-
-if typing.TYPE_CHECKING:
+TYPE_CHECKING = False  # what type checkers take for true; typing itself would take longer to load than the rest
+if TYPE_CHECKING:
     from gpusmote import r
     from gpusmote.backends.info import info
     from gpusmote.config import config_context, get_config, set_config
@@ -47,10 +44,12 @@ _HOMES = {
 }
 """Where each export comes from: what the block above says to type checkers, for the interpreter."""
 
-if not typing.TYPE_CHECKING:  # a type checker would take it that every name exists
+if not TYPE_CHECKING:  # a type checker would take it that every name exists
 
-    def __getattr__(name: str) -> typing.Any:
+    def __getattr__(name: str) -> object:
         """An export, or a module of the package, when it is first used."""
+        import importlib.util
+
         if name in _HOMES:
             value = getattr(importlib.import_module(f"gpusmote.{_HOMES[name]}"), name)
         elif not name.startswith("_") and importlib.util.find_spec(f"gpusmote.{name}"):

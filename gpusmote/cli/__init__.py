@@ -6,16 +6,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import os
 import sys
-from collections.abc import Sequence
 
-from gpusmote import __version__
-from gpusmote.cli.ending import finish
-from gpusmote.cli.output import Output
 from gpusmote.cli.stopping import at_once
+
+TYPE_CHECKING = False  # what type checkers take for true
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -42,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    import importlib.util
+
+    from gpusmote import __version__
+    from gpusmote.cli.ending import finish
+    from gpusmote.cli.output import Output
+
     output = Output()
     if arguments == ["--version"]:
         return finish(lambda: print(__version__), output)
@@ -56,8 +60,8 @@ def _run(arguments: list[str]) -> int:
 
 def _end(status: int) -> None:
     for stream in filter(None, (sys.stdout, sys.stderr)):
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # a command that is done has flushed; one that failed has said so
+        try:
             stream.flush()
+        except (OSError, ValueError):  # a command that is done has flushed; one that failed has said so
+            continue
     os._exit(status)

@@ -29,9 +29,10 @@ Made by `python -m gpusmote.cli.reference > docs/cli.md`; a test holds it to the
 to install. `gpusmote --install-completion` sets up completion for bash, zsh, fish and PowerShell, `--show-completion`
 prints it.
 
-Results go to standard output; progress, warnings and errors to standard error. An error is a line `error: ...`, what to
-do about it a second line `hint: ...`; `--debug` shows the traceback before them. A progress bar is drawn only where
-standard error is a terminal.
+Results go to standard output; progress, notes, warnings and errors to standard error. An error is a line `error: ...`,
+what to do about it a second line `hint: ...`; `--debug` shows the traceback before them. What was done in another way
+than asked for, such as an exact search where an approximate one would not pay, is a line `note: ...`. A progress bar is
+drawn only where standard error is a terminal.
 
 ## More examples
 

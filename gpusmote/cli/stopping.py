@@ -5,13 +5,14 @@ This module loads nothing but the standard library, so that it is in force befor
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+
+TYPE_CHECKING = False  # what type checkers take for true
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
 
 __all__ = ["Stopped", "as_exception", "at_once"]
 
@@ -37,66 +38,73 @@ class Stopped(BaseException):
         return f"stopped by {signal.Signals(self.number).name}"
 
 
-@contextlib.contextmanager
-def at_once() -> Iterator[None]:
+class _Handled:
+    """Signals go to :meth:`stop` within the block; one that the caller ignores, as ``nohup`` does, stays ignored."""
+
+    def __enter__(self) -> None:
+        self._before: dict[int, Any] = {}
+        try:
+            for number in _SIGNALS:
+                if (old := signal.getsignal(number)) != signal.SIG_IGN:
+                    self._before[number] = old
+                    signal.signal(number, self.stop)
+        except ValueError:  # not the main thread, the only one that signals reach
+            self._before = {}
+
+    def __exit__(self, *_: object) -> None:
+        for number, old in self._before.items():
+            signal.signal(number, old)
+
+    def stop(self, number: int, _: FrameType | None) -> None:
+        """What a signal does."""
+        raise NotImplementedError
+
+
+class at_once(_Handled):  # noqa: N801 - a context like contextlib's
     """A signal in the block ends the process on the spot: for as long as there is nothing to put in order.
 
     An exception would not do while packages are loaded: some of them catch all there are.
     """
 
-    def stop(number: int, _: Any) -> None:
-        with contextlib.suppress(OSError):
+    def stop(self, number: int, _: FrameType | None) -> None:
+        """Say it and leave."""
+        try:
             os.write(2, f"error: {Stopped(number)}\n".encode())
-        os._exit(Stopped(number).status)
-
-    with _handled_by(stop):
-        yield
+        finally:  # whatever became of standard error
+            os._exit(Stopped(number).status)
 
 
-@contextlib.contextmanager
-def as_exception() -> Iterator[None]:
+class as_exception(_Handled):  # noqa: N801
     """The first signal in the block is raised as :class:`Stopped`, so that files are put in order; more are ignored.
 
     ``timeout`` sends its signal twice, and a second one must not disturb the tidying. Where an exception cannot leave,
     as in a destructor, the signal is sent once more a moment later.
     """
 
-    silenced: list[int] = []
+    def __enter__(self) -> None:
+        self._silenced: list[int] = []
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._swallowed
+        super().__enter__()
 
-    def stop(number: int, _: Any) -> None:
-        silenced[:] = [other for other in _SIGNALS if signal.getsignal(other) is stop]
-        for other in silenced:
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        sys.unraisablehook = self._hook
+
+    def stop(self, number: int, _: FrameType | None) -> None:
+        """Raise it, once."""
+        self._silenced = [other for other in self._before if signal.getsignal(other) == self.stop]
+        for other in self._silenced:
             signal.signal(other, signal.SIG_IGN)
         raise Stopped(number)
 
-    def swallowed(what: Any) -> None:
+    def _swallowed(self, what: Any) -> None:
         if not isinstance(what.exc_value, Stopped):
-            before(what)
+            self._hook(what)
             return
-        for number in silenced:
-            signal.signal(number, stop)
-        again = threading.Timer(_ONCE_MORE, os.kill, (os.getpid(), what.exc_value.number))
+        from threading import Timer
+
+        for number in self._silenced:
+            signal.signal(number, self.stop)
+        again = Timer(_ONCE_MORE, os.kill, (os.getpid(), what.exc_value.number))
         again.daemon = True
         again.start()
-
-    before, sys.unraisablehook = sys.unraisablehook, swallowed
-    try:
-        with _handled_by(stop):
-            yield
-    finally:
-        sys.unraisablehook = before
-
-
-@contextlib.contextmanager
-def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Signals go to the handler within the block; one that the caller ignores, as ``nohup`` does, stays ignored."""
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: old for number in _SIGNALS if (old := signal.getsignal(number)) != signal.SIG_IGN}
-    try:
-        for number in before:
-            signal.signal(number, handler)
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
