@@ -88,6 +88,7 @@ def test_the_estimate_is_what_is_measured(monkeypatch, sampler, n, d, dtype, sha
     X, y = mixed(n, d, dtype, share)
     sampler = clone(sampler).set_params(random_state=0, device="cpu")
     estimate = sampler.estimate(n, d, dtype, y=counts(y))
+    sampler.fit_resample(*mixed(500, d, dtype, 0.2))  # what is imported is no part of it
     _, peak = peak_of(lambda: sampler.fit_resample(X, y))
     assert 0.85 * peak < estimate.total < 1.15 * peak
     assert sampler.report_.bytes["total"] == estimate.total
@@ -118,24 +119,40 @@ def test_the_estimate_knows_containers(monkeypatch, kind, n, d):
     assert 0.85 * peak < sampler.report_.bytes["total"] < 1.15 * peak
 
 
+def sizes(n, d, rows, all_k=0):
+    """Of a call that seeks the neighbours of so many of n rows among themselves, or among all."""
+    return Shape(n, d, 4, 4.0, ((rows, rows),), 5, all_k)
+
+
 @pytest.mark.parametrize(
-    ("source", "rows", "d", "copies", "without"),
+    ("source", "shape", "copies", "without"),
     [
-        ("pairs", 6_000, 32, 2, {"finding": 0}),
-        ("pairs", 100_000, 120, 2, {"kept": 0, "made": 0}),
-        ("tiles", 3_000, 32, 2, {"finding": 0}),
-        ("tiles", 800_000, 120, 2, {"kept": 0, "made": 0}),
-        ("tree", 100_000, 8, 2, {"kept": 0, "made": 0}),  # to order what a tree finds takes as much as to find it
-        ("product", 6_000, 32, 0, {"finding": 0}),
+        ("pairs", sizes(12_000, 32, 6_000), 2, {"finding": 0}),
+        ("pairs", sizes(32_000, 120, 16_000), 2, {"kept": 0, "made": 0}),
+        ("tiles", sizes(6_000, 32, 3_000), 2, {"finding": 0}),
+        ("tiles", sizes(80_000, 120, 2_000, 10), 2, {"kept": 0, "made": 0}),
+        ("tree", sizes(200_000, 4, 100_000), 2, {"kept": 0, "made": 0}),  # to order what is found takes as much
+        ("product", sizes(12_000, 32, 6_000), 0, {"finding": 0}),
     ],
 )
-def test_no_formula_could_be_left_out(monkeypatch, source, rows, d, copies, without):
-    """The sum of a plan, which others hold against what is measured, would be off by 15 % or more."""
+def test_no_formula_could_be_left_out(monkeypatch, source, shape, copies, without):
+    """The sum of a plan, which others hold against what is measured, would be off by too much."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    shape = Shape(2 * rows, d, 4, 4.0, ((rows, rows),), 5)
     whole, formula = on_host(shape, Cut(1.0, copies), False).total, SOURCES[source]
     monkeypatch.setitem(SOURCES, source, lambda asked: dataclasses.replace(formula(asked), **without))
-    assert on_host(shape, Cut(1.0, copies), False).total < 0.87 * whole
+    assert on_host(shape, Cut(1.0, copies), False).total < 0.88 * whole
+
+
+def test_balls_that_are_tried_in_vain_are_in_the_estimate(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    X, y = mixed(40_000, 64, "f4", 0.075)
+    sampler = clone(TWO).set_params(random_state=0, device="cpu")
+    _, peak = peak_of(lambda: sampler.plan(X, y))
+    assert sampler.report_.search.sources == ["tiles"]
+    assert 0.85 * peak < sampler.report_.bytes["total"] < 1.15 * peak
+    monkeypatch.setattr("gpusmote.footprint.host.tried", lambda asked: 0)
+    sampler.plan(X, y)
+    assert sampler.report_.bytes["total"] < 0.87 * peak
 
 
 @pytest.mark.parametrize("kind", ["ties", "clusters", "binary", "copies", "equal", "apart"])
@@ -497,8 +514,7 @@ def test_inverted_lists_are_in_the_estimate():
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_inverted_lists_on_a_device_are_in_the_estimate(cuda, monkeypatch, dtype):
     pytest.importorskip("faiss", reason="FAISS finds the lists")
-    for module in ("neighbours.approximate", "footprint.lists"):
-        monkeypatch.setattr(f"gpusmote.{module}.SMALLEST_WORK", 1)
+    monkeypatch.setattr("gpusmote.neighbours.approximate.SMALLEST_WORK", 1)
     machine = cuda(faiss=True)
     rng = np.random.default_rng(0)
     X = (rng.standard_normal((14_000, 3)) @ rng.standard_normal((3, 16))).astype(dtype)

@@ -6,7 +6,7 @@ import dataclasses
 
 from gpusmote.backends.base import Cut
 from gpusmote.footprint.host import result
-from gpusmote.footprint.lists import SAMPLE, lists_on_device
+from gpusmote.footprint.lists import lists_on_device, sample
 from gpusmote.footprint.shape import INDEX, Bytes, Shape
 from gpusmote.neighbours.candidates import AT_ONCE
 from gpusmote.neighbours.faiss_gpu import MOST_WORKSPACE, faiss_workspace
@@ -147,7 +147,7 @@ class _DeviceSearch:
         if not self.lists(queries)[0]:
             return self._exactly(queries)
         c = max(32, self.k + 9)
-        return max(self._exactly(SAMPLE), 3 * INDEX * c * min(queries, max(1, AT_ONCE // c)))
+        return max(self._exactly(sample()), 3 * INDEX * c * min(queries, max(1, AT_ONCE // c)))
 
     def _exactly(self, queries: int) -> int:
         c, d = self.count, self.shape.n_features

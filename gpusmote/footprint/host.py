@@ -6,10 +6,11 @@ import dataclasses
 
 from gpusmote._threads import n_threads
 from gpusmote.backends.base import Cut
-from gpusmote.footprint.lists import SAMPLE, found_in_lists, lists_on_host
+from gpusmote.footprint.lists import found_in_lists, lists_on_host, sample
 from gpusmote.footprint.shape import INDEX, Bytes, Shape
-from gpusmote.footprint.sources import SOURCES, Asked, Held, name_of
+from gpusmote.footprint.sources import SOURCES, Asked, Held, tried
 from gpusmote.neighbours.candidates import AT_ONCE
+from gpusmote.neighbours.choose import Choice, Search, choose
 
 __all__ = ["on_host", "result", "rows_on_host"]
 
@@ -172,12 +173,22 @@ class _Search:
             most = max(most + groups, self.peak(queries) + groups + expanding)
         return most
 
-    def _name(self) -> str:
-        return name_of(self.rows, self.shape.n_features, self.k, self.everything, self.cut.copies)
+    def _chosen(self, queries: int) -> Choice:
+        """The source of rows that spread evenly in all columns: no ball of them can be left out."""
+        d = self.shape.n_features
+        search = Search(self.rows, d, self.rows if self.everything else queries, self.k, copies=self.cut.copies)
+        return choose(search, lambda: float(d), lambda: 1.0)
 
     def _source(self, block: int, count: int, name: str = "", item: int = 4, tied: bool = False) -> Held:
-        n, d, w = self.rows, self.shape.n_features, self.shape.work
-        return SOURCES[name or self._name()](Asked(n, d, count, block, w, item, tied, self.cut))
+        # Which source serves does not hang on how many queries there are, but whether they are all.
+        return SOURCES[name or self._chosen(1).source](self._asked(block, count, item, tied))
+
+    def _asked(self, block: int, count: int, item: int = 4, tied: bool = False) -> Asked:
+        return Asked(self.rows, self.shape.n_features, count, block, self.shape.work, item, tied, self.cut)
+
+    def _tried(self, queries: int) -> int:
+        """Balls, where the sizes ask for a trial of them: the answer about the rows is in the reason for the choice."""
+        return tried(self._asked(1, self.count)) if "in a trial" in self._chosen(queries).why else 0
 
     def _prepared(self) -> int:
         """Before the first search: copies are looked for by hashes, a centre and norms are computed."""
@@ -201,7 +212,7 @@ class _Search:
     def _searched(self, queries: int) -> int:
         """Looking how the rows lie, making the source, and asking it, beside the answer."""
         source = self._source(1, self.count)
-        searched = max(self._looking(), source.made, source.kept + self.finding(queries))
+        searched = max(self._looking(), self._tried(queries), source.made, source.kept + self.finding(queries))
         return self._answer(queries) + (self._listed(queries) or searched)
 
     def _listed(self, queries: int) -> int:
@@ -212,7 +223,7 @@ class _Search:
         exact = dataclasses.replace(self, everything=False)
         source = exact._source(1, self.count)
         found = found_in_lists(queries, self.k, self.shape.n_features, self.shape.work, self.cut)
-        return max(made, kept + source.made, kept + source.kept + max(found, exact.finding(SAMPLE)))
+        return max(made, kept + source.made, kept + source.kept + max(found, exact.finding(sample())))
 
     def _ordering(self, block: int, count: int) -> int:
         """Candidates and their distances; then their order, and the answer."""
@@ -223,7 +234,7 @@ class _Search:
     def _again(self, queries: int) -> int:
         """Both passes with ties, then the last, beside what all sources keep; a tree or pairs may be any of them."""
         copies, wide = self.cut.copies, min(4 * self.count, self.rows)
-        names = ("product",) if copies == 0 else ("tiles", "pairs", "tree")
+        names = ("product",) if copies == 0 else ("tiles", "pairs", "tree", "pruned")
         block = min(queries, max(1, self.cut.size(AT_ONCE) // self.count))
         first = [self._source(block, self.count, name, tied=True) for name in names]
         again = min(queries, max(1, self.cut.size(AT_ONCE) // wide))

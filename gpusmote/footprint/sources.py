@@ -9,14 +9,16 @@ from collections.abc import Callable
 from gpusmote._threads import n_threads
 from gpusmote.backends.base import Cut
 from gpusmote.footprint.shape import INDEX
-from gpusmote.neighbours.candidates import AT_ONCE
 
-__all__ = ["SOURCES", "Asked", "Held", "name_of"]
+__all__ = ["SOURCES", "Asked", "Held", "tried"]
 
 _NODES = 12  # bytes of a k-d tree's nodes, a row
 _HIT = 10  # bytes of one hit that waits to be merged: the query in 16 bits, and the key
 _MERGED = 3.0  # hits for each place in the lists: then they are merged
 _WAITING = 0.7  # of them, in lists that are in different states, there are so many on average
+_ROWS_A_BALL = 10  # of the smallest balls, which are full at 16 and half full at 8; larger ones take little more
+_CUTTING = 72  # bytes a row while nodes are cut: which node, where, its coordinate, its key, the new order
+_BLOCK, _CELL, _AREA, _AT_ONCE_IN_GROUP = 64, 1_024, 1 << 20, 16_384  # as of neighbours.group, balls and pruned
 _MANY = 16  # hits of one tile for each place in the lists, from which on the lowest scores are chosen instead
 _BLOCK_VALUES = 1 << 18  # float64 values of a block in which rows are reduced
 
@@ -71,17 +73,6 @@ class Held:
     finding: int
 
 
-def name_of(n: int, d: int, k: int, everything: bool, copies: int) -> str:
-    """Which source serves, as :func:`gpusmote.neighbours.choose.choose` has it for rows that spread evenly."""
-    if n - 1 <= k + 3:
-        return "every"
-    if copies == 0:
-        return "product"
-    if n >= 2_000 and d <= 16 and n >= 800 * 1.8**d:
-        return "tree"
-    return "pairs" if everything and n >= 4_096 and n * (k + 3) <= AT_ONCE else "tiles"
-
-
 def _every(asked: Asked) -> Held:
     return Held(0, 0, (INDEX + 1) * asked.block * asked.count)
 
@@ -94,6 +85,39 @@ def _tree(asked: Asked) -> Held:
     return Held(kept, kept, found + INDEX * asked.block * asked.count)
 
 
+def _balls(asked: Asked) -> tuple[int, int]:
+    """Balls, the order of their rows and its inverse; and the same while rows are put in order, by cuts of all."""
+    kept = asked.n * (2 * INDEX + (8 * asked.d + 2 * INDEX) // _ROWS_A_BALL)
+    return kept, asked.n * (2 * 4 * asked.d + _CUTTING)
+
+
+def _met(asked: Asked, queries: int, own: int) -> int:
+    """What a group of queries holds: scores among the rows of its own cells, then rows in its frame that it meets.
+
+    Of those a block of queries leaves out a quarter; for the others it holds a score, and a place while it chooses.
+    """
+    rows, d = min(asked.n, _AT_ONCE_IN_GROUP), asked.d
+    table = max(d * (8 + max(asked.work, 4)), 2 * 4 * (d + 2) + 9 * _BLOCK)
+    beginning = int(_scores(own, asked.count) * 4 * queries * own) + own * d * 12
+    return max(rows * table, beginning) + queries * (12 * (d + 2) + asked.count * 60)
+
+
+def tried(asked: Asked) -> int:
+    """The most while balls are made, to see whether they would leave out enough, by a few of the queries."""
+    kept, made = _balls(asked)
+    return max(made, kept + _met(asked, _BLOCK, min(asked.n, 4 * _CELL)))
+
+
+def _pruned(asked: Asked) -> Held:
+    """Balls; in each thread a group of queries, and where there are ties all rows that are as near as the last."""
+    kept, made = _balls(asked)
+    own = min(asked.n, _CELL)
+    one = _met(asked, min(asked.block, _AREA // own), own)
+    if asked.tied:
+        one += _BLOCK * min(asked.n, 4_096) * 140
+    return Held(kept, made, n_threads() * one + INDEX * asked.block * (asked.count + 2))
+
+
 def _layout(asked: Asked) -> tuple[int, int]:
     """Rows of ``d + 2`` values, their order and its inverse; and the same while they are written, block by block."""
     kept = asked.n * (2 * INDEX + asked.item * (asked.d + 2))
@@ -103,7 +127,7 @@ def _layout(asked: Asked) -> tuple[int, int]:
 
 def _hits(n: int, first: int) -> float:
     """Hits for each place in the lists that wait at most, where the first bar comes from so many of n rows."""
-    return min(_MERGED, 1.2 + math.log(n / first))
+    return min(_MERGED, 1.8 + math.log(n / first))
 
 
 def _merging(lists: int, count: int, hits: float) -> int:
@@ -172,6 +196,7 @@ def _product(asked: Asked) -> Held:
 SOURCES: dict[str, Callable[[Asked], Held]] = {
     "every": _every,
     "tree": _tree,
+    "pruned": _pruned,
     "tiles": _tiles,
     "pairs": _pairs,
     "product": _product,
