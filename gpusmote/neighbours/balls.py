@@ -39,13 +39,14 @@ class Level:
 class Balls:
     """A binary tree over the rows of a pool, of which three levels are kept: cells, branches in them, leaves in those.
 
-    A node is cut in two at its mean along its direction of greatest variance (both of a sample of it), until it has no
-    more than ``LEAF`` rows; branches and cells are the first nodes on the way that have no more than ``BRANCH`` and
-    ``CELL``. A cut at the mean sets rows that lie far from the others apart, which would make the ball of any node that
-    they share a large one. Where twice as many cuts as halving takes have not been enough, nodes are cut at the median;
-    where rows do not differ, anywhere.
+    A node is cut in two along its direction of greatest variance, where the two parts vary least, both of a sample of
+    it, until it has no more than ``LEAF`` rows; branches and cells are the first nodes on the way that have no more
+    than ``BRANCH`` and ``CELL``. Such cuts fall between clusters, and set apart rows that lie far from the others:
+    a ball that had to hold both would be a large one. Where a few rows lie so far away that the mean of all is outside
+    the sample, the cut is between those and the rest. Where four times as many cuts as halving takes have not been
+    enough, nodes are cut at the median; where rows do not differ, anywhere.
 
-    Every row lies in the balls of its leaf and its cell for certain: radii are rounded up. Nothing else about the tree
+    Every row lies in the balls that hold it for certain: radii are rounded up. Nothing else about the tree
     matters for what is found, so that it is made in float32.
 
     Parameters
@@ -101,7 +102,7 @@ class _Subtree:
         """For each size, the smallest first, where the largest nodes of no more rows begin, and the end."""
         begin, end = np.array([0]), np.array([self._n])
         edges = [[begin, end] for _ in sizes]
-        patience, depth = 2 * math.ceil(math.log2(max(2.0, self._n / sizes[0]))), 0
+        patience, depth = 4 * math.ceil(math.log2(max(2.0, self._n / sizes[0]))), 0
         while True:
             size = end - begin
             begin, end = begin[size > sizes[0]], end[size > sizes[0]]
@@ -120,11 +121,15 @@ class _Subtree:
         node = np.repeat(np.arange(len(size)), size)
         at = np.arange(len(node)) + np.repeat(begin - first, size)
         rows = self._rows.take(at, axis=0) if len(at) < self._n else self._rows
-        along, mean = self._project(rows, node, begin, size)
+        direction, threshold = self._plane(np.add.reduceat(rows, first, axis=0) / size[:, None], begin, size)
+        if len(size) < _SAMPLE:
+            along = np.concatenate([rows[f : f + s] @ v for f, s, v in zip(first, size, direction, strict=True)])
+        else:
+            along = np.einsum("ij,ij->i", rows, direction.take(node, axis=0))
         if halve:
             sequence, left = np.lexsort((along, node)), size // 2
         else:
-            right = along > mean[node]
+            right = along > threshold[node]
             left = size - np.add.reduceat(right, first, dtype=np.int64)
             left = np.where((left == 0) | (left == size), size // 2, left)
             key = 2 * node + right
@@ -132,29 +137,40 @@ class _Subtree:
         self._rows[at], self._order[at] = rows.take(sequence, axis=0), self._order[at[sequence]]
         return np.asarray(begin + left)
 
-    def _project(
-        self, rows: np.ndarray, node: np.ndarray, begin: np.ndarray, size: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Each row's, and each node's mean's, coordinate along the node's direction of greatest variance."""
+    def _plane(self, mean: np.ndarray, begin: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The direction along which each node is cut, and where."""
         sample = self._rows[begin[:, None] + np.arange(_SAMPLE) * size[:, None] // _SAMPLE]
-        mean = sample.mean(axis=1)
-        sample -= mean[:, None]
+        middle = sample.mean(axis=1)
+        sample -= middle[:, None]
         spread = np.einsum("nsd,nsd->nd", sample, sample)
         # The covariance matrix times its column of greatest variance, again and again: the power method.
         direction = np.take_along_axis(sample, spread.argmax(axis=1)[:, None, None], axis=2)
         direction = sample.transpose(0, 2, 1) @ direction
         for _ in range(_POWERS):
-            length = np.sqrt(np.einsum("ndo,ndo->n", direction, direction))
-            direction /= np.where(length > 0, length, 1)[:, None, None]
+            direction = _unit(direction)
             direction = sample.transpose(0, 2, 1) @ (sample @ direction)
-        direction = direction[:, :, 0]
-        if len(size) < _SAMPLE:
-            ends = np.cumsum(size)
-            parts = [rows[e - s : e] @ v for e, s, v in zip(ends, size, direction, strict=True)]
-            along = np.concatenate(parts)
-        else:
-            along = np.einsum("ij,ij->i", rows, direction.take(node, axis=0))
-        return along, np.einsum("nd,nd->n", mean, direction)
+        direction = _unit(direction)
+        threshold = _two_parts((sample @ direction)[:, :, 0]) + np.einsum("nd,nd->n", middle, direction[:, :, 0])
+        # Where the mean of all lies outside the sample, some rows lie very far away: they are cut off.
+        pull = (mean - middle)[:, :, None]
+        far = np.einsum("ndo,ndo->n", pull, pull) > spread.sum(axis=1) / _SAMPLE
+        direction = np.where(far[:, None, None], _unit(pull), direction)[:, :, 0]
+        return direction, np.where(far, np.einsum("nd,nd->n", mean, direction), threshold)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of shape (n, d, 1) divided by their lengths; none stays none."""
+    length = np.sqrt(np.einsum("ndo,ndo->n", vectors, vectors))
+    return np.asarray(vectors / np.where(length > 0, length, 1)[:, None, None])
+
+
+def _two_parts(values: np.ndarray) -> np.ndarray:
+    """Where each line of values, whose mean is 0, falls into the two parts of least variance: shape (n,)."""
+    values = np.sort(values, axis=1)
+    number = np.arange(1, values.shape[1])
+    below = np.cumsum(values, axis=1)[:, :-1]  # the sum of the others is its negative
+    best = (below * below * (1 / number + 1 / number[::-1])).argmax(axis=1)
+    return np.asarray(np.take_along_axis(values[:, :-1] + values[:, 1:], best[:, None], axis=1)[:, 0] / 2)
 
 
 def _enclose(pool: Pool, order: np.ndarray, starts: np.ndarray) -> Level:

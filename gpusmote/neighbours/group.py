@@ -13,7 +13,8 @@ queries and balls, is ::
     V = (1 - s) (|x|**2 + |c|**2) - 2 x.c - (kappa + r)**2,      s = 6 g,      g = (d + 9) u / (1 - (d + 9) u)
 
 from the d + 3 products of ``(-2 x, 1, -2 kappa, (1 - s) |x|**2 - kappa**2)`` and ``(c, (1 - s) |c|**2 - r**2, r, 1)``,
-with u = 2**-24, and ``kappa`` and ``r`` rounded up. ``V > t`` leaves the ball out.
+with ``kappa`` and ``r`` rounded up and u = 2**-24 (where lists are made; where ties are settled, all this is done in
+float64). ``V > t`` leaves the ball out.
 
 **Why that is certain.** Let ``S = |x|**2 + |c|**2`` and ``T = (kappa + r)**2``. To first order, rounding ``x`` and
 ``c`` moves ``2 x.c`` by 4 u |x||c| <= 2 u S and every other factor by u, their squares having been formed in float64;
@@ -41,7 +42,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gpusmote.neighbours.balls import Balls, Level
-from gpusmote.neighbours.certificate import FLOAT32
+from gpusmote.neighbours.certificate import FLOAT32, Arithmetic
 from gpusmote.neighbours.last import Best
 from gpusmote.neighbours.lists import Lists
 from gpusmote.neighbours.pool import Pool
@@ -50,7 +51,6 @@ __all__ = ["BLOCK", "Group"]
 
 BLOCK = 64
 _FIRST, _MOST = 2048, 16_384  # rows that a group meets at once: few while its lists are bad
-_UP = 1 + 2.0**-22  # rounds a float32 up, whatever its own rounding was
 
 Met: TypeAlias = "tuple[slice, np.ndarray, np.ndarray]"
 """Which queries of a group met which places, and their scores."""
@@ -67,6 +67,8 @@ class Group:
         Of the queries, ascending.
     own : slice
         Places of whole cells that hold them, and more rows than a list shall.
+    arithmetic : Arithmetic, default=FLOAT32
+        FLOAT32 or FLOAT64.
 
     Attributes
     ----------
@@ -74,16 +76,20 @@ class Group:
         Pairs of a query and a row whose distance was computed so far.
     """
 
-    def __init__(self, pool: Pool, balls: Balls, places: np.ndarray, own: slice) -> None:
-        self._pool, self._balls, self._places, self._own = pool, balls, places, own
-        d = self._d = pool.d
-        self._centre = balls.cells.centres[np.searchsorted(balls.cells.starts, own.start)]
-        g = FLOAT32.relative(d + 1)
-        self._less, self._t = 1 - 6 * g, np.float32((6 * d + 20) * 2.0**-126)
+    def __init__(
+        self, pool: Pool, balls: Balls, places: np.ndarray, own: slice, arithmetic: Arithmetic = FLOAT32
+    ) -> None:
+        self._pool, self._balls, self._places, self._own, self._arithmetic = pool, balls, places, own, arithmetic
+        d, dtype = pool.d, np.dtype(arithmetic.dtype).type
+        self._d, self._dtype = d, dtype
+        leaves = np.searchsorted(balls.leaves.starts, [own.start, own.stop])
+        self._centre = np.median(balls.leaves.centres[leaves[0] : leaves[1]], axis=0)  # whatever lies far away
+        self._less, self._t = 1 - 6 * arithmetic.relative(d + 1), dtype(arithmetic.absolute(d + 2))
+        self._up = dtype(1 + 4 * arithmetic.roundoff)  # rounds up, whatever the rounding before was
         z = pool.reduced(balls.order[places], self._centre)
         self._square = np.einsum("ij,ij->i", z, z)
         self._norm = np.sqrt(self._square)
-        self._left = np.empty((len(z), d + 2), np.float32)  # times a row of a table: a squared distance
+        self._left = np.empty((len(z), d + 2), dtype)  # times a row of a table: a squared distance
         np.multiply(z, -2, out=self._left[:, :d], casting="same_kind")
         self._left[:, d], self._left[:, d + 1] = 1, self._square
         self._starts = np.arange(0, len(z), BLOCK)
@@ -92,10 +98,10 @@ class Group:
 
     def _set_blocks(self, z: np.ndarray) -> None:
         size = np.diff(self._starts, append=len(z))
-        middle = (np.add.reduceat(z, self._starts, axis=0) / size[:, None]).astype(np.float32)
+        middle = (np.add.reduceat(z, self._starts, axis=0) / size[:, None]).astype(self._dtype)
         away = z - np.repeat(middle, size, axis=0)
         self._away = np.sqrt(np.einsum("ij,ij->i", away, away)) * (1 + 2.0**-20) + 2.0**-60
-        self._middle = np.empty((len(middle), self._d + 2), np.float32)
+        self._middle = np.empty((len(middle), self._d + 2), self._dtype)
         self._middle[:, :-2], self._middle[:, -2] = -2 * middle, self._less
         middle = middle.astype(float)
         self._middle_square = self._less * np.einsum("ij,ij->i", middle, middle)
@@ -139,7 +145,7 @@ class Group:
         ndarray of shape (m, k), int64
             Rows, nearest first, ties to the lower one.
         """
-        bar = np.nextafter((kth + self._error(kth)).astype(np.float32), np.float32(np.inf))
+        bar = np.nextafter((kth + self._error(kth)).astype(self._dtype), self._dtype(np.inf))
         pool, best = self._pool, Best(np, len(queries), k)
         for here, places, score in self._meet(lambda: bar, True):
             query, column = np.nonzero(score <= bar[here, None])
@@ -153,7 +159,7 @@ class Group:
     def _error(self, square: np.ndarray) -> np.ndarray:
         """``eps`` for rows of that squared distance or less."""
         reach = 2 * self._norm + np.sqrt(square) * (1 + 2.0**-20) + 2.0**-150
-        error: np.ndarray = FLOAT32.relative(self._d) * reach * reach + FLOAT32.absolute(self._d)
+        error: np.ndarray = self._arithmetic.relative(self._d) * reach * reach + self._arithmetic.absolute(self._d)
         return error
 
     def _meet(self, bar: Callable[[], np.ndarray], own: bool) -> Iterator[Met]:
@@ -161,7 +167,7 @@ class Group:
         branches, low, most = *self._around(bar(), own), _FIRST
         starts = self._balls.branches.starts
         while len(branches):
-            kappa = np.sqrt(bar()) * np.float32(_UP)
+            kappa = np.sqrt(bar()) * self._up
             keep = low < (self._norm + kappa).max() * (1 + 2.0**-40)
             branches, low = branches[keep], low[keep]
             end = int(np.searchsorted(np.cumsum(starts[branches + 1] - starts[branches]), most)) + 1
@@ -216,11 +222,11 @@ class Group:
     def _needed(self, level: Level, balls: np.ndarray, kappa: np.ndarray) -> np.ndarray:
         """Which balls may hold a row that a query of a block wants: bool of shape (blocks, balls)."""
         d, local = self._d, self._local(level, balls)
-        radius = (level.radii[balls] * _UP).astype(np.float32)
-        right = np.empty((len(balls), d + 3), np.float32)
+        radius = (level.radii[balls] * self._up).astype(self._dtype)
+        right = np.empty((len(balls), d + 3), self._dtype)
         right[:, :d], right[:, d + 1], right[:, d + 2] = local, radius, 1
         right[:, d] = self._less * np.einsum("ij,ij->i", local, local) - radius.astype(float) ** 2
-        left = np.empty((len(kappa), d + 3), np.float32)
+        left = np.empty((len(kappa), d + 3), self._dtype)
         left[:, : d + 1], left[:, d + 1] = self._left[:, : d + 1], -2 * kappa
         left[:, d + 2] = self._less * self._square - kappa.astype(float) ** 2
         wanted = np.zeros((len(self._starts) * BLOCK, len(balls)), np.uint8)
@@ -237,7 +243,7 @@ class Group:
     def _table(self, places: np.ndarray) -> np.ndarray:
         """``(y, |y|**2, 1)`` of the rows at these places."""
         d, z = self._d, self._pool.reduced(self._balls.order[places], self._centre)
-        table = np.empty((len(z), d + 2), np.float32)
+        table = np.empty((len(z), d + 2), self._dtype)
         table[:, :d], table[:, d], table[:, d + 1] = z, np.einsum("ij,ij->i", z, z), 1
         return table
 

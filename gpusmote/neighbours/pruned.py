@@ -8,7 +8,7 @@ import numpy as np
 
 from gpusmote._threads import run_blocks
 from gpusmote.neighbours.balls import Balls
-from gpusmote.neighbours.certificate import DIRECT
+from gpusmote.neighbours.certificate import DIRECT, FLOAT32, FLOAT64, Arithmetic
 from gpusmote.neighbours.group import BLOCK, Group
 from gpusmote.neighbours.pool import Pool
 
@@ -67,17 +67,23 @@ class Pruned:
         def work(here: np.ndarray, group: Group) -> None:
             out[here] = group.settle(queries[here], kth[here], k)
 
-        self._each_group(queries, k, work)
+        self._each_group(queries, k, work, FLOAT64)
         return out
 
-    def _each_group(self, queries: np.ndarray, count: int, work: Callable[[np.ndarray, Group], None]) -> None:
+    def _each_group(
+        self,
+        queries: np.ndarray,
+        count: int,
+        work: Callable[[np.ndarray, Group], None],
+        arithmetic: Arithmetic = FLOAT32,
+    ) -> None:
         at = self.sequence(queries)
         places = self._balls.place[queries[at]]
         groups = _groups(self._balls, places, count)
 
         def one(i: int, _: int) -> None:
             span, rows = groups[i]
-            work(at[span], Group(self._pool, self._balls, places[span], rows))
+            work(at[span], Group(self._pool, self._balls, places[span], rows, arithmetic))
 
         run_blocks(one, len(groups), 1)
 

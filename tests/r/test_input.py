@@ -151,7 +151,9 @@ def test_columns_that_are_no_numbers_and_arrays_that_are_no_tables(cancer):
 
 
 def test_a_result_that_does_not_fit_is_refused_before_it_is_made(cancer):
-    with pytest.raises(MemoryLimitError, match=r"would have 60,000,000,000,417 rows x 6 columns.*\bOr ask for fewer rows"):
+    with pytest.raises(
+        MemoryLimitError, match=r"would have 60,000,000,000,417 rows x 6 columns.*\bOr ask for fewer rows"
+    ):
         r.SMOTE(*cancer, dup_size=10**12)
 
 
