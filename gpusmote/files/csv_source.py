@@ -27,9 +27,9 @@ _TYPES = [
 _MISFIT = re.compile(r"In CSV column #(\d+): .*?CSV conversion error to (.+?): (?:invalid value '(.*)'|.*)", re.DOTALL)
 _ROW = re.compile(r"Row #(\d+)")
 _LOOK_BYTES = 64 << 10
-_BLOCKS_AHEAD = 38  # as text, as positions of values, as columns
-_PARSED = 4  # the same, of all text
-_COMPRESSION = 8  # what of the text a compressed file is taken to be
+_BLOCKS_AHEAD = 26  # as text, as positions of values, as columns
+_PARSED = 1  # of a small file there is no more to read ahead
+_COMPRESSION = 5  # what of the text a compressed file is taken to be, in times
 
 
 class WiderTypeError(Exception):
@@ -76,7 +76,7 @@ class CsvSource(Source):
         return None if self._running is None or self._running.closed else int(self._running.tell())
 
     def held_at_once(self, group: int) -> int:
-        # pyarrow reads far ahead. Of a small file there is not so much to read.
+        # pyarrow reads far ahead, and keeps it as text, as positions and as columns.
         text = self.size * (_COMPRESSION if self.form.compression else 1)
         return min(_BLOCKS_AHEAD * text_block(group), _PARSED * text)
 

@@ -9,7 +9,7 @@ from gpusmote.files.forms import Form
 
 __all__ = ["Traffic", "batch_bytes", "row_bytes", "text_block"]
 
-_LIBRARIES = {"arrow": 10_000_000, "csv": 20_000_000, "parquet": 23_000_000}
+_LIBRARIES = {"arrow": 10_000_000, "csv": 23_000_000, "parquet": 23_000_000}
 """Bytes that pyarrow, NumPy and the system's loader take when they first do what a run needs, once in a process."""
 _SLACK = 1.15  # of what a reader holds: pieces between blocks that pyarrow's allocator cannot use
 _GROUPS_HELD = 1.85  # a row group, and what is kept between its blocks while it is encoded
