@@ -5,6 +5,7 @@ Columns that count or categorise make such tables. Searched as they are, every l
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,21 @@ _FEW = 0.9
 
 
 def groups_of(backend: Backend, values: Array) -> Groups | None:
-    """The groups of a table, or None where copies are few: the search takes those in its stride."""
-    _, again = _alike(backend.xp, _bits(values))
-    if len(again) < (1 - _FEW) * len(values):
-        return None
+    """The groups of a table, or None where copies are few: the search takes those in its stride.
+
+    They are many where a tenth of all rows repeat others, or where some row has so many copies that to compare all
+    pairs of equal rows would be as much as to compare each row with one other.
+    """
+    xp, n = backend.xp, len(values)
+    _, again = _alike(xp, _bits(values))
+    if len(again) < (1 - _FEW) * n:
+        if len(again) < math.isqrt(n):
+            return None
+        ends = xp.nonzero(xp.diff(again, append=n) != 1)[0] + 1  # of runs of the same hash
+        size = xp.diff(ends, prepend=0) + 1
+        return Groups(backend, values) if int((size * size).sum()) >= n else None
     groups = Groups(backend, values)
-    return groups if groups.n <= _FEW * len(values) else None
+    return groups if groups.n <= _FEW * n else None
 
 
 class Groups:

@@ -12,7 +12,7 @@ from gpusmote.backends import Backend
 from gpusmote.neighbours import pairs
 from gpusmote.neighbours.choose import Search, choose, second
 from gpusmote.neighbours.dimension import local_dimension
-from gpusmote.neighbours.duplicates import Groups
+from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.pool import Pool
 from tests import reference
 
@@ -96,6 +96,22 @@ def test_a_single_pair_is_summed_in_column_order_too():
     X = np.random.default_rng(1).lognormal(0, 4, (2, 999))
     found = Backend().rerank(X, np.array([0]), np.array([[1]]))
     assert found[0, 0] == reference.squared_distances(X, 0)[1]
+
+
+@pytest.mark.parametrize(("copies", "groups"), [(1, None), (99, None), (102, 9_899), (1_500, 8_501)])
+def test_one_row_with_many_copies_makes_groups(copies, groups):
+    """From about sqrt(n) copies on their pairs are more than the rows, though far from a tenth of all rows repeat."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((10_000, 3))
+    X[:copies] = X[0]
+    found = groups_of(Backend(), rng.permutation(X))
+    assert (found and found.n) == groups
+
+
+def test_rows_that_come_twice_make_no_groups_where_they_are_few():
+    X = np.random.default_rng(0).standard_normal((10_000, 3))
+    X[:900:2] = X[1:900:2]
+    assert groups_of(Backend(), X) is None
 
 
 @pytest.mark.parametrize("d", [2, 5, 8])
