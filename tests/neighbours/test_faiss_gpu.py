@@ -190,3 +190,15 @@ def test_faiss_is_not_asked_where_it_would_end_the_process():
     if found is not None:
         pytest.skip("this machine has a device that FAISS can use")
     assert "sees no device" in why or "not installed" in why or "without GPU support" in why
+
+
+def test_a_row_with_many_copies_is_searched_once_on_the_device_as_well(cuda):
+    cuda()
+    X = np.random.default_rng(0).normal(size=(3000, 3))
+    X[:200] = X[0]
+    backend = CudaBackend(0)
+    with backend.active():
+        rows = Neighbourhood(backend, backend.asarray(X), SearchReport())
+        found = backend.to_host(rows.nearest(None, 5))
+    assert rows._groups.n == 2801
+    np.testing.assert_array_equal(found, Neighbourhood(Backend(), X, SearchReport()).nearest(None, 5))
