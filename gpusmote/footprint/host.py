@@ -167,6 +167,8 @@ class _Search:
         """
         n, d, w, k = self.rows, self.shape.n_features, self.shape.work, self.k
         most = max(self.peak(queries), self.values + INDEX * n + self._again(queries))
+        if self._tried(queries):  # rows that are cut unevenly are cut in more nodes at once
+            most += 4 * n * d
         if self.cut.copies == 2:
             groups = n * (d * w + 4 * INDEX) + 2 * INDEX * n * k
             expanding = 60 * min(queries * (k + 1) * (k + 1), self.cut.size(AT_ONCE))

@@ -86,9 +86,12 @@ def _tree(asked: Asked) -> Held:
 
 
 def _balls(asked: Asked) -> tuple[int, int]:
-    """Balls, the order of their rows and its inverse; and the same while rows are put in order, by cuts of all."""
+    """Balls, the order of their rows and its inverse; and before, rows that are cut, all nodes of a level at once.
+
+    The rows stand there three times: themselves, in their new order or beside them the direction of each one's node.
+    """
     kept = asked.n * (2 * INDEX + (8 * asked.d + 2 * INDEX) // _ROWS_A_BALL)
-    return kept, asked.n * (2 * 4 * asked.d + _CUTTING)
+    return kept, asked.n * (3 * 4 * asked.d + _CUTTING)
 
 
 def _met(asked: Asked, queries: int, own: int) -> int:
