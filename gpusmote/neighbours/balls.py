@@ -15,6 +15,7 @@ __all__ = ["Balls", "Level"]
 LEAF, BRANCH, CELL = 16, 128, 1024
 _SAMPLE, _POWERS = 32, 4
 _SUBTREES = 16
+_AT_ONCE = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +122,15 @@ class _Subtree:
         node = np.repeat(np.arange(len(size)), size)
         at = np.arange(len(node)) + np.repeat(begin - first, size)
         rows = self._rows.take(at, axis=0) if len(at) < self._n else self._rows
-        direction, threshold = self._plane(np.add.reduceat(rows, first, axis=0) / size[:, None], begin, size)
+        mean = (np.add.reduceat(rows, first, axis=0) / size[:, None]).astype(np.float32)
+        direction, threshold = self._plane(mean, begin, size)
         if len(size) < _SAMPLE:
             along = np.concatenate([rows[f : f + s] @ v for f, s, v in zip(first, size, direction, strict=True)])
         else:
-            along = np.einsum("ij,ij->i", rows, direction.take(node, axis=0))
+            along = np.empty(len(rows), np.float32)
+            for start in range(0, len(rows), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                along[part] = np.einsum("ij,ij->i", rows[part], direction.take(node[part], axis=0))
         if halve:
             sequence, left = np.lexsort((along, node)), size // 2
         else:
