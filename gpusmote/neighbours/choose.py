@@ -8,7 +8,10 @@ from typing import TypeAlias
 
 from gpusmote.neighbours.candidates import AT_ONCE
 
-__all__ = ["LISTED", "RULES", "Choice", "Rule", "Search", "choose", "second"]
+__all__ = ["LISTED", "RULES", "WORTH_A_TRIAL", "Choice", "Rule", "Search", "choose", "second"]
+
+WORTH_A_TRIAL = 0.5
+"""Share of all pairs that a sample may promise: making balls takes up to a third of what pairs take, at 16,384 rows."""
 
 LISTED = 31
 """Candidates of a list on a device: FAISS selects 32, the query among them, with the kernel that it has for 6."""
@@ -65,8 +68,8 @@ class Rule:
     text : str
         That, in words.
     asks : {"dimension", "share"} or None
-        What must be known of the rows besides: :func:`~gpusmote.neighbours.dimension.local_dimension`, or
-        :meth:`~gpusmote.neighbours.pruned.Pruned.share`.
+        What must be known of the rows besides. The share of all pairs that would be compared is that of
+        :class:`~gpusmote.neighbours.dimension.Lie`, and of a trial where that is at most ``WORTH_A_TRIAL``.
     rows : callable
         Whether the answer allows it.
     condition, found : str
@@ -102,8 +105,8 @@ RULES = (
         "at least 16,384 rows and 2,048 queries, at most 64 candidates",
         "share",
         lambda s, share: share <= (0.35 if s.lists_of_all else 0.6),
-        "at most 35 % of all pairs compared in a trial (60 % where the next does not serve)",
-        "{:.0%} of all pairs compared in a trial",
+        "at most 35 % of all pairs compared, by a sample and a trial (60 % where the next does not serve)",
+        "{:.0%} of all pairs compared, by a sample or a trial",
     ),
     Rule("pairs", lambda s: s.n >= 4_096 and s.lists_of_all, "all rows are queries, 4,096 or more"),
     Rule("tiles", lambda s: True, "else"),

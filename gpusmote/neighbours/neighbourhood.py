@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,8 @@ from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import AT_ONCE, Settling, Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
-from gpusmote.neighbours.choose import LISTED, Search, choose, second
-from gpusmote.neighbours.dimension import local_dimension
+from gpusmote.neighbours.choose import LISTED, WORTH_A_TRIAL, Search, choose, second
+from gpusmote.neighbours.dimension import Lie, how_rows_lie
 from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
@@ -191,20 +192,26 @@ class Neighbourhood:
         """The first source, None where all other rows are candidates, and how many it is asked for."""
         pool, on_host = self._pool, self._pool.backend.name == "cpu"
         size = Search(pool.n, pool.d, len(queries), k, on_host, pool.backend.cut.copies)
-        choice = choose(size, lambda: local_dimension(pool), lambda: self._trial(queries, size.count))
+        choice = choose(size, lambda: self._lie.dimension, lambda: self._trial(queries, size.count))
         if self._forced is None:
             self._report.chose(choice.source, choice.why)
         if choice.source != "pruned":
             self._sources.pop("pruned", None)  # tried in vain
         return None if choice.source == "every" else self._source(self._forced or choice.source), choice.count
 
+    @functools.cached_property
+    def _lie(self) -> Lie:
+        return how_rows_lie(self._pool)
+
     def _trial(self, queries: Array, count: int) -> float:
         """Which share of all pairs the pruned search would compare; what was found once is not tried again."""
         if self._share is None:
-            from gpusmote.neighbours.pruned import Pruned
+            self._share = self._lie.share
+            if self._share <= WORTH_A_TRIAL:
+                from gpusmote.neighbours.pruned import Pruned
 
-            source = self._sources["pruned"] = Pruned(self._pool)
-            self._share = source.share(queries, count)
+                source = self._sources["pruned"] = Pruned(self._pool)
+                self._share = source.share(queries, count)
         return self._share
 
     def _count(self, passes: Array) -> None:

@@ -11,9 +11,10 @@ from hypothesis.extra import numpy as hnp
 from gpusmote.backends import Backend
 from gpusmote.neighbours import pairs
 from gpusmote.neighbours.choose import Search, choose, second
-from gpusmote.neighbours.dimension import local_dimension
+from gpusmote.neighbours.dimension import Lie, how_rows_lie
 from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.pool import Pool
+from gpusmote.neighbours.pruned import Pruned
 from tests import reference
 
 
@@ -117,20 +118,32 @@ def test_rows_that_come_twice_make_no_groups_where_they_are_few():
 @pytest.mark.parametrize("d", [2, 5, 8])
 def test_local_dimension_of_gaussian_rows(d):
     X = np.random.default_rng(0).standard_normal((8000, d))
-    assert abs(local_dimension(pool_of(X)) - d) < 0.2 * d
+    assert abs(how_rows_lie(pool_of(X)).dimension - d) < 0.2 * d
 
 
 def test_local_dimension_sees_through_columns_and_clusters():
     rng = np.random.default_rng(0)
     flat = rng.standard_normal((8000, 3)) @ rng.standard_normal((3, 12))
-    assert abs(local_dimension(pool_of(flat)) - 3) < 1
+    assert abs(how_rows_lie(pool_of(flat)).dimension - 3) < 1
     clusters = np.r_[rng.standard_normal((4000, 8)), rng.standard_normal((4000, 8)) + 1e4]
-    assert abs(local_dimension(pool_of(clusters)) - 8) < 2
+    assert abs(how_rows_lie(pool_of(clusters)).dimension - 8) < 2
 
 
 def test_local_dimension_where_there_is_nothing_to_see():
-    assert local_dimension(pool_of(np.zeros((5, 2)))) == 0
-    assert local_dimension(pool_of(np.zeros((500, 2)))) == 0
+    assert how_rows_lie(pool_of(np.zeros((5, 2)))) == Lie(0.0, 1.0)
+    assert how_rows_lie(pool_of(np.zeros((500, 2)))) == Lie(0.0, 1.0)
+
+
+def test_the_share_of_rows_that_matter_is_foretold():
+    """By a sample, within a factor of three of a trial; independent columns offer nothing to leave out."""
+    rng = np.random.default_rng(0)
+    sheet = np.sin(rng.uniform(-1, 1, (20_000, 4)) @ rng.standard_normal((4, 20)))
+    clusters = 5 * rng.integers(0, 2, (20_000, 32))[rng.integers(0, 8, 20_000)] + rng.standard_normal((20_000, 32))
+    for X in (sheet, clusters):
+        pool = pool_of(X)
+        tried = Pruned(pool).share(np.arange(pool.n), 8)
+        assert tried / 3 < how_rows_lie(pool).share < 3 * tried < 1
+    assert how_rows_lie(pool_of(rng.standard_normal((20_000, 32)))).share > 0.95
 
 
 @pytest.mark.parametrize(
