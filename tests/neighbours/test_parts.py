@@ -158,7 +158,7 @@ def test_the_share_of_rows_that_matter_is_foretold():
         ((10_000, 3, 10_000, 5), 4.4, None, ("pairs", 8)),  # too many dimensions for so few rows
         ((80_000, 13, 80_000, 5), 3.6, 0.3, ("pruned", 8)),  # too many for so many columns
         ((80_000, 17, 80_000, 5), None, 0.3, ("pruned", 8)),
-        ((80_000, 17, 80_000, 5), None, 0.4, ("pairs", 8)),
+        ((80_000, 17, 80_000, 5), None, 0.45, ("pairs", 8)),
         ((80_000, 17, 70_000, 5), None, 0.4, ("pruned", 8)),
         ((400_000, 17, 400_000, 5), None, 0.4, ("pruned", 8)),  # pairs' lists would be too large
         ((80_000, 17, 70_000, 5), None, 0.7, ("tiles", 8)),
