@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,8 @@ import typer
 
 from gpusmote.cli.parameters import Parameter, build, in_options, parameters, samplers
 from gpusmote.cli.values import number_or_text
-from gpusmote.errors import FileError, ParameterError
+from gpusmote.errors import ParameterError
+from gpusmote.files.forms import file_path
 
 __all__ = [
     "Destination",
@@ -79,14 +79,12 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 def _file(text: str, flag: str) -> Path:
-    """A file's name, which a Path alone would no longer tell from a folder's."""
+    """A file's name."""
     if text in ("", "-"):
         raise ParameterError(
             f"{flag} is {text!r}.", "Name a file: tables are read more than once, and written whole or not at all."
         )
-    if text.endswith(tuple(filter(None, (os.sep, os.altsep)))):
-        raise FileError(f"{text} names a folder.", f"Name a file, such as {text[:-1]}.", filename=text)
-    return Path(text)
+    return file_path(text)
 
 
 def _report(text: str, flag: str) -> Path:

@@ -13,7 +13,7 @@ from gpusmote.files.allocators import give_back
 from gpusmote.files.amount import checked_sampler, decided
 from gpusmote.files.budget import Budget, budget_of
 from gpusmote.files.csv_source import CsvSource
-from gpusmote.files.forms import form_of
+from gpusmote.files.forms import file_path, form_of
 from gpusmote.files.passes import Passes
 from gpusmote.files.problems import naming, writing
 from gpusmote.files.report import FileReport
@@ -74,7 +74,7 @@ def run(request: Request) -> FileReport:
 
 def _path(name: str, value: Any) -> Path:
     try:
-        return Path(value)
+        return file_path(value)
     except TypeError:
         raise ParameterError(f"{name} is {value!r}.", "It must be the path of a file.") from None
 

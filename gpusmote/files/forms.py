@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpusmote.errors import FileError
 
-__all__ = ["Form", "form_of"]
+__all__ = ["Form", "file_path", "form_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,27 @@ _FORMS = {
     ".arrow": Form("arrow"),
     ".feather": Form("arrow", "lz4"),
 }
+
+
+def file_path(name: str | os.PathLike[str]) -> Path:
+    """A file's path; a name that ends as a folder's, which a Path would no longer tell, is refused.
+
+    Raises
+    ------
+    FileError
+        If it ends in a slash.
+    TypeError
+        If it is no path.
+
+    Examples
+    --------
+    >>> file_path("table.csv").name
+    'table.csv'
+    """
+    text = os.fspath(name)
+    if isinstance(text, str) and text.endswith(tuple(filter(None, (os.sep, os.altsep)))):
+        raise FileError(f"{text} names a folder.", f"Name a file, such as {text[:-1]}.", filename=text)
+    return Path(text)
 
 
 def form_of(path: str | os.PathLike[str]) -> Form:

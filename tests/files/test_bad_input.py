@@ -293,6 +293,14 @@ def test_the_index_of_pandas(tmp_path, refused):
     resample_file(tmp_path / "in.parquet", tmp_path / "out.parquet", target="class")
 
 
+@pytest.mark.parametrize("name", ["source", "destination", "origins"])
+def test_the_name_of_a_folder(tmp_path, refused, name):
+    path = write(table(), tmp_path / "in.parquet")
+    given = {"source": path, name: f"{tmp_path}/new.csv/" if name != "source" else f"{path}/"}
+    error = refused(errors.FileError, given.pop("source"), f"{given.get(name, f'{path}/')} names a folder.", **given)
+    assert error.hint == f"Name a file, such as {error.filename[:-1]}."
+
+
 def test_destinations(tmp_path, refused):
     path = write(table(), tmp_path / "in.csv")
     to = {"destination": tmp_path / "none" / "out.csv"}
