@@ -130,9 +130,9 @@ def _automatic(work: float, lies_on: str) -> tuple[Ordinals | None, str, str]:
     if lies_on != "cpu":
         reason = f"X lies on {lies_on}"
         return _with_faiss_or_not(_demanded(reason, parse_device(lies_on)[1], lies_on), reason)
-    size = f"the search compares {work:.1e} values at most"
+    size = f"the search compares {work:,.0f} values at most"
     if work < WORK_WORTH_A_DEVICE:
-        return None, f"{size}; a device pays from {WORK_WORTH_A_DEVICE:.0e}", ""
+        return None, f"{size}; a device pays from {WORK_WORTH_A_DEVICE:,.0f}", ""
     if detect.forked():
         return None, "this process was forked from one that had used CUDA, which does not survive that", ""
     if detect.driver_found() is None:

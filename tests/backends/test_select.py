@@ -46,10 +46,10 @@ def replace(found, **changes):
 
 def test_auto_goes_by_the_work(here):
     here(COMPLETE)
-    assert rules.decide("auto", LARGE, "cpu") == (0, "the search compares 1.0e+12 values at most", "")
+    assert rules.decide("auto", LARGE, "cpu") == (0, "the search compares 1,000,000,000,000 values at most", "")
     ordinal, reason, _ = rules.decide("auto", rules.WORK_WORTH_A_DEVICE * 0.99, "cpu")
     assert ordinal is None
-    assert "a device pays from 1e+11" in reason
+    assert "a device pays from 100,000,000,000" in reason
 
 
 def test_small_work_asks_nothing_of_the_machine(monkeypatch):
