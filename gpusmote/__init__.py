@@ -9,7 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # what type checkers take for true; typing itself would take longer to load than the rest
 if TYPE_CHECKING:
     from gpusmote import r
-    from gpusmote.backends.info import info
+    from gpusmote.about import info
     from gpusmote.config import config_context, get_config, set_config
     from gpusmote.files import resample_file
     from gpusmote.module import oversample
@@ -37,7 +37,7 @@ _HOMES = {
     "Plan": "plan",
     "config_context": "config",
     "get_config": "config",
-    "info": "backends.info",
+    "info": "about",
     "oversample": "module",
     "resample_file": "files",
     "set_config": "config",

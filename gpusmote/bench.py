@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import platform
@@ -19,10 +18,11 @@ import numpy as np
 import threadpoolctl
 
 from gpusmote._threads import n_threads
-from gpusmote.errors import GpusmoteError
+from gpusmote.backends.versions import version
+from gpusmote.errors import GpusmoteError, MissingPackageError
 from gpusmote.samplers import SMOTE
 
-__all__ = ["CASES", "QUICK", "Case", "machine", "measure_memory", "measure_time", "print_table", "run"]
+__all__ = ["CASES", "QUICK", "Case", "machine", "measure_memory", "measure_time", "print_table", "run", "warmed_up"]
 
 MAJORITY = 5
 NEIGHBOURS = 5
@@ -97,7 +97,7 @@ def run(*, quick: bool = False, repeat: int = 5, memory: bool = False, path: Pat
 
     Raises
     ------
-    GpusmoteError
+    MissingPackageError
         If imbalanced-learn is not installed and times are asked for.
     """
     cases = QUICK if quick else CASES
@@ -115,20 +115,31 @@ def run(*, quick: bool = False, repeat: int = 5, memory: bool = False, path: Pat
 
 
 def _timed(cases: Iterable[Case], repeat: int) -> Iterator[dict[str, Any]]:
-    theirs = _imbalanced_learn()
-    measure_time(Case(100, 4, "float32"), theirs, 1)  # libraries are loaded and threads started at the first call
+    theirs = warmed_up()
     for case in cases:
         yield measure_time(case, theirs, repeat)
 
 
-def _imbalanced_learn() -> Callable[[], Any]:
+def warmed_up() -> Callable[[], Any]:
+    """What makes imbalanced-learn's sampler, after a first call of both: it loads libraries and starts threads.
+
+    Raises
+    ------
+    MissingPackageError
+        If imbalanced-learn is not installed.
+    """
     try:
         from imblearn import over_sampling
     except ImportError as error:
-        raise GpusmoteError(
+        raise MissingPackageError(
             "bench compares with imbalanced-learn, which is not installed.", 'pip install "gpusmote[bench]"'
         ) from error
-    return lambda: over_sampling.SMOTE(k_neighbors=NEIGHBOURS, random_state=0)
+
+    def theirs() -> Any:
+        return over_sampling.SMOTE(k_neighbors=NEIGHBOURS, random_state=0)
+
+    measure_time(Case(100, 4, "float32"), theirs, 1)
+    return theirs
 
 
 def measure_time(case: Case, theirs: Callable[[], Any], repeat: int) -> dict[str, Any]:
@@ -147,7 +158,7 @@ def measure_time(case: Case, theirs: Callable[[], Any], repeat: int) -> dict[str
     dict
         ``rows``, ``columns``, ``dtype``; ``gpusmote`` and ``other``, medians in seconds; ``turns``; ``ratio``, the
         median of the ratios within each turn, above 1 where gpusmote is faster, and their quartiles, ``low`` and
-        ``high``; ``device``.
+        ``high``; ``device``; ``why``, which source of candidates served each search, and why.
     """
     X, y = case.table()
     ours = SMOTE(k_neighbors=NEIGHBOURS, random_state=0)
@@ -167,6 +178,7 @@ def measure_time(case: Case, theirs: Callable[[], Any], repeat: int) -> dict[str
         "low": low,
         "high": high,
         "device": ours.device_,
+        "why": list(ours.report_.search.why),
     }
 
 
@@ -245,7 +257,7 @@ def machine() -> dict[str, str]:
         "memory": _total_memory(),
         "load before": f"{os.getloadavg()[0]:.1f} in the last minute" if hasattr(os, "getloadavg") else "unknown",
         "BLAS": _blas(),
-        "versions": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
+        "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
     }
 
@@ -275,13 +287,6 @@ def _blas() -> str:
             if library["user_api"] == "blas"
         )
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 Column = tuple[str, Callable[[dict[str, Any]], str]]

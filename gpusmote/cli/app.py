@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import gpusmote
+from gpusmote.cli import plain
 from gpusmote.cli.help import Command, Group
 from gpusmote.cli.options import (
     Destination,
@@ -154,9 +155,16 @@ def plan(
 
 
 @app.command(cls=Command)
-def info(context: typer.Context) -> None:
+def info(
+    context: typer.Context,
+    why: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="N D", help=plain.INFO_OPTIONS["--why"]["help"])
+    ] = None,
+    queries: Annotated[int | None, typer.Option(metavar="N", help=plain.INFO_OPTIONS["--queries"]["help"])] = None,
+    k: Annotated[int | None, typer.Option("--k", metavar="N", help=plain.INFO_OPTIONS["--k"]["help"])] = None,
+) -> None:
     """Print versions, devices, memory, and what would be chosen."""
-    context.obj.result(gpusmote.info())
+    plain.info(context.obj, why=why, queries=queries, k=k)
 
 
 @app.command(
@@ -165,6 +173,4 @@ def info(context: typer.Context) -> None:
 )
 def bench(context: typer.Context) -> int:
     """Measure SMOTE beside imbalanced-learn's."""
-    from gpusmote.cli import plain
-
     return plain.bench(context.args)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from gpusmote.neighbours.candidates import AT_ONCE
 
-__all__ = ["LISTED", "RULES", "WORTH_A_TRIAL", "Choice", "Rule", "Search", "choose", "second"]
+__all__ = ["LISTED", "RULES", "WORTH_A_TRIAL", "Choice", "Rule", "Search", "choose", "rules_for", "second"]
 
 WORTH_A_TRIAL = 0.5
 """Share of all pairs that a sample may promise: making balls takes up to a third of what pairs take, at 16,384 rows."""
@@ -87,7 +87,7 @@ class Rule:
 
 RULES = (
     Rule("every", lambda s: s.n - 1 <= s.count, "no more rows than candidates"),
-    Rule("device", lambda s: not s.on_host, "on a device"),
+    Rule("device", lambda s: not s.on_host, "on a device: FAISS, or tiles in CuPy where it is missing"),
     # Nor is there room to look at how the rows lie.
     Rule("product", lambda s: not s.copies, "no memory for a copy of the rows"),
     Rule(
@@ -109,7 +109,7 @@ RULES = (
         "{:.0%} of all pairs compared, by a sample or a trial",
     ),
     Rule("pairs", lambda s: s.n >= 4_096 and s.lists_of_all, "all rows are queries, 4,096 or more"),
-    Rule("tiles", lambda s: True, "else"),
+    Rule("tiles", lambda s: True, "any other search"),
 )
 """The first that holds. They decide speed only.
 
@@ -120,6 +120,15 @@ between two queries, but hold the lists of all rows at once. It costs the tree a
 it is even with pruned at 80,000 rows; 80,000 flights (13 columns, 5.5 dimensions) take it four times as long. Pruned
 compares fewer pairs, at two or three times the cost of one of pairs, and takes 1 us a row and core to make its balls.
 """
+
+
+def rules_for(search: Search) -> Iterator[Rule]:
+    """The rules that the sizes of a search allow, in order, up to one that sizes alone decide."""
+    for rule in RULES:
+        if rule.sizes(search):
+            yield rule
+            if rule.asks is None:
+                return
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +154,7 @@ def choose(search: Search, dimension: Ask, share: Ask) -> Choice:
     Choice
     """
     why = [f"{search.m:,} queries among {search.n:,} rows, {search.d:,} columns"]
-    for rule in RULES:
-        if not rule.sizes(search):
-            continue
+    for rule in rules_for(search):
         if rule.asks is None:
             break
         answer = dimension() if rule.asks == "dimension" else share()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import gpusmote as library
-from gpusmote import bench
+from gpusmote import bench, bench_growth
+from gpusmote.cli.plain import INFO_OPTIONS
 from gpusmote.errors import GpusmoteError
 from tests.cli.helpers import gpusmote
 
@@ -40,7 +41,7 @@ def test_in_a_process_without_typer_a_line_says_what_to_install() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", MISSING)
 
 
-@pytest.mark.parametrize("arguments", [["plan"], [], ["--help"], ["info", "--why"]])
+@pytest.mark.parametrize("arguments", [["plan"], [], ["--help"], ["inform"]])
 def test_without_typer_every_other_command_says_so(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "typer", None)
     assert gpusmote(*arguments) == (1, "", MISSING)
@@ -50,6 +51,48 @@ def test_in_a_process_without_typer_info_is_there() -> None:
     done = without_typer("info")
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")] == list(library.info())
+
+
+def test_info_says_why(either: None) -> None:
+    done = gpusmote("info", "--why", "100000", "13")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("of    5 neighbours of 100,000 rows among 100,000, 13 columns\n")
+    names = [line.split()[0] for line in done.out.splitlines()]
+    assert names == ["of", "auto", "cpu", "tree", "pruned", "pairs", "cuda", "device"]
+    done = gpusmote("info", "--why", "100000", "13", "--queries", "8", "--k", "70")
+    assert done.out.startswith("of    70 neighbours of 8 rows among 100,000, 13 columns\n")
+    assert [line.split()[0] for line in done.out.splitlines()] == [
+        "of",
+        "auto",
+        "cpu",
+        "tree",
+        "tiles",
+        "cuda",
+        "device",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--why", "10"], "2 arguments"),
+        (["--why", "10", "x"], "int"),
+        (["--why", "1", "3"], "number of rows is 1"),
+        (["--why", "10", "3", "--k", "10"], "k is 10"),
+        (["--queries", "3"], "queries and k"),
+        (["--what"], "--what"),
+    ],
+)
+def test_a_search_that_cannot_be(either: None, arguments: list[str], message: str) -> None:
+    done = gpusmote("info", *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert message in done.err.splitlines()[0]
+
+
+def test_the_help_of_info_names_its_options(either: None) -> None:
+    done = gpusmote("info", "--help")
+    assert (done.status, done.err) == (0, "")
+    assert all(flag in done.out for flag in INFO_OPTIONS)
 
 
 def test_bench_has_a_help_of_its_own(either: None) -> None:
@@ -68,7 +111,7 @@ def test_info_lays_out_facts_of_any_nesting(either: None, monkeypatch: pytest.Mo
         "auto": {"small": "cpu", "large array": "cuda"},
         "devices": [{"name": "A", "free": 1}, {"name": "B", "free": 2}],
     }
-    monkeypatch.setattr(library, "info", lambda: facts)
+    monkeypatch.setattr(library, "info", lambda **_: facts)
     done = gpusmote("info")
     assert (done.status, done.err) == (0, "")
     assert done.out.splitlines() == [
@@ -109,6 +152,36 @@ def test_options_of_bench_arrive_and_its_status_leaves(
     out = tmp_path / "figures.json"
     assert gpusmote("bench", "--quick", "--repeat", "3", "--memory", "--json", out).status == 1
     assert seen == {"quick": True, "repeat": 3, "memory": True, "path": out}
+
+
+def test_options_of_growth_arrive(either: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[dict[str, object]] = []
+    monkeypatch.setattr(bench_growth, "run", lambda **options: seen.append(options) or 1)
+    out, picture = tmp_path / "figures.json", tmp_path / "growth.svg"
+    asked = ["--table", "sheet", "--rows", "100,2000", "--plot", picture, "--json", out]
+    assert gpusmote("bench", "--growth", *asked).status == 1
+    assert gpusmote("bench", "--growth").status == 1
+    assert seen == [{"table": "sheet", "rows": [100, 2000], "plot": picture, "path": out}, {}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--growth", "--quick"], "--quick goes without --growth only"),
+        (["--growth", "--repeat", "5"], "--repeat goes without --growth only"),
+        (["--growth", "--memory"], "--memory goes without --growth only"),
+        (["--rows", "100,200"], "--rows goes with --growth only"),
+        (["--growth", "--rows", "100,b"], "100,b"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    either: None, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.setattr(bench, "run", None)
+    monkeypatch.setattr(bench_growth, "run", None)
+    done = gpusmote("bench", *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert message in done.err
 
 
 def test_bench_writes_what_it_prints(either: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
