@@ -83,7 +83,9 @@ class Group:
         d, dtype = pool.d, np.dtype(arithmetic.dtype).type
         self._d, self._dtype = d, dtype
         leaves = np.searchsorted(balls.leaves.starts, [own.start, own.stop])
-        self._centre = np.median(balls.leaves.centres[leaves[0] : leaves[1]], axis=0)  # whatever lies far away
+        # A median, whatever lies far away: one of the two in the middle, since their mean may overflow.
+        centres = balls.leaves.centres[leaves[0] : leaves[1]]
+        self._centre = np.partition(centres, len(centres) // 2, axis=0)[len(centres) // 2]
         self._less, self._t = 1 - 6 * arithmetic.relative(d + 1), dtype(arithmetic.absolute(d + 2))
         self._up = dtype(1 + 4 * arithmetic.roundoff)  # rounds up, whatever the rounding before was
         z = pool.reduced(balls.order[places], self._centre)
@@ -190,7 +192,7 @@ class Group:
     def _away_from(self, level: Level, balls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How far balls are from the group's centre: their own centres, and the nearest that they may hold."""
         local = self._local(level, balls)
-        away = np.sqrt(np.einsum("ij,ij->i", local, local)) * (1 - 2.0**-40)
+        away = np.sqrt(np.einsum("ij,ij->i", local, local)) * (1 - (self._d + 8) * 2.0**-52)
         return away, away - level.radii[balls]
 
     def _local(self, level: Level, balls: np.ndarray) -> np.ndarray:

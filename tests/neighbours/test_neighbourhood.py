@@ -64,6 +64,16 @@ def test_awkward_tables(source, name, dtype, small_tiles):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("source", [None, *SOURCES])
+def test_a_constant_column_of_the_largest_number(source, dtype, small_tiles):
+    """It has no range, so that nothing is scaled: no two rows, nor two centres, may be added."""
+    X = np.random.default_rng(0).standard_normal((400, 4)).astype(dtype)
+    X[:, 2] = np.finfo(dtype).max
+    found, _ = search(X, source=source)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, K))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("name", REAL)
 def test_real_tables(name, dtype):
     X = np.ascontiguousarray(REAL[name]().data, dtype)[:900]
