@@ -3,9 +3,13 @@
 //
 // With SHIM_FIBRES each thread of a block is a fibre that runs until it meets a barrier, then the next one runs. A
 // value read before the barrier that should guard it is therefore read before it is written, and the result is wrong
-// every time, not now and then. SHIM_DESCENDING visits the threads in the other order, for the opposite mistake.
+// every time, not now and then. SHIM_DESCENDING visits the threads in the other order, for the opposite mistake. A warp
+// goes on when all its lanes are at its barrier, a block when all its threads are; where that never comes, the launch
+// fails.
 
+#include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -37,15 +41,32 @@ static void place_thread(unsigned number) {
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-struct Fibre {
+// swapcontext asks the kernel at each change what signals are blocked; the compiler's own jumps do not, and take a
+// twentieth of the time. AddressSanitizer knows only the former.
+struct Place {
     ucontext_t context;
+    void* jump[5];
+};
+static __attribute__((noinline)) void change(Place& from, Place& to, bool first) {
+#ifndef __SANITIZE_ADDRESS__
+    if (__builtin_setjmp(from.jump)) return;
+    if (!first) __builtin_longjmp(to.jump, 1);
+#endif
+    (void)first;
+    swapcontext(&from.context, &to.context);
+}
+
+struct Fibre {
+    Place place;
     std::vector<char> stack = std::vector<char>(64 << 10);
     bool alive = false;
-    unsigned barriers = 0;
+    char waits = 0;  // for its 'w'arp, its 'b'lock, or nothing
+    bool begun = false;
+    unsigned barriers = 0, exchanges = 0, votes = 0;
 };
 static std::vector<Fibre> fibres;
 static Fibre* running;
-static ucontext_t scheduler;
+static Place scheduler;
 static std::function<void()> body;
 static const void* scheduler_stack;
 static std::size_t scheduler_size;
@@ -71,28 +92,96 @@ static void run_fibre() {
     body();
     running->alive = false;
     before_switch(nullptr, scheduler_stack, scheduler_size);
-    swapcontext(&running->context, &scheduler);
+    change(running->place, scheduler, false);
 }
 
-inline void __syncthreads() {
+static void wait_for(char whom) {
     void* fake = nullptr;
     ++running->barriers;
+    running->waits = whom;
     before_switch(&fake, scheduler_stack, scheduler_size);
-    swapcontext(&running->context, &scheduler);
+    change(running->place, scheduler, false);
     after_switch(fake, nullptr, nullptr);
 }
-// All threads of a block advance from barrier to barrier together, so a warp's barrier is the block's here. It asks as
-// much of the lanes as the device does: run_block() checks that the lanes of a warp have met equally many.
-inline void __syncwarp() { __syncthreads(); }
+inline void __syncthreads() { wait_for('b'); }
+inline void __syncwarp() { wait_for('w'); }
+static bool votes[2][1024];
+inline int __syncthreads_or(int vote) {
+    auto& cast = votes[++running->votes % 2];
+    cast[running - fibres.data()] = vote != 0;
+    __syncthreads();
+    for (unsigned i = 0; i < blockDim.x * blockDim.y * blockDim.z; ++i) {
+        if (cast[i]) return 1;
+    }
+    return 0;
+}
 
-static bool resume(unsigned number) {
+// What the lanes of a warp show each other: each lays its value down, all wait, each takes what it wants. The next time
+// they use another place, so that nobody overwrites what a slow lane has yet to read.
+static unsigned long long shown[2][32][32];
+inline unsigned lane_number() { return static_cast<unsigned>(running - fibres.data()) % 32; }
+static unsigned long long (&lay_down(const void* value, std::size_t size))[32] {
+    auto& warp = shown[++running->exchanges % 2][(running - fibres.data()) / 32];
+    warp[lane_number()] = 0;
+    std::memcpy(&warp[lane_number()], value, size);
+    __syncwarp();
+    return warp;
+}
+template <class T>
+static T exchange(T value, unsigned from) {
+    auto& warp = lay_down(&value, sizeof(T));
+    std::memcpy(&value, &warp[from], sizeof(T));
+    return value;
+}
+template <class T>
+inline T __shfl_sync(unsigned, T value, int from) {
+    return exchange(value, static_cast<unsigned>(from) % 32);
+}
+template <class T>
+inline T __shfl_up_sync(unsigned, T value, unsigned step) {
+    return exchange(value, lane_number() < step ? lane_number() : lane_number() - step);
+}
+template <class T>
+inline T __shfl_xor_sync(unsigned, T value, int mask) {
+    return exchange(value, lane_number() ^ static_cast<unsigned>(mask));
+}
+inline unsigned __ballot_sync(unsigned, bool vote) {
+    auto& warp = lay_down(&vote, sizeof(vote));
+    unsigned votes = 0;
+    for (unsigned lane = 0; lane < 32; ++lane) votes |= static_cast<unsigned>(warp[lane]) << lane;
+    return votes;
+}
+inline int __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
+
+static void resume(unsigned number) {
     void* fake = nullptr;
     running = &fibres[number];
     place_thread(number);
     before_switch(&fake, running->stack.data(), running->stack.size());
-    swapcontext(&scheduler, &running->context);
+    const bool first = !running->begun;
+    running->begun = true;
+    change(scheduler, running->place, first);
     after_switch(fake, nullptr, nullptr);
-    return running->alive;
+}
+
+// Whether all threads in [first, last) that have not ended wait for `whom`; then they need not any more.
+static bool release(unsigned first, unsigned last, char whom) {
+    bool any = false;
+    for (unsigned i = first; i < last; ++i) {
+        if (fibres[i].alive && fibres[i].waits != whom) return false;
+        any |= fibres[i].alive;
+    }
+    for (unsigned i = first; i < last; ++i) fibres[i].waits = 0;
+    return any;
+}
+
+static bool release_some(unsigned threads) {
+    bool any = false;
+    for (unsigned first = 0; first < threads; first += 32) {
+        any |= release(first, first + 32 < threads ? first + 32 : threads, 'w');
+    }
+    return any || release(0, threads, 'b');
 }
 
 static bool run_block(unsigned threads) {
@@ -101,26 +190,30 @@ static bool run_block(unsigned threads) {
     }
     for (unsigned i = 0; i < threads; ++i) {
         Fibre& fibre = fibres[i];
-        getcontext(&fibre.context);
-        fibre.context.uc_stack.ss_sp = fibre.stack.data();
-        fibre.context.uc_stack.ss_size = fibre.stack.size();
-        fibre.context.uc_link = nullptr;
+        getcontext(&fibre.place.context);
+        fibre.place.context.uc_stack.ss_sp = fibre.stack.data();
+        fibre.place.context.uc_stack.ss_size = fibre.stack.size();
+        fibre.place.context.uc_link = nullptr;
         fibre.alive = true;
-        fibre.barriers = 0;
-        makecontext(&fibre.context, run_fibre, 0);
+        fibre.waits = 0;
+        fibre.begun = false;
+        fibre.barriers = fibre.exchanges = fibre.votes = 0;
+        makecontext(&fibre.place.context, run_fibre, 0);
     }
-    for (bool any = true; any;) {
-        any = false;
+    do {
         for (unsigned i = 0; i < threads; ++i) {
 #ifdef SHIM_DESCENDING
             const unsigned number = threads - 1 - i;
 #else
             const unsigned number = i;
 #endif
-            any |= fibres[number].alive && resume(number);
+            if (fibres[number].alive && !fibres[number].waits) resume(number);
         }
-    }
+    } while (release_some(threads));
     for (unsigned i = 0; i < threads; ++i) {
+        if (fibres[i].alive) {
+            return false;  // some wait for others that will never come
+        }
         if (fibres[i].barriers != fibres[i / 32 * 32].barriers) {
             return false;  // lanes of one warp parted before a barrier: the device would hang, or worse
         }
