@@ -14,7 +14,7 @@ from gpusmote.backends.base import Array
 from gpusmote.neighbours.certificate import Arithmetic
 from gpusmote.neighbours.pool import Pool
 
-__all__ = ["AT_ONCE", "Settling", "Source", "drop_self", "every_other"]
+__all__ = ["AT_ONCE", "Sequenced", "Settling", "Source", "drop_self", "every_other"]
 
 AT_ONCE = 1 << 21
 """Candidates that a source is asked for at once: 16 MiB of row numbers, and as much of distances."""
@@ -55,12 +55,17 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Settling(Source, Protocol):
-    """A source that can also finish what its lists leave in doubt, and that likes near queries together."""
+class Sequenced(Source, Protocol):
+    """A source that likes near queries together."""
 
     def sequence(self, queries: Array) -> Array:
         """array of shape (m,), int64: in which order to ask about the queries, where not about all at once."""
         ...
+
+
+@runtime_checkable
+class Settling(Sequenced, Protocol):
+    """One that can also finish what its lists leave in doubt."""
 
     def settle(self, queries: Array, kth: Array, k: int) -> Array:
         """The k nearest other rows, whatever ties there are: see :func:`gpusmote.neighbours.last.last_pass`."""

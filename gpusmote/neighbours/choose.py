@@ -8,13 +8,32 @@ from typing import TypeAlias
 
 from gpusmote.neighbours.candidates import AT_ONCE
 
-__all__ = ["LISTED", "RULES", "WORTH_A_TRIAL", "Choice", "Rule", "Search", "choose", "rules_for", "second"]
+__all__ = [
+    "DEVICE_PRUNED_FROM",
+    "LISTED",
+    "RULES",
+    "WORTH_A_TRIAL",
+    "Choice",
+    "Rule",
+    "Search",
+    "candidates",
+    "choose",
+    "rules_for",
+    "second",
+]
 
 WORTH_A_TRIAL = 0.5
 """Share of all pairs that a sample may promise: making balls takes up to a third of what pairs take, at 16,384 rows."""
 
 LISTED = 31
 """Candidates of a list on a device: FAISS selects 32, the query among them, with the kernel that it has for 6."""
+
+DEVICE_PRUNED_FROM: int | None = None
+"""From how many rows on a device leaves out balls of rows; None is never.
+
+``ci/gpu`` measures where it pays (step "pruned"); until a device has run it, FAISS serves whatever the size. By what
+the kernel has to do (its header), one would expect about a million rows.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +71,14 @@ class Search:
         return self.m == self.n and self.n * self.count <= AT_ONCE
 
 
+def _device_prunes(search: Search) -> bool:
+    from gpusmote.neighbours.device_pruned import serves
+
+    least = DEVICE_PRUNED_FROM
+    large = not search.on_host and least is not None and search.n >= least and search.m >= 2_048
+    return large and serves(search.n, search.d, candidates("pruned-device", search))
+
+
 Ask: TypeAlias = "Callable[[], float]"
 """A question about the rows, answered at some cost: asked only where sizes do not decide."""
 
@@ -87,6 +114,15 @@ class Rule:
 
 RULES = (
     Rule("every", lambda s: s.n - 1 <= s.count, "no more rows than candidates"),
+    Rule(
+        "pruned-device",
+        _device_prunes,
+        "on a device that has been found to gain by it (none yet), at most 256 columns and 32 candidates",
+        "share",
+        lambda s, share: share <= 0.25,
+        "at most 25 % of all pairs compared in a trial",
+        "{:.0%} of all pairs compared in a trial",
+    ),
     Rule("device", lambda s: not s.on_host, "on a device: FAISS, or tiles in CuPy where it is missing"),
     # Nor is there room to look at how the rows lie.
     Rule("product", lambda s: not s.copies, "no memory for a copy of the rows"),
@@ -161,7 +197,13 @@ def choose(search: Search, dimension: Ask, share: Ask) -> Choice:
         why.append(rule.found.format(answer))
         if rule.rows(search, answer):
             break
-    return Choice(rule.source, min(search.n - 1, search.count), "; ".join(why))
+    return Choice(rule.source, candidates(rule.source, search), "; ".join(why))
+
+
+def candidates(source: str, search: Search) -> int:
+    """How many candidates a source is asked for: lists as long as FAISS's cost it pairs that it would leave out."""
+    count = max(16, search.k + 8) if source == "pruned-device" else search.count
+    return min(search.n - 1, count)
 
 
 def second(on_host: bool) -> str:

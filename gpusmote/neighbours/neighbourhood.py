@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
-from gpusmote.neighbours.candidates import AT_ONCE, Settling, Source, every_other
+from gpusmote.neighbours.candidates import AT_ONCE, Sequenced, Settling, Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
-from gpusmote.neighbours.choose import LISTED, WORTH_A_TRIAL, Search, choose, second
+from gpusmote.neighbours.choose import LISTED, WORTH_A_TRIAL, Search, candidates, choose, second
 from gpusmote.neighbours.dimension import Lie, how_rows_lie
 from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.last import last_pass
@@ -73,6 +73,12 @@ def _device(pool: Pool) -> Source:
     return device_source(pool)
 
 
+def _pruned_device(pool: Pool) -> Source:
+    from gpusmote.neighbours.device_pruned import DevicePruned
+
+    return DevicePruned(pool)
+
+
 SOURCES: dict[str, Callable[[Pool], Source]] = {
     "tree": _tree,
     "pruned": _pruned,
@@ -82,6 +88,7 @@ SOURCES: dict[str, Callable[[Pool], Source]] = {
     "product": _product,
     "product-float64": _product64,
     "device": _device,
+    "pruned-device": _pruned_device,
 }
 """Every source of candidates by the name that :mod:`~gpusmote.neighbours.choose` gives it."""
 
@@ -179,7 +186,7 @@ class Neighbourhood:
         source, count = self._choice(queries, k)
         block = max(1, pool.backend.cut.size(AT_ONCE) // count)
         sequence = None
-        if isinstance(source, Settling) and len(queries) > block:
+        if isinstance(source, Sequenced) and len(queries) > block:
             sequence = source.sequence(queries)
         for start in range(0, len(queries), block):
             part: Any = slice(start, start + block)
@@ -192,12 +199,14 @@ class Neighbourhood:
         """The first source, None where all other rows are candidates, and how many it is asked for."""
         pool, on_host = self._pool, self._pool.backend.name == "cpu"
         size = Search(pool.n, pool.d, len(queries), k, on_host, pool.backend.cut.copies)
-        choice = choose(size, lambda: self._lie.dimension, lambda: self._trial(queries, size.count))
+        number = candidates(self._pruning, size)
+        choice = choose(size, lambda: self._lie.dimension, lambda: self._trial(queries, number))
         if self._forced is None:
             self._report.chose(choice.source, choice.why)
-        if choice.source != "pruned":
-            self._sources.pop("pruned", None)  # tried in vain
-        return None if choice.source == "every" else self._source(self._forced or choice.source), choice.count
+        name = choice.source if self._forced is None or choice.source == "every" else self._forced
+        if name != self._pruning:
+            self._sources.pop(self._pruning, None)  # tried in vain
+        return None if name == "every" else self._source(name), candidates(name, size)
 
     @functools.cached_property
     def _lie(self) -> Lie:
@@ -206,13 +215,16 @@ class Neighbourhood:
     def _trial(self, queries: Array, count: int) -> float:
         """Which share of all pairs the pruned search would compare; what was found once is not tried again."""
         if self._share is None:
-            self._share = self._lie.share
-            if self._share <= WORTH_A_TRIAL:
-                from gpusmote.neighbours.pruned import Pruned
-
-                source = self._sources["pruned"] = Pruned(self._pool)
+            on_host = self._pool.backend.name == "cpu"
+            self._share = self._lie.share if on_host else 0.0
+            if self._share <= WORTH_A_TRIAL:  # on a device balls cost next to nothing
+                source: Any = self._source(self._pruning)
                 self._share = source.share(queries, count)
         return self._share
+
+    @property
+    def _pruning(self) -> str:
+        return "pruned" if self._pool.backend.name == "cpu" else "pruned-device"
 
     def _count(self, passes: Array) -> None:
         number = [int((passes == i).sum()) for i in range(3)]
