@@ -72,11 +72,12 @@ class Search:
 
 
 def _device_prunes(search: Search) -> bool:
+    least = DEVICE_PRUNED_FROM
+    if search.on_host or least is None or search.n < least or search.m < 2_048:
+        return False
     from gpusmote.neighbours.device_pruned import serves
 
-    least = DEVICE_PRUNED_FROM
-    large = not search.on_host and least is not None and search.n >= least and search.m >= 2_048
-    return large and serves(search.n, search.d, candidates("pruned-device", search))
+    return serves(search.n, search.d, candidates("pruned-device", search))
 
 
 Ask: TypeAlias = "Callable[[], float]"
