@@ -10,7 +10,7 @@ ball is left out where ::
 because then ``|x - y| >= kappa`` for every ``y`` in it, exactly. What is computed, by one matrix product for all
 queries and balls, is ::
 
-    V = (1 - s) (|x|**2 + |c|**2) - 2 x.c - (kappa + r)**2,      s = 6 g,      g = (d + 9) u / (1 - (d + 9) u)
+    V = (1 - s) (|x|**2 + |c|**2) - 2 x.c - (kappa + r)**2,      s = 8 g,      g = (d + 9) u / (1 - (d + 9) u)
 
 from the d + 3 products of ``(-2 x, 1, -2 kappa, (1 - s) |x|**2 - kappa**2)`` and ``(c, (1 - s) |c|**2 - r**2, r, 1)``,
 with ``kappa`` and ``r`` rounded up and u = 2**-24 (where lists are made; where ties are settled, all this is done in
@@ -20,11 +20,15 @@ float64). ``V > t`` leaves the ball out.
 ``c`` moves ``2 x.c`` by 4 u |x||c| <= 2 u S and every other factor by u, their squares having been formed in float64;
 a sum of d + 3 products in any order adds (d + 3) u of their absolute values, which are together at most
 ``(|x| + |c|)**2 + T <= 2 S + T``; underflow loses less than ``t = (6 d + 20) 2**-126``. So ``V > t`` as computed means
-``|x - c|**2 > T + s S - g (2 S + T)``. If ``T <= 4 S``, then ``g (2 S + T) <= 6 g S = s S`` and ``|x - c|**2 > T``.
+``|x - c|**2 > T + s S - g (2 S + T)``. If ``T <= 4 S``, then ``g (2 S + T) <= 6 g S < s S`` and ``|x - c|**2 > T``.
 If ``T > 4 S``, then ``|x - c|**2 > T (1 - g) - 2 g S > T / 2 > 2 S >= |x - c|**2``: that cannot be.
 
 The same test, with the middle of a block of queries for ``x``, a row ``y`` for the ball, and the largest
-``|q - x| + kappa`` of any query q of the block for ``kappa + r``, leaves out single rows.
+``|q - x| + kappa`` of any query q of the block for ``kappa + r``, leaves out single rows. And where rows vary most
+along a few axes, it is asked of queries and rows as seen along those axes only, ``x'`` and ``y'`` of p coordinates for
+``x`` and ``c``, and r = 0, at a fraction of the arithmetic: ``|x - y| >= |x' - y'|``. There S stays that of the rows
+themselves, and what ``s`` has over 6 g covers the rounding of the axes and of the coordinates, which are formed in
+float64: together they move ``|x' - y'|**2`` by less than ``16 (d + p) 2**-53 S``, far below ``g S``.
 
 **The edge.** A row outside a list was left out, and is no nearer than ``kappa``. Or it was compared, and its
 approximate squared distance is no less than ``bar``; that differs from the exact one by at most
@@ -47,7 +51,7 @@ from gpusmote.neighbours.last import Best
 from gpusmote.neighbours.lists import Lists
 from gpusmote.neighbours.pool import Pool
 
-__all__ = ["BLOCK", "Group"]
+__all__ = ["BLOCK", "Group", "relative_cost"]
 
 BLOCK = 64
 _FIRST, _MOST = 2048, 16_384  # rows that a group meets at once: few while its lists are bad
@@ -69,15 +73,23 @@ class Group:
         Places of whole cells that hold them, and more rows than a list shall.
     arithmetic : Arithmetic, default=FLOAT32
         FLOAT32 or FLOAT64.
+    axes : ndarray of shape (d, p), float64, optional
+        Orthonormal; along which rows vary most. With FLOAT32 only.
 
     Attributes
     ----------
-    compared : int
-        Pairs of a query and a row whose distance was computed so far.
+    compared : float
+        Pairs of a query and a row whose distance was computed so far; one along the axes only is a part of a pair.
     """
 
     def __init__(
-        self, pool: Pool, balls: Balls, places: np.ndarray, own: slice, arithmetic: Arithmetic = FLOAT32
+        self,
+        pool: Pool,
+        balls: Balls,
+        places: np.ndarray,
+        own: slice,
+        arithmetic: Arithmetic = FLOAT32,
+        axes: np.ndarray | None = None,
     ) -> None:
         self._pool, self._balls, self._places, self._own, self._arithmetic = pool, balls, places, own, arithmetic
         d, dtype = pool.d, np.dtype(arithmetic.dtype).type
@@ -86,7 +98,7 @@ class Group:
         # A median, whatever lies far away: one of the two in the middle, since their mean may overflow.
         centres = balls.leaves.centres[leaves[0] : leaves[1]]
         self._centre = np.partition(centres, len(centres) // 2, axis=0)[len(centres) // 2]
-        self._less, self._t = 1 - 6 * arithmetic.relative(d + 1), dtype(arithmetic.absolute(d + 2))
+        self._less, self._t = 1 - 8 * arithmetic.relative(d + 1), dtype(arithmetic.absolute(d + 2))
         self._up = dtype(1 + 4 * arithmetic.roundoff)  # rounds up, whatever the rounding before was
         z = pool.reduced(balls.order[places], self._centre)
         self._square = np.einsum("ij,ij->i", z, z)
@@ -96,7 +108,8 @@ class Group:
         self._left[:, d], self._left[:, d + 1] = 1, self._square
         self._starts = np.arange(0, len(z), BLOCK)
         self._set_blocks(z)
-        self.compared = 0
+        self._axes = None if axes is None else _Axes(axes, z, self._square * (1 - self._less))
+        self.compared = 0.0
 
     def _set_blocks(self, z: np.ndarray) -> None:
         size = np.diff(self._starts, append=len(z))
@@ -111,7 +124,7 @@ class Group:
     def nearest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Places of shape (m, count), and the edge of each list."""
         start = self._own.start
-        score = self._left @ self._table(np.arange(start, self._own.stop)).T
+        score = self._left @ self._table(self._rows(np.arange(start, self._own.stop))).T
         score[np.arange(len(score)), self._places - start] = np.inf
         self.compared += score.size
         lists = Lists(score, count, self._pool.n, start)
@@ -210,13 +223,19 @@ class Group:
         leaves, need = leaves[some], need[:, some]
         begin, size = balls.leaves.starts[leaves], balls.leaves.starts[leaves + 1] - balls.leaves.starts[leaves]
         places = _spans(begin, size)
-        table = self._table(places)
+        z = self._rows(places)
+        table = self._table(z)
+        seen = None if self._axes is None else self._axes.see(z, table[:, self._d] * (1 - self._less), kappa)
+        del z
         need = np.repeat(need, size, axis=1)
         need &= self._rows_needed(table, kappa)
         for start, row in zip(self._starts, need, strict=True):
-            columns = np.flatnonzero(row)
+            here, columns = slice(start, start + BLOCK), np.flatnonzero(row)
+            if seen is not None and len(columns):
+                near = seen[0][here] @ seen[1].take(columns, axis=0).T <= self._t
+                self.compared += near.size * relative_cost(seen[1].shape[1] - 2, self._d)
+                columns = columns[np.bitwise_or.reduce(near.view(np.uint8), axis=0).view(bool)]
             if len(columns):
-                here = slice(start, start + BLOCK)
                 score = self._left[here] @ table.take(columns, axis=0).T
                 self.compared += score.size
                 yield here, places[columns], score
@@ -242,12 +261,39 @@ class Group:
         self._middle[:, -1] = self._middle_square - radius * radius
         return np.asarray(self._middle @ table.T <= self._t)
 
-    def _table(self, places: np.ndarray) -> np.ndarray:
-        """``(y, |y|**2, 1)`` of the rows at these places."""
-        d, z = self._d, self._pool.reduced(self._balls.order[places], self._centre)
+    def _rows(self, places: np.ndarray) -> np.ndarray:
+        """Rows in the group's frame, float64."""
+        return np.asarray(self._pool.reduced(self._balls.order[places], self._centre))
+
+    def _table(self, z: np.ndarray) -> np.ndarray:
+        """``(y, |y|**2, 1)`` of such rows."""
+        d = self._d
         table = np.empty((len(z), d + 2), self._dtype)
         table[:, :d], table[:, d], table[:, d + 1] = z, np.einsum("ij,ij->i", z, z), 1
         return table
+
+
+class _Axes:
+    """Queries along a few axes; ``slack`` is ``s |x|**2`` of each."""
+
+    def __init__(self, axes: np.ndarray, z: np.ndarray, slack: np.ndarray) -> None:
+        self._axes, x = axes, z @ axes
+        self._queries = np.empty((len(z), axes.shape[1] + 2), np.float32)
+        self._queries[:, :-2], self._queries[:, -2] = -2 * x, 1
+        self._square = np.einsum("ij,ij->i", x, x) - slack
+
+    def see(self, z: np.ndarray, slack: np.ndarray, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Queries, and rows: V is one times the other, transposed."""
+        y = z @ self._axes
+        rows = np.empty((len(z), y.shape[1] + 2), np.float32)
+        rows[:, :-2], rows[:, -2], rows[:, -1] = y, np.einsum("ij,ij->i", y, y) - slack, 1
+        self._queries[:, -1] = self._square - kappa.astype(float) ** 2
+        return self._queries, rows
+
+
+def relative_cost(p: int, d: int) -> float:
+    """What it costs to compare rows along p axes, in parts of what it costs along d: to write a score counts for 12."""
+    return (p + 14) / (d + 14)
 
 
 def _inside(small: Level, large: Level, balls: np.ndarray) -> np.ndarray:

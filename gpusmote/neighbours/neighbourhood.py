@@ -46,7 +46,7 @@ def _tiles64(pool: Pool) -> Source:
 def _pruned(pool: Pool) -> Source:
     from gpusmote.neighbours.pruned import Pruned
 
-    return Pruned(pool)
+    return Pruned(pool, how_rows_lie(pool).axes)
 
 
 def _pairs(pool: Pool) -> Source:

@@ -25,26 +25,28 @@ class Pruned:
     ----------
     pool : Pool
         On the host.
+    axes : ndarray of shape (d, p), float64, optional
+        See :class:`~gpusmote.neighbours.group.Group`.
     """
 
     name = "pruned"
     arithmetic = DIRECT
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool, self._balls = pool, Balls(pool)
+    def __init__(self, pool: Pool, axes: np.ndarray | None = None) -> None:
+        self._pool, self._balls, self._axes = pool, Balls(pool), axes
 
     def sequence(self, queries: np.ndarray) -> np.ndarray:
         """In which order queries are best searched, where not all are at once: array of shape (m,), int64."""
         return np.argsort(self._balls.place[queries])
 
     def share(self, queries: np.ndarray, count: int) -> float:
-        """Which share of all comparisons is made, going by a few of the queries; between 0 and 1."""
+        """Which share of the arithmetic of comparing all pairs is done, going by a few of the queries."""
         places = np.sort(self._balls.place[queries])
         groups = _groups(self._balls, places, count)
-        compared = asked = 0
+        compared, asked = 0.0, 0
         for i in np.unique(np.linspace(0, len(groups) - 1, _TRIED).astype(int)):
             span, rows = groups[i]
-            group = Group(self._pool, self._balls, places[span][:BLOCK], rows)
+            group = Group(self._pool, self._balls, places[span][:BLOCK], rows, axes=self._axes)
             group.nearest(count)
             compared, asked = compared + group.compared, asked + len(places[span][:BLOCK])
         return float(compared / (asked * self._pool.n))
@@ -83,7 +85,8 @@ class Pruned:
 
         def one(i: int, _: int) -> None:
             span, rows = groups[i]
-            work(at[span], Group(self._pool, self._balls, places[span], rows, arithmetic))
+            axes = self._axes if arithmetic is FLOAT32 else None
+            work(at[span], Group(self._pool, self._balls, places[span], rows, arithmetic, axes))
 
         run_blocks(one, len(groups), 1)
 
