@@ -22,7 +22,18 @@ from gpusmote.backends.versions import version
 from gpusmote.errors import GpusmoteError, MissingPackageError
 from gpusmote.samplers import SMOTE
 
-__all__ = ["CASES", "QUICK", "Case", "machine", "measure_memory", "measure_time", "print_table", "run", "warmed_up"]
+__all__ = [
+    "CASES",
+    "QUICK",
+    "Case",
+    "load",
+    "machine",
+    "measure_memory",
+    "measure_time",
+    "print_table",
+    "run",
+    "warmed_up",
+]
 
 MAJORITY = 5
 NEIGHBOURS = 5
@@ -255,11 +266,16 @@ def machine() -> dict[str, str]:
         "processor": _processor(),
         "cores": f"{n_threads()} used of {os.cpu_count()}",
         "memory": _total_memory(),
-        "load before": f"{os.getloadavg()[0]:.1f} in the last minute" if hasattr(os, "getloadavg") else "unknown",
+        "load before": load(),
         "BLAS": _blas(),
         "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
     }
+
+
+def load() -> str:
+    """How many processes were at work lately; a measurement alone on its machine adds one, or its threads."""
+    return f"{os.getloadavg()[0]:.1f} in the last minute" if hasattr(os, "getloadavg") else "unknown"
 
 
 _PACKAGES = ("gpusmote", "imbalanced-learn", "scikit-learn", "numpy", "scipy")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.bench import NEIGHBOURS, Case, machine, measure_time, print_table, warmed_up
+from gpusmote.bench import NEIGHBOURS, Case, load, machine, measure_time, print_table, warmed_up
 from gpusmote.errors import FileError, MissingPackageError, ParameterError
 
 __all__ = ["ROWS", "TABLES", "Power", "Rows", "power", "run"]
@@ -190,6 +190,8 @@ def run(
     sizes = [row["rows"] for row in results]
     powers = {name: power(sizes, [row[key] for row in results]) for name, key in _LIBRARIES.items()}
     print("\nTime grows as " + ", ".join(f"{name} {fit}" for name, fit in powers.items()) + ".")
+    facts["load after"] = load()  # minutes later: where others came to work, it is they who grow
+    print(f"load after: {facts['load after']}")
     if path is not None:
         exponents = {name: fit.exponent for name, fit in powers.items()}
         path.write_text(json.dumps({"machine": facts, "results": results, "exponents": exponents}, indent=2) + "\n")
@@ -229,7 +231,7 @@ def _measured(cases: Sequence[Rows], theirs: Callable[[], Any]) -> Iterator[dict
 def _compared(row: dict[str, Any]) -> str:
     """Of all pairs of rows: what the search's own trial found."""
     found = re.search(r"[\d.]+% of all pairs", "; ".join(row["why"]))
-    if found and _source(row) == "pruned":
+    if found and _source(row).startswith("pruned"):
         return found[0].split()[0]
     return "few" if _source(row) == "tree" else "all"
 
@@ -290,13 +292,8 @@ def draw(path: Path, results: Sequence[dict[str, Any]], powers: dict[str, Power]
 
     figure = _figure(path)
     axes = figure.add_subplot()
-    axes.set(
-        xscale="log",
-        yscale="log",
-        title=title,
-        xlabel="rows of the minority class",
-        ylabel="seconds (logarithmic, like the rows)",
-    )
+    axes.set(xscale="log", yscale="log", xlabel="rows of the minority class", ylabel="seconds")
+    axes.set_title(title, loc="left")
     sizes = [row["rows"] for row in results]
     for name, style in _STYLES.items():
         fit = powers[name]
