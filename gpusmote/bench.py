@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import threadpoolctl
@@ -60,13 +60,16 @@ class Case:
     columns: int
     dtype: str
 
+    majority: ClassVar[int] = MAJORITY
+    """Rows of the other class for each of the minority."""
+
     def __str__(self) -> str:
         return f"{self.rows:,} x {self.columns}"
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """X of shape (6 * rows, columns), normally distributed, and y; always the same."""
         rng = np.random.default_rng(self.rows + self.columns)
-        X = rng.standard_normal(((1 + MAJORITY) * self.rows, self.columns), dtype=np.dtype(self.dtype).type)
+        X = rng.standard_normal(((1 + self.majority) * self.rows, self.columns), dtype=np.dtype(self.dtype).type)
         y = np.zeros(len(X), np.int64)
         y[rng.permutation(len(X))[: self.rows]] = 1
         return X, y
@@ -74,7 +77,7 @@ class Case:
     @property
     def output_bytes(self) -> int:
         """Size of the resampled X."""
-        return 2 * MAJORITY * self.rows * self.columns * np.dtype(self.dtype).itemsize
+        return 2 * self.majority * self.rows * self.columns * np.dtype(self.dtype).itemsize
 
 
 QUICK = (Case(2_000, 8, "float32"), Case(2_000, 32, "float32"), Case(20_000, 8, "float32"))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from gpusmote.errors import FileError, MissingPackageError, ParameterError
 __all__ = ["ROWS", "TABLES", "Power", "Rows", "power", "run"]
 
 ROWS = (40_000, 80_000, 160_000, 320_000)
-MAJORITY = 2
 ONE_TURN = 100_000
 """Rows above which one turn is enough: it takes so long that what else the machine does is averaged within it."""
 COLUMNS = 32
@@ -109,11 +108,12 @@ class Rows(Case):
     """
 
     name: str
+    majority: ClassVar[int] = 2
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """X of shape (3 * rows, columns), and y."""
         rows = TABLES[self.name](self.rows)
-        return np.tile(rows, (1 + MAJORITY, 1)), np.repeat([1, 0], [self.rows, MAJORITY * self.rows])
+        return np.tile(rows, (1 + self.majority, 1)), np.repeat([1, 0], [self.rows, self.majority * self.rows])
 
 
 @dataclasses.dataclass(frozen=True)

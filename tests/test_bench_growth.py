@@ -86,6 +86,7 @@ def test_as_many_rows_are_made_as_there_are() -> None:
     assert X.shape == (210, 32)
     assert np.bincount(y).tolist() == [140, 70]
     np.testing.assert_array_equal(X[y == 1], TABLES["normal"](70))
+    assert Rows(70, 32, "float32", "normal").output_bytes == 2 * X[y == 0].nbytes
 
 
 @settings(derandomize=True, deadline=None)
