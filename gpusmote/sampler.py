@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import difflib
 import inspect
 import logging
 import numbers
@@ -10,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
@@ -37,6 +38,7 @@ from gpusmote.part import Part
 from gpusmote.plan import Plan
 from gpusmote.recipe import ClassTask, Pool, Recipe
 from gpusmote.report import Report
+from gpusmote.signature import write_signature
 from gpusmote.strategy import STRINGS, rows_to_make
 
 __all__ = ["BaseSampler", "CommonParameters", "neighbours_constraint", "neighbours_number"]
@@ -107,7 +109,10 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         search: str = "exact",
         recall_target: float = 0.95,
         memory_limit: Any = None,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise _unknown_parameter(type(self), next(iter(unknown)))
         self.sampling_strategy = sampling_strategy
         self.random_state = random_state
         self.device = device
@@ -120,19 +125,13 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         """What ``**common`` stands for is written into the signature, where scikit-learn reads the parameters."""
         super().__init_subclass__(**options)
-        own = inspect.signature(cls.__init__)
-        named = {name: p for name, p in own.parameters.items() if p.kind is not p.VAR_KEYWORD}
-        if len(named) < len(own.parameters):
-            common = inspect.signature(super(cls, cls).__init__).parameters
-            passed_on = [p.replace(kind=p.KEYWORD_ONLY) for name, p in common.items() if name not in named]
-            every = [*named.values(), *passed_on]
-            cls.__init__.__signature__ = own.replace(parameters=every)  # type: ignore[attr-defined]
+        write_signature(cls, BaseSampler)
 
     @abc.abstractmethod
     def _recipe(self, task: ClassTask) -> Recipe:
         """The sampler's rule: which rows of the class are seeds, and where their neighbours are sought."""
 
-    def fit(self, X: Any, y: Any) -> BaseSampler:
+    def fit(self, X: Any, y: Any) -> Self:
         """Check X and y and work out ``sampling_strategy_``, without a search.
 
         Parameters
@@ -368,6 +367,19 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         tags.target_tags.required = True
         tags.input_tags.sparse = True
         return tags
+
+
+write_signature(BaseSampler, BaseSampler)
+
+
+def _unknown_parameter(sampler: type[BaseSampler], name: str) -> ParameterError:
+    """What Python would say of a keyword that no ``__init__`` takes, had it not been passed on to here."""
+    known = list(inspect.signature(sampler).parameters)
+    meant = difflib.get_close_matches(name, known, n=1)
+    return ParameterError(
+        f"{sampler.__name__}.__init__() got an unexpected keyword argument {name!r}.",
+        f"Did you mean {meant[0]}?" if meant else f"Its parameters are {', '.join(known)}.",
+    )
 
 
 class _Planner:

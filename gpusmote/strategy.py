@@ -65,7 +65,7 @@ def rows_to_make(
         return _named(strategy, counts)
     if isinstance(strategy, Mapping):
         return _mapped(strategy, classes, counts)
-    if isinstance(strategy, numbers.Real):
+    if isinstance(strategy, numbers.Real) and not isinstance(strategy, bool):
         return _ratio(strategy, counts)
     if callable(strategy):
         answer = strategy(labels())

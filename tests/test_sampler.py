@@ -245,5 +245,58 @@ def test_what_is_passed_on_is_in_the_signature_and_so_a_parameter():
         changed = kind(k_neighbors=2, search="approximate", **({"kind": "borderline-2"} if "kind" in own else {}))
         assert clone(changed).get_params() == changed.get_params() != found
     assert Between(0.25).share == Last(share=0.25).share == 0.25
-    with pytest.raises(TypeError, match="unexpected keyword argument 'neighbours'"):
-        Last(neighbours=3)
+
+
+class Noted:
+    """Of no sampler, and made for any class that has parameters."""
+
+    def __init__(self, *, note="none", **others):
+        super().__init__(**others)
+        self.note = note
+
+
+class NotedSMOTE(Noted, SMOTE):
+    pass
+
+
+class NotedBetween(Noted, Between):
+    pass
+
+
+class BetweenBorders(Between, BorderlineSMOTE):
+    """What is next to Between is not what was next when Between was made."""
+
+
+class NotedBelow(BetweenBorders, Noted):
+    """No sampler hands anything on beyond what all samplers share."""
+
+
+def test_bases_side_by_side_share_their_parameters(overlapping):
+    for kind, own in [
+        (NotedSMOTE, {"note", "k_neighbors"}),
+        (NotedBetween, {"note", "share", "k_neighbors"}),
+        (BetweenBorders, {"share", "k_neighbors", "m_neighbors", "kind", "no_seeds"}),
+        (NotedBelow, {"share", "k_neighbors", "m_neighbors", "kind", "no_seeds"}),
+    ]:
+        assert set(kind().get_params()) == own | set(inspect.signature(BaseSampler).parameters)
+        changed = kind(k_neighbors=2, **dict.fromkeys(own & {"share", "note"}, 0.25))
+        assert clone(changed).get_params() == changed.get_params() != kind().get_params()
+        changed.set_params(random_state=0).fit(*overlapping)
+    assert BetweenBorders(0.25).share == 0.25  # by position, as Between takes it
+
+
+def test_bases_are_left_as_they_are():
+    assert str(inspect.signature(Noted)) == "(*, note='none', **others)"
+    assert "m_neighbors" not in Between().get_params()
+
+
+def test_an_unknown_parameter_is_an_error_that_names_the_class_that_was_called():
+    for kind in (SMOTE, BorderlineSMOTE, Last, NotedSMOTE):
+        said = rf"^{kind.__name__}\.__init__\(\) got an unexpected keyword argument"
+        for error in (TypeError, ParameterError):
+            with pytest.raises(error, match=rf"{said} 'k_neighbours'\. Did you mean k_neighbors\?$"):
+                kind(k_neighbours=3)
+            with pytest.raises(error, match=rf"{said} 'n_jobs'\. Its parameters are .*memory_limit\.$"):
+                kind(n_jobs=2)
+    with pytest.raises(TypeError, match=r"^SMOTE\.__init__\(\) takes 1 positional argument"):
+        SMOTE("auto")

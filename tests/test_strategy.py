@@ -104,6 +104,7 @@ def test_dates_can_be_named(unit):
         ({"b": True}, [5, 3], "asks for True rows of class 'b'"),
         (lambda y: 3, [5, 3], "callable returned int"),
         (["a"], [5, 3], "of type list"),
+        (True, [5, 3], "of type bool"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
