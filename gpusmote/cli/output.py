@@ -38,15 +38,15 @@ class Output:
         """Say what was done in another way than asked for, on a line each; not what a warning has said."""
         for note in map(_in_shell, notes):
             if not self.quiet and not any(warning.startswith(note.rstrip(".")) for warning in self._warned):
-                print(f"note: {note}", file=sys.stderr)
+                _say(f"note: {note}")
 
     def error(self, message: str, hint: str = "") -> None:
         """Say on one line what is wrong, on another what to do; before both, if asked for, where it happened."""
         if self.debug and sys.exc_info()[1] is not None:
-            traceback.print_exc()
-        print(f"error: {_one_line(message)}", file=sys.stderr)
+            _say(traceback.format_exc().rstrip("\n"))
+        _say(f"error: {_one_line(message)}")
         if hint:
-            print(f"hint:  {_one_line(hint)}", file=sys.stderr)
+            _say(f"hint:  {_one_line(hint)}")
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:
@@ -54,7 +54,7 @@ class Output:
 
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
             self._warned.append(_in_shell(str(message)))
-            print(f"warning: {self._warned[-1]}", file=sys.stderr)
+            _say(f"warning: {self._warned[-1]}")
 
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)  # such as gpusmote's, whatever PYTHONWARNINGS says
@@ -64,7 +64,7 @@ class Output:
     @contextlib.contextmanager
     def progress(self) -> Iterator[Progress | None]:
         """A bar on the terminal that standard error is; None where it is none."""
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet or sys.stderr is None or not sys.stderr.isatty():
             yield None
             return
         from rich.console import Console
@@ -95,6 +95,12 @@ class Output:
                 bars.update(tasks[stage], completed=done, total=total if done >= total else known)
 
             yield advance
+
+
+def _say(text: str) -> None:
+    """A line of standard error; none where a shell has closed it, which ``print`` would take for standard output."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
 
 
 def lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:

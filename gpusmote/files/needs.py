@@ -120,12 +120,12 @@ def check_plan(budget: Budget, planned: int, result: int, least: int) -> None:
         planned,
         budget.streaming(result),
         f"The neighbours and the rows that are held take {planned:,} bytes",
-        _advice(least, "or a smaller k_neighbors"),
+        _advice(least, "Or take a smaller k_neighbors"),
     )
 
 
-def _advice(least: int, instead: str = "or use a machine with more memory") -> str:
-    return f"Give a memory_limit of at least {least:,} bytes, {instead}."
+def _advice(least: int, instead: str = "Or use a machine with more memory") -> str:
+    return f"memory_limit={least} is the least that works. {instead}."
 
 
 def _told(rows: HeldRows, everyone: str, held: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import statistics
@@ -157,6 +158,18 @@ def test_standard_output_that_is_closed_is_no_error(source: Path) -> None:
     with start("plan", source, "--target", "kind", stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1)) as process:
         assert process.stderr.read() == ""  # type: ignore[union-attr]
     assert process.returncode == 0
+
+
+def test_of_standard_error_that_is_closed_nothing_goes_to_standard_output(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    for limit, status in ((None, 0), ("100KB", 1)):
+        arguments = ["resample", source, "--target", "kind", "-o", out, *(["--memory-limit", limit] if limit else [])]
+        closed = {"stdout": subprocess.PIPE, "preexec_fn": lambda: os.close(2)}
+        with start(*arguments, "--force", "--report", "-", **closed) as process:
+            said = process.communicate()[0]
+        assert process.returncode == status
+        assert (json.loads(said)["rows_after"] if limit is None else said) == (200 if limit is None else "")
+    assert out.exists()
 
 
 def test_the_installed_command_is_the_same(source: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_a_refused_run_asks_for_is_enough_and_the_plan_says_the_same(limit,
     assert (said.bytes["peak"] > said.bytes["limit"]) == (refused is not None)
     if refused is not None:
         assert not out.exists()
-        least = int(re.search(r"at least ([\d,]+) bytes", refused.hint)[1].replace(",", ""))
+        least = int(re.match(r"memory_limit=(\d+) is the least that works", refused.hint)[1])
         assert forecast(source, target="class", sampler=sampler, memory_limit=least).refusal is None
         resample_file(source, out, target="class", sampler=sampler, memory_limit=least)
 
