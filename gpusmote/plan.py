@@ -303,6 +303,8 @@ class Plan:
         ------
         PlanError
             If the file is no plan, or X or y is not what it was made from.
+        OSError
+            If the file cannot be read.
         """
         from gpusmote.replay import load
 
