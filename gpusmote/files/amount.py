@@ -27,8 +27,11 @@ def checked_sampler(sampler: Any, percentage: Any, dup_size: Any) -> BaseSampler
     """
     sampler = SMOTE() if sampler is None else sampler
     if not isinstance(sampler, BaseSampler):
+        kind = sampler if isinstance(sampler, type) else type(sampler)  # other packages have a SMOTE, too
+        what = "the class" if kind is sampler else "of type"
         raise ParameterError(
-            f"sampler is {sampler!r}.", "It must be an instance of a sampler, such as gpusmote.SMOTE()."
+            f"sampler is {what} {kind.__module__}.{kind.__qualname__}.",
+            "It must be an instance of a sampler of gpusmote, such as gpusmote.SMOTE().",
         )
     sampler._check_parameters()
     amounts = {"percentage": percentage, "dup_size": dup_size}

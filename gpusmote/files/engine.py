@@ -76,7 +76,7 @@ def _path(name: str, value: Any) -> Path:
     try:
         return file_path(value)
     except TypeError:
-        raise ParameterError(f"{name} is {value!r}.", "It must be the path of a file.") from None
+        raise ParameterError(f"{name} is of type {type(value).__name__}.", "It must be the path of a file.") from None
 
 
 def open_source(path: Path, budget: Budget) -> Source:

@@ -46,7 +46,7 @@ def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray, desc
         found = clone(estimator).fit(values).kneighbors(values[queries], return_distance=False)
     except (TypeError, ValueError) as error:
         raise ParameterError(
-            f"{name} cannot find neighbours among {description}, {len(values)} rows: {error}",
+            f"{name} cannot find neighbours among {description}, {len(values)} rows: {str(error).rstrip('.')}.",
             f"Give an unsupervised neighbours estimator whose n_neighbors is at most {len(values)}, the row itself"
             " counted.",
         ) from error

@@ -8,6 +8,7 @@ import gzip
 import os
 import re
 
+import imblearn.over_sampling
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -276,13 +277,19 @@ def test_too_few_rows_and_odd_strategies(tmp_path, refused):
     refused(errors.StrategyError, path, "3 classes", sampler=SMOTE(sampling_strategy=0.5))
     refused(errors.InputError, path, "3 classes", percentage=50)
     refused(errors.ParameterError, path, "k_neighbors", sampler=SMOTE(k_neighbors=0))
-    refused(errors.ParameterError, path, "sampler is 'SMOTE'", sampler="SMOTE")
+    for sampler, what in (
+        ("SMOTE", "of type builtins.str"),
+        (SMOTE, "the class gpusmote.samplers.smote.SMOTE"),
+        (imblearn.over_sampling.SMOTE(), "of type imblearn.over_sampling._smote.base.SMOTE"),
+    ):
+        refused(errors.ParameterError, path, f"sampler is {what}. It must be an instance", sampler=sampler)
     refused(errors.ParameterError, path, "percentage and dup_size", percentage=50, dup_size=1)
     refused(errors.ParameterError, path, "sampling_strategy", dup_size=1, sampler=SMOTE(sampling_strategy="all"))
     for name, bad in (("percentage", -1), ("percentage", "2"), ("dup_size", 0), ("dup_size", 1.5)):
         refused(errors.ParameterError, path, name, **{name: bad})
     refused(errors.ParameterError, path, "memory_limit", memory_limit="much")
-    refused(errors.ParameterError, 5, "source")
+    for source in (5, table().to_pandas()):
+        refused(errors.ParameterError, source, f"source is of type {type(source).__name__}.")
 
 
 def test_the_index_of_pandas(tmp_path, refused):
