@@ -12,7 +12,7 @@ import numpy as np
 from gpusmote.arrays import Table, Target
 from gpusmote.backends import Backend, failures, select
 from gpusmote.backends.select import warn_once
-from gpusmote.config import get_config, parse_device
+from gpusmote.config import parse_device, setting
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryLimitError, MemoryShortageError
 from gpusmote.estimate import Estimate, arrange, limits_of
 from gpusmote.report import Report
@@ -93,7 +93,7 @@ class Call:
 
     def _surrender(self, error: GpusmoteError, backend: Backend | None) -> str | None:
         """What to tell where the CPU is to take over, or None."""
-        automatic = parse_device(self.sampler.device)[0] == parse_device(get_config()["device"])[0] == "auto"
+        automatic = parse_device(self.sampler.device)[0] == "auto" == parse_device(setting("device"))[0]
         automatic = automatic and self.table.device == "cpu"
         if isinstance(error, DeviceError):
             if backend is not None and backend.name != "cpu" and (automatic or isinstance(error, DeviceLostError)):
@@ -104,7 +104,7 @@ class Call:
 
     def _asked(self) -> Any:
         asked = self.sampler.memory_limit
-        return get_config()["memory_limit"] if asked is None else asked
+        return setting("memory_limit") if asked is None else asked
 
     def _within_memory(
         self,
@@ -159,7 +159,7 @@ class _Rewind:
 
     def __init__(self, sampler: BaseSampler) -> None:
         state = sampler.random_state
-        legacy = (sampler.bit_generator or get_config()["bit_generator"]) == "mt19937"
+        legacy = (sampler.bit_generator or setting("bit_generator")) == "mt19937"
         self._restore: Callable[[], Any] = lambda: None
         if isinstance(state, np.random.Generator):
             bits, found = state.bit_generator, state.bit_generator.state

@@ -16,7 +16,7 @@ import numpy as np
 
 from gpusmote.errors import ParameterError
 
-__all__ = ["config_context", "get_config", "set_config"]
+__all__ = ["config_context", "get_config", "set_config", "setting"]
 
 BIT_GENERATORS = ("philox", "mt19937")
 
@@ -67,10 +67,13 @@ def get_config() -> dict[str, Any]:
     >>> gpusmote.get_config()["bit_generator"]
     'philox'
     """
-    merged = {**_settings, **_overrides.get()}
-    if merged["device"] is None:
-        merged["device"] = _from_environment()
-    return merged
+    return {name: setting(name) for name in _DEFAULTS}
+
+
+def setting(name: str) -> Any:
+    """One of :func:`get_config`'s; the environment is looked at only where it is asked for."""
+    value = {**_settings, **_overrides.get()}[name]
+    return _from_environment() if name == "device" and value is None else value
 
 
 def _from_environment() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from gpusmote import draws
 from gpusmote.arrays import Table, Target
 from gpusmote.backends import Array, Backend
-from gpusmote.config import MemoryLimit, get_config
+from gpusmote.config import MemoryLimit, setting
 from gpusmote.errors import PlanError
 from gpusmote.estimate import arrange_rows, limits_of
 from gpusmote.footprint import Shape
@@ -178,7 +178,7 @@ class Plan:
     def _keep_within(self, n_new: int, n_rows: int) -> None:
         """Cut the making of rows, to be returned below so many originals, so that it keeps within its memory."""
         table, backend = self._table, self._backend
-        asked = get_config()["memory_limit"] if self.memory_limit is None else self.memory_limit
+        asked = setting("memory_limit") if self.memory_limit is None else self.memory_limit
         apart = 0.0 if n_rows else float(table.work_dtype.itemsize)  # rows alone are made first, then wrapped
         shape = Shape.of(
             table, ((0, n_new),), n_rows=n_rows, unwrapped=table.unwrapped + apart, joined=table.joined and n_rows > 0

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpusmote.arrays import Table, Target, wrap_features, wrap_target
 from gpusmote.backends import Backend, select
-from gpusmote.config import get_config
+from gpusmote.config import setting
 from gpusmote.errors import PlanError
 from gpusmote.estimate import arrange_rows, limits_of
 from gpusmote.files.problems import writing
@@ -106,7 +106,7 @@ def _keep_within(stored: dict[str, np.ndarray], n_parts: int, table: Table, back
     plan = rows * width + sum(array.size * 8 for array in numbers)
     new = tuple((0, int(stored[f"{number}.n_new"])) for number in range(n_parts))
     shape = Shape.of(table, new, n_rows=0)
-    limits = limits_of(get_config()["memory_limit"], backend)
+    limits = limits_of(setting("memory_limit"), backend)
     backend.cut = arrange_rows(shape, backend.name, table.device, limits, plan, output=False)
 
 

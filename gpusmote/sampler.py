@@ -28,7 +28,7 @@ from gpusmote.arrays import Table, Target, wrap_features, wrap_target
 from gpusmote.attempts import Call
 from gpusmote.backends import Backend, detect, select
 from gpusmote.backends.versions import FAISS, installed
-from gpusmote.config import get_config
+from gpusmote.config import setting
 from gpusmote.errors import InputError, NoSeedsError, ParameterError, warn
 from gpusmote.estimate import Estimate, arrange, limits_of
 from gpusmote.footprint import Shape
@@ -241,7 +241,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         target: Any = SimpleNamespace(counts=counts)
         shape, work = self._shape(table, target, make), self._work(table, target, make)
         backend, _ = select(self.device if device is None else device, work, "cpu")
-        limit = get_config()["memory_limit"] if self.memory_limit is None else self.memory_limit
+        limit = setting("memory_limit") if self.memory_limit is None else self.memory_limit
         faiss = backend.name != "cpu" and detect.look().has_faiss
         return arrange(shape, backend.name, "cpu", limits_of(limit, backend), faiss=faiss)
 
@@ -317,7 +317,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
             max(1, k),
             min(all_k, table.n_rows - 1),
             pool_of_all,
-            drawn=(self.bit_generator or get_config()["bit_generator"]) == "mt19937",
+            drawn=(self.bit_generator or setting("bit_generator")) == "mt19937",
             approximate=self.search == "approximate",
             **{name: getattr(table, name) for name in ("in_place", "joined", "shares", "copied", "unwrapped")},
         )
@@ -389,7 +389,7 @@ class _Planner:
         self._backend, self._report, self._shrink = backend, report, sampler.shrink_k
         self._legacy: LegacyDraws | None = None
         self._entropy: draws.Entropy = ()
-        if (sampler.bit_generator or get_config()["bit_generator"]) == "mt19937":
+        if (sampler.bit_generator or setting("bit_generator")) == "mt19937":
             self._legacy = LegacyDraws(sampler.random_state)
         else:
             self._entropy = draws.entropy_words(sampler.random_state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 
+import numpy as np
 import pytest
 
 import gpusmote
@@ -121,3 +122,13 @@ def test_a_variable_that_is_no_device_is_named(monkeypatch):
     monkeypatch.setenv("GPUSMOTE_DEVICE", "junk")
     with pytest.raises(ParameterError, match="The environment variable GPUSMOTE_DEVICE is 'junk'"):
         gpusmote.get_config()
+
+
+def test_a_wrong_environment_stops_only_those_who_ask_it(monkeypatch):
+    """device="cpu" decides by itself."""
+    monkeypatch.setenv("GPUSMOTE_DEVICE", "gpu")
+    X, y = np.arange(40.0).reshape(20, 2), [0] * 12 + [1] * 8
+    X_resampled, _ = gpusmote.SMOTE(device="cpu").fit_resample(X, y)
+    assert len(X_resampled) == 24
+    with pytest.raises(ParameterError, match="GPUSMOTE_DEVICE is 'gpu'"):
+        gpusmote.SMOTE().fit_resample(X, y)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from gpusmote.backends import detect, failures
 from gpusmote.backends.base import Backend
-from gpusmote.config import get_config, parse_device
+from gpusmote.config import parse_device, setting
 from gpusmote.errors import DeviceError, warn
 
 __all__ = ["WORK_WORTH_A_DEVICE", "decide", "select", "warn_once"]
@@ -83,7 +83,7 @@ def decide(device: str, work: float, lies_on: str) -> tuple[Ordinals | None, str
     source = f'device="{device}"'
     kind, ordinal = parse_device(device)
     if kind == "auto":
-        configured = get_config()["device"]
+        configured = setting("device")
         kind, ordinal = parse_device(configured)
         source = f'the configuration says device="{configured}"'
     if kind == "cpu":

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from gpusmote.arrays import wrap_features, wrap_target
 from gpusmote.backends import select
-from gpusmote.config import get_config
+from gpusmote.config import setting
 from gpusmote.errors import GpusmoteWarning, MemoryLimitError
 from gpusmote.files import Progress
 from gpusmote.files.amount import checked_sampler, decided
@@ -174,7 +174,7 @@ class _Trial:
     ) -> None:
         self._labels, self._target, self._file, self._budget, self._make = labels, target, file, budget, make
         self._sampler = copy.copy(sampler).set_params(random_state=0)
-        if sampler.device == "auto" and get_config()["device"] == "auto":
+        if sampler.device == "auto" and setting("device") == "auto":
             self._sampler.device = device  # of the whole work: the sample alone might not be worth a trip
         if hasattr(sampler, "no_seeds"):
             self._sampler.no_seeds = "smote"  # a sample may have no seed where the whole has some

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpusmote.backends import memory
-from gpusmote.config import MemoryLimit, get_config, parse_memory_limit
+from gpusmote.config import MemoryLimit, parse_memory_limit, setting
 from gpusmote.errors import MemoryLimitError
 from gpusmote.files.traffic import Traffic, batch_bytes, row_bytes, text_block
 
@@ -116,7 +116,7 @@ def budget_of(asked: MemoryLimit | None, sampler: Any) -> Budget:
         If the limit is none.
     """
     own = getattr(sampler, "memory_limit", None)
-    own = get_config()["memory_limit"] if own is None else own
+    own = setting("memory_limit") if own is None else own
     merged = {
         **parse_memory_limit(own, "cuda"),
         **parse_memory_limit(own, "cpu"),

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from gpusmote.backends import Backend, detect
-from gpusmote.config import get_config, parse_device
+from gpusmote.config import parse_device, setting
 from gpusmote.errors import MemoryLimitError
 from gpusmote.estimate import Estimate, Limit, arrange, limits_of
 from gpusmote.files.budget import Budget
@@ -148,7 +148,7 @@ class _Search:
         self._shape = dataclasses.replace(sampler._shape(rows, labels, make), encodes=False)
         self._where, self._limits = backend.name, limits_of(left, backend)
         self._faiss = backend.name != "cpu" and detect.look().has_faiss
-        automatic = parse_device(sampler.device)[0] == parse_device(get_config()["device"])[0] == "auto"
+        automatic = parse_device(sampler.device)[0] == "auto" == parse_device(setting("device"))[0]
         if self._where != "cpu" and automatic and left is None:
             try:
                 self._within(None)

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, val
 from gpusmote import draws
 from gpusmote.arrays import wrap_features
 from gpusmote.backends import Array, Backend, select
-from gpusmote.config import get_config
+from gpusmote.config import setting
 from gpusmote.errors import MemoryLimitError, ParameterError, TooFewRowsError, warn
 from gpusmote.estimate import Estimate, arrange, limits_of
 from gpusmote.footprint import Shape
@@ -114,7 +114,7 @@ class Call:
     def _arranged(self, backend: Backend, n_new: int, output: bool) -> Estimate:
         """The work within the ``memory_limit`` of :func:`gpusmote.get_config`, or what is free."""
         p = len(self._split.minority)
-        shape, limits = dataclasses.replace(self._shape, classes=((p, n_new),)), get_config()["memory_limit"]
+        shape, limits = dataclasses.replace(self._shape, classes=((p, n_new),)), setting("memory_limit")
         return arrange(shape, backend.name, "cpu", limits_of(limits, backend), output=output)
 
     def _within_memory(self, backend: Backend) -> Backend:
@@ -122,7 +122,7 @@ class Call:
         try:
             return self._arranged(backend, 0, False).fit(backend)
         except MemoryLimitError as error:
-            if backend.name == "cpu" or get_config()["memory_limit"] is not None:
+            if backend.name == "cpu" or setting("memory_limit") is not None:
                 raise
             logger.info("%s has too little memory: %s", backend.name, error.message)
         return self._within_memory(Backend())
