@@ -19,10 +19,10 @@
 // 2 e |x^ - y^| <= 4 u" P (P + Q) <= u" (6 P^2 + 2 Q^2) <= u" (12 (X^2 + Y^2) + 4 (z(x) + z(y))).
 //
 // Rounding of the bound. Each term passes at most d + 6 operations, in any order, fused or not: d of its products and
-// sums, 1 - G itself, its product, G z, t, the two sums of parts. That errs by at most (d + 6) u" (P^2 + G (z(x) + z(y)))
-// <= (2 d + 12) u" (X^2 + Y^2) + (d + 6) u" G (z(x) + z(y)). Both together, first order in u: (2 d + 24) u (X^2 + Y^2)
-// and 4 u (z(x) + z(y)) and what is of second order: less than G (X^2 + Y^2 + z(x) + z(y)), by 8 u at least, as long as
-// d <= 256 makes (d + 6) u < 2^-15. That is what the parts take away.
+// sums, 1 - G itself, its product, G z, t, the two sums of parts. With Z = z(x) + z(y) that errs by at most
+// (d + 6) u" (P^2 + G Z) <= (2 d + 12) u" (X^2 + Y^2) + (d + 6) u" G Z. Both together, to first order in u, are
+// (2 d + 24) u (X^2 + Y^2) + 4 u Z: less than G (X^2 + Y^2 + Z) by 8 u (X^2 + Y^2) and 28 u Z at least, which is more than
+// what is of higher order as long as d <= 256 makes (d + 6) u < 2^-15. G (X^2 + Y^2 + Z) is what the parts take away.
 //
 // Underflow. Flushed to zero or not, a product or sum loses less than s: 4 d in all, factors 2 included. The rows lose
 // less than 6 s sqrt(d) in length, and that times 2 |x^ - y^| <= 8 is less than 24 (d + 1) s. t is more than both.
@@ -47,7 +47,8 @@ struct Slack {
     float more, less, t;  // G, 1 - G, t
 
     __device__ explicit Slack(long long d)
-        : more(static_cast<float>(2 * d + 32) * 0x1p-24f), less(1.0f - more), t(static_cast<float>(32 * d + 64) * 0x1p-126f) {}
+        : more(static_cast<float>(2 * d + 32) * 0x1p-24f), less(1.0f - more),  // both exact
+          t(static_cast<float>(32 * d + 64) * 0x1p-126f) {}
 
     __device__ float query_part(float square, float z) const { return less * square - more * z - t; }
     __device__ float row_part(float square, float z) const { return less * square - more * z; }

@@ -6,8 +6,8 @@
 // leaf, 32 leaves a branch, each with a ball around it. A block of threads owns up to 64 queries that follow each other
 // in that order. It meets the leaves in which they lie, which fills the lists; then the balls of branches, 32 at once,
 // the nearest first; the balls of the 32 leaves of each branch that some query needs; the rows of the leaves that some
-// query needs, two leaves at once. All three are the same product of 64 queries and 32 lines. Branches end when the next
-// one's lower bound is beyond the reach of every query.
+// query needs, two leaves at once. All three are the same product of 64 queries and 32 lines. Branches end when the
+// next one's lower bound is beyond the reach of every query.
 //
 // A warp has 16 of the queries, a thread four of them and four lines: sixteen sums, for which it reads eight groups of
 // four columns from shared memory and makes sixteen times four multiply-adds. Where none of its 16 queries needs a leaf
@@ -22,7 +22,7 @@
 // of them as many loads). A third to a half of the rate can be hoped for. FAISS's brute force computes every pair in
 // d / 33e12 s at best and moves 8 bytes of distances for each, 8 / 3.35e12 s: 1.9e-12 + 2.4e-12 s a pair at 64 columns,
 // 4.3 s for 1e6 rows. This search takes 3.9e-12 s a pair met at half the rate, and tests of balls for about a thirtieth
-// of the pairs in branches that are met: it is even where nearly all pairs are met, and five times as fast where a sixth
+// of the pairs in branches that are met: even where nearly all pairs are met, and five times as fast where a sixth
 // is. To that comes the order, about 16 passes over the rows at 40 bytes a value and sorts of n keys: 0.02 s for
 // 1e6 x 64. At 8 columns FAISS takes 2.6e-12 s, and here the selection costs as much as the products, 1e-12 s a pair
 // met: five times as fast where half are met, but the tests and the order weigh more.
@@ -62,14 +62,26 @@ struct Meeting {
     unsigned needed[warps];
 };
 
+// The rows and their balls, as the arguments of the kernels name them.
+struct Tree {
+    const float* rows;
+    const float* z;
+    const double* leaf_centres;
+    const float* leaf_radii;
+    const double* branch_centres;
+    const float* branch_radii;
+    const double* origin;  // of the frame
+    long long n, leaves, branches, columns;
+    int quads, count;  // groups of four columns; entries of a list
+};
+
 // Lines of a tile: balls by their centres.
 struct BallLines {
     static constexpr bool are_rows = false;
     const double* centres;
     const float* radii;
-    const double* origin;
     const long long* which;  // of the balls, or null where they follow each other from `first` on
-    long long first, columns;
+    long long first;
     int lines;
 
     __device__ long long ball(int line) const {
@@ -77,48 +89,48 @@ struct BallLines {
         return which != nullptr ? which[known] : first + known;
     }
     template <class M>
-    __device__ void begin(M&, int) const {}
+    __device__ void begin(M&, const Tree&) const {}
     template <class M>
-    __device__ Quad load(const M&, int line, int quad) const {
-        return difference(centres + ball(line) * columns, origin, quad);
+    __device__ Quad load(const M&, const Tree& tree, int line, int quad) const {
+        return difference(centres + ball(line) * tree.columns, tree.origin, quad);
     }
-    __device__ float extra(int line) const { return radii[ball(line)]; }
+    __device__ float extra(const Tree&, int line) const { return radii[ball(line)]; }
 };
 
 // Lines of a tile: the rows of two leaves, half of the tile each. One that is not there (-1) has no rows.
 struct RowLines {
     static constexpr bool are_rows = true;
-    const float* rows;
-    const float* z;
-    const double* centres;
-    const double* origin;
-    long long a, b, n, columns;
+    long long a, b;
 
     __device__ long long leaf(int half) const { return half == 0 ? a : b; }
 
     // The place of a line's row, n if there is none.
-    __device__ long long place(int line) const {
-        const long long mine = leaf(line / LEAF), known = mine * LEAF + line % LEAF;
-        return mine >= 0 && known < n ? known : n;
+    __device__ long long place(const Tree& tree, int line) const {
+        const long long own = leaf(line / LEAF), known = own * LEAF + line % LEAF;
+        return own >= 0 && known < tree.n ? known : tree.n;
     }
     template <class M>
-    __device__ void begin(M& meeting, int quads) const {
+    __device__ void begin(M& meeting, const Tree& tree) const {
         for (int half = 0; half < 2; ++half) {
-            const long long mine = leaf(half);
-            if (mine < 0) continue;
+            const long long own = leaf(half);
+            if (own < 0) continue;
             ROLLED
-            for (int quad = static_cast<int>(threadIdx.x); quad < quads; quad += static_cast<int>(blockDim.x)) {
-                meeting.shift[half][quad] = difference(centres + mine * columns, origin, quad);
+            for (int quad = static_cast<int>(threadIdx.x); quad < tree.quads; quad += static_cast<int>(blockDim.x)) {
+                meeting.shift[half][quad] = difference(tree.leaf_centres + own * tree.columns, tree.origin, quad);
             }
         }
     }
     template <class M>
-    __device__ Quad load(const M& meeting, int line, int quad) const {
-        const long long at = place(line);
-        if (at == n) return Quad{0.0f, 0.0f, 0.0f, 0.0f};
-        return sum(meeting.shift[line / LEAF][quad], reinterpret_cast<const Quad*>(rows + at * columns)[quad]);
+    __device__ Quad load(const M& meeting, const Tree& tree, int line, int quad) const {
+        const long long at = place(tree, line);
+        if (at == tree.n) return Quad{0.0f, 0.0f, 0.0f, 0.0f};
+        const Quad* const kept = reinterpret_cast<const Quad*>(tree.rows + at * tree.columns);
+        return sum(meeting.shift[line / LEAF][quad], kept[quad]);
     }
-    __device__ float extra(int line) const { return place(line) == n ? 0.0f : z[place(line)]; }
+    __device__ float extra(const Tree& tree, int line) const {
+        const long long at = place(tree, line);
+        return at == tree.n ? 0.0f : tree.z[at];
+    }
 };
 
 // Which queries and lines a thread has: queries query + i, lines line + 8 j, for i and j below 4.
@@ -147,26 +159,26 @@ __device__ inline void multiply(const M& meeting, int first, int width, const Sh
 // same in a warp. Every thread of the block comes here, and passes two barriers a step: one after which nobody reads
 // the last tile, one before which this one is whole.
 template <class M, class Lines>
-__device__ inline void measure(M& meeting, const Lines& lines, int quads, const Slack& slack, const Share& mine,
+__device__ inline void measure(M& meeting, const Tree& tree, const Lines& lines, const Slack& slack, const Share& mine,
                                unsigned halves, float (&score)[4][4]) {
     const int own_line = static_cast<int>(threadIdx.x) / M::warps, own_part = static_cast<int>(threadIdx.x) % M::warps;
     float square = 0.0f;
     for (int i = 0; i < 4; ++i) {
         for (int j = 0; j < 4; ++j) score[i][j] = 0.0f;
     }
-    lines.begin(meeting, quads);
-    for (int first = 0; first < quads; first += STEP) {
-        const int width = quads - first < STEP ? quads - first : STEP;
+    lines.begin(meeting, tree);
+    for (int first = 0; first < tree.quads; first += STEP) {
+        const int width = tree.quads - first < STEP ? tree.quads - first : STEP;
         __syncthreads();
         ROLLED
         for (int quad = own_part; quad < width; quad += M::warps) {
-            const Quad y = lines.load(meeting, own_line, first + quad);
+            const Quad y = lines.load(meeting, tree, own_line, first + quad);
             meeting.row[own_line][quad] = y;
             square = add_products(square, y, y);
         }
-        if (first + STEP >= quads) {
+        if (first + STEP >= tree.quads) {
             meeting.square[own_line][own_part] = square;
-            if (own_part == 0) meeting.extra[own_line] = lines.extra(own_line);
+            if (own_part == 0) meeting.extra[own_line] = lines.extra(tree, own_line);
         }
         __syncthreads();
         if (halves == 3u) multiply<0, 4>(meeting, first, width, mine, score);
@@ -189,11 +201,11 @@ struct Needed {
 
 // Balls that may hold a row nearer than the last of the list of some query.
 template <class M>
-__device__ inline Needed needed_balls(M& meeting, const BallLines& balls, int quads, const Slack& slack,
-                                      const Share& mine, int count) {
+__device__ inline Needed needed_balls(M& meeting, const Tree& tree, const BallLines& balls, const Slack& slack,
+                                      const Share& mine) {
     float score[4][4], kappa[4];
-    measure(meeting, balls, quads, slack, mine, 3u, score);
-    for (int i = 0; i < 4; ++i) kappa[i] = kappa_of(meeting.score[mine.query + i][count - 1]);
+    measure(meeting, tree, balls, slack, mine, 3u, score);
+    for (int i = 0; i < 4; ++i) kappa[i] = kappa_of(meeting.score[mine.query + i][tree.count - 1]);
     unsigned needed = 0;
     for (int j = 0; j < 4; ++j) {
         const float radius = meeting.extra[mine.line + 8 * j];
@@ -229,18 +241,18 @@ __device__ inline void keep(M& meeting, int lane, int query, float score, unsign
 
 // The rows of two leaves into the lists of this warp's queries, if its bit in `halves` says so.
 template <class M>
-__device__ inline void meet_rows(M& meeting, const RowLines& rows, int quads, const Slack& slack, const Share& mine,
-                                 unsigned halves, int count) {
+__device__ inline void meet_rows(M& meeting, const Tree& tree, const RowLines& rows, const Slack& slack,
+                                 const Share& mine, unsigned halves) {
     float score[4][4], last[4];
-    measure(meeting, rows, quads, slack, mine, halves, score);
+    measure(meeting, tree, rows, slack, mine, halves, score);
     unsigned place[4];
     for (int j = 0; j < 4; ++j) {
-        const long long at = rows.place(mine.line + 8 * j);
-        place[j] = at == rows.n || !(halves >> (j / 2) & 1u) ? NOWHERE : static_cast<unsigned>(at);
+        const long long at = rows.place(tree, mine.line + 8 * j);
+        place[j] = at == tree.n || !(halves >> (j / 2) & 1u) ? NOWHERE : static_cast<unsigned>(at);
     }
     bool near = false;
     for (int i = 0; i < 4; ++i) {
-        last[i] = meeting.score[mine.query + i][count - 1];
+        last[i] = meeting.score[mine.query + i][tree.count - 1];
         const unsigned own = meeting.own[mine.query + i];
         for (int j = 0; j < 4; ++j) {
             if (place[j] == own || place[j] == NOWHERE) score[i][j] = FAR;
@@ -260,7 +272,7 @@ __device__ inline void meet_rows(M& meeting, const RowLines& rows, int quads, co
                 lanes &= lanes - 1;
                 const float value = __shfl_sync(ALL, score[i][j], from);
                 const unsigned at = __shfl_sync(ALL, place[j], from);
-                keep(meeting, mine.lane, mine.warp * EACH + from / 8 * 4 + i, value, at, count);
+                keep(meeting, mine.lane, mine.warp * EACH + from / 8 * 4 + i, value, at, tree.count);
             }
         }
     }
@@ -268,11 +280,9 @@ __device__ inline void meet_rows(M& meeting, const RowLines& rows, int quads, co
 }
 
 // Queries into the frame, and empty lists. A query that is not there wants nothing.
-template <int QUERIES, class M>
-__device__ inline void begin_queries(M& meeting, const float* rows, const float* z, const double* centres,
-                                     const double* origin, const long long* places, int asked, int quads,
+template <class M>
+__device__ inline void begin_queries(M& meeting, const Tree& tree, const long long* places, int asked,
                                      const Slack& slack, const Share& mine) {
-    const long long columns = 4LL * quads;
     ROLLED
     for (int i = 0; i < EACH; ++i) {
         const int query = mine.warp * EACH + i;
@@ -280,11 +290,12 @@ __device__ inline void begin_queries(M& meeting, const float* rows, const float*
         const long long place = there ? places[query] : 0;
         float square = 0.0f;
         ROLLED
-        for (int quad = mine.lane; quad < quads; quad += TILE) {
+        for (int quad = mine.lane; quad < tree.quads; quad += TILE) {
             Quad x = {0.0f, 0.0f, 0.0f, 0.0f};
             if (there) {
-                const Quad shift = difference(centres + place / LEAF * columns, origin, quad);
-                x = sum(shift, reinterpret_cast<const Quad*>(rows + place * columns)[quad]);
+                const double* const centre = tree.leaf_centres + place / LEAF * tree.columns;
+                const Quad* const kept = reinterpret_cast<const Quad*>(tree.rows + place * tree.columns);
+                x = sum(difference(centre, tree.origin, quad), kept[quad]);
             }
             square = add_products(square, x, x);
             meeting.query[query][quad] = Quad{-2.0f * x.x, -2.0f * x.y, -2.0f * x.z, -2.0f * x.w};
@@ -293,7 +304,7 @@ __device__ inline void begin_queries(M& meeting, const float* rows, const float*
         meeting.score[query][mine.lane] = there ? FAR : -FAR;
         meeting.place[query][mine.lane] = 0;
         if (mine.lane == 0) {
-            meeting.part[query] = there ? slack.query_part(square, z[place]) : FAR;
+            meeting.part[query] = there ? slack.query_part(square, tree.z[place]) : FAR;
             meeting.own[query] = static_cast<unsigned>(place);
         }
     }
@@ -318,70 +329,88 @@ __device__ inline unsigned span_bits(long long begin, long long end) {
     return a >= b ? 0u : (b - a == TILE ? ALL : ((1u << (b - a)) - 1u) << a);
 }
 
+// Consecutive leaves.
+struct Span {
+    long long begin, end;
+};
+
+// Those of the queries and one on each side, or more: a list takes LIST rows, and one may be the query itself.
+__device__ inline Span first_leaves(const Tree& tree, long long first_place, long long last_place) {
+    long long begin = first_place / LEAF - 1, end = last_place / LEAF + 2;
+    begin = begin < 0 ? 0 : begin;
+    end = end > tree.leaves ? tree.leaves : end;
+    while (end - begin < 4 && begin > 0) --begin;
+    while (end - begin < 4 && end < tree.leaves) ++end;
+    return Span{begin, end};
+}
+
+// The needed leaves of a branch, but for those that were met first. Returns how many this warp has met.
+template <class M>
+__device__ inline int meet_branch(M& meeting, const Tree& tree, long long branch, const Span& known,
+                                  const Slack& slack, const Share& mine) {
+    const long long first = branch * TILE;
+    const int lines = static_cast<int>(tree.leaves - first < TILE ? tree.leaves - first : TILE);
+    const BallLines within{tree.leaf_centres, tree.leaf_radii, nullptr, first, lines};
+    const Needed needed = needed_balls(meeting, tree, within, slack, mine);
+    unsigned to_do = needed.by_block & ~span_bits(known.begin - first, known.end - first);
+    const int met = __popc(needed.by_warp & to_do);
+    while (to_do != 0) {
+        const int a = lowest_bit(to_do);
+        to_do &= to_do - 1;
+        const int b = lowest_bit(to_do);  // -1 where there is none
+        to_do &= to_do - 1;
+        const unsigned halves = (needed.by_warp >> a & 1u) | (b < 0 ? 0u : (needed.by_warp >> b & 1u) << 1);
+        meet_rows(meeting, tree, RowLines{first + a, b < 0 ? -1 : first + b}, slack, mine, halves);
+    }
+    return met;
+}
+
 // One task: queries [task[0], task[1]) of `places`, all in one branch, whose line of `order` and `low` is task[2].
-template <int QUERIES, class M>
-__device__ inline void search_balls(M& meeting, const float* rows, const float* z, const double* leaf_centres,
-                                    const float* leaf_radii, const double* branch_centres, const float* branch_radii,
-                                    const long long* order, const float* low, const long long* task,
-                                    const long long* places, long long n, long long d, int count, long long* found,
-                                    double* edge, long long* met) {
+template <class M>
+__device__ inline void search_balls(M& meeting, Tree tree, long long d, const long long* order, const float* low,
+                                    const long long* task, const long long* places, long long* found, double* edge,
+                                    long long* met) {
     const Share mine;
     const Slack slack(d);
-    const int quads = static_cast<int>((d + 3) / 4), asked = static_cast<int>(task[1] - task[0]);
-    const long long columns = 4LL * quads, leaves = (n + LEAF - 1) / LEAF, branches = (leaves + TILE - 1) / TILE;
+    const int asked = static_cast<int>(task[1] - task[0]);
     places += task[0];
-    order += task[2] * branches;
-    low += task[2] * branches;
-    const double* const origin = leaf_centres + places[asked / 2] / LEAF * columns;
-    begin_queries<QUERIES>(meeting, rows, z, leaf_centres, origin, places, asked, quads, slack, mine);
-    long long leaves_met = 0;
-    const auto meet = [&](long long a, long long b, unsigned halves) {
-        meet_rows(meeting, RowLines{rows, z, leaf_centres, origin, a, b, n, columns}, quads, slack, mine, halves, count);
-        leaves_met += (halves & 1u) + (halves >> 1);
-    };
-    // The leaves of the queries and one on each side, or more: a list takes LIST rows and the query itself.
-    long long begin = places[0] / LEAF - 1, end = places[asked - 1] / LEAF + 2;
-    begin = begin < 0 ? 0 : begin;
-    end = end > leaves ? leaves : end;
-    while (end - begin < 4 && begin > 0) --begin;
-    while (end - begin < 4 && end < leaves) ++end;
-    for (long long leaf = begin; leaf < end; leaf += 2) {
-        const bool both = leaf + 1 < end;
-        meet(leaf, both ? leaf + 1 : -1, both ? 3u : 1u);
+    order += task[2] * tree.branches;
+    low += task[2] * tree.branches;
+    tree.origin = tree.leaf_centres + places[asked / 2] / LEAF * tree.columns;
+    begin_queries(meeting, tree, places, asked, slack, mine);
+    const Span known = first_leaves(tree, places[0], places[asked - 1]);
+    for (long long leaf = known.begin; leaf < known.end; leaf += 2) {
+        const bool both = leaf + 1 < known.end;
+        meet_rows(meeting, tree, RowLines{leaf, both ? leaf + 1 : -1}, slack, mine, both ? 3u : 1u);
     }
-    const float own_radius = branch_radii[places[0] / (LEAF * TILE)];
-    for (long long from = 0; from < branches; from += TILE) {
-        if (!__syncthreads_or(within_reach(meeting, mine, low[from], own_radius, count))) {
-            break;
-        }
-        const int some = static_cast<int>(branches - from < TILE ? branches - from : TILE);
-        const BallLines near{branch_centres, branch_radii, origin, order + from, 0, columns, some};
-        unsigned to_do = needed_balls(meeting, near, quads, slack, mine, count).by_block;
+    long long leaves_met = known.end - known.begin;
+    const float own_radius = tree.branch_radii[places[0] / (LEAF * TILE)];
+    for (long long from = 0; from < tree.branches; from += TILE) {
+        if (!__syncthreads_or(within_reach(meeting, mine, low[from], own_radius, tree.count))) break;
+        const int some = static_cast<int>(tree.branches - from < TILE ? tree.branches - from : TILE);
+        const BallLines near{tree.branch_centres, tree.branch_radii, order + from, 0, some};
+        unsigned to_do = needed_balls(meeting, tree, near, slack, mine).by_block;
         for (; to_do != 0; to_do &= to_do - 1) {
-            const long long first = order[from + lowest_bit(to_do)] * TILE;
-            const int lines = static_cast<int>(leaves - first < TILE ? leaves - first : TILE);
-            const BallLines within{leaf_centres, leaf_radii, origin, nullptr, first, columns, lines};
-            Needed leaf = needed_balls(meeting, within, quads, slack, mine, count);
-            leaf.by_block &= ~span_bits(begin - first, end - first);
-            while (leaf.by_block != 0) {
-                const int a = lowest_bit(leaf.by_block);
-                leaf.by_block &= leaf.by_block - 1;
-                const int b = lowest_bit(leaf.by_block);
-                leaf.by_block &= leaf.by_block - 1;  // 0 & anything, where there was no second
-                const unsigned halves = (leaf.by_warp >> a & 1u) | (b < 0 ? 0u : (leaf.by_warp >> b & 1u) << 1);
-                meet(first + a, b < 0 ? -1 : first + b, halves);
-            }
+            leaves_met += meet_branch(meeting, tree, order[from + lowest_bit(to_do)], known, slack, mine);
         }
     }
     ROLLED
     for (int i = 0; i < EACH; ++i) {
         const int query = mine.warp * EACH + i;
-        if (query < asked && mine.lane < count) {
-            found[(task[0] + query) * count + mine.lane] = static_cast<long long>(meeting.place[query][mine.lane]);
-            if (mine.lane == count - 1) edge[task[0] + query] = to_double(meeting.score[query][mine.lane]);
+        if (query < asked && mine.lane < tree.count) {
+            found[(task[0] + query) * tree.count + mine.lane] = static_cast<long long>(meeting.place[query][mine.lane]);
+            if (mine.lane == tree.count - 1) edge[task[0] + query] = to_double(meeting.score[query][mine.lane]);
         }
     }
     if (mine.lane == 0) met[mine.warp] = leaves_met;
+}
+
+__device__ inline Tree tree_of(const float* rows, const float* z, const double* leaf_centres, const float* leaf_radii,
+                               const double* branch_centres, const float* branch_radii, long long n, long long d,
+                               long long count) {
+    const long long leaves = (n + LEAF - 1) / LEAF, quads = (d + 3) / 4;
+    return Tree{rows, z, leaf_centres, leaf_radii, branch_centres, branch_radii, nullptr, n, leaves,
+                (leaves + TILE - 1) / TILE, 4 * quads, static_cast<int>(quads), static_cast<int>(count)};
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4)
@@ -393,9 +422,10 @@ extern "C" __global__ void __launch_bounds__(128, 4)
                     long long d, long long count, long long* __restrict__ found, double* __restrict__ edge,
                     long long* __restrict__ met) {
     __shared__ Meeting<64, 32> meeting;
-    search_balls<64>(meeting, rows, z, leaf_centres, leaf_radii, branch_centres, branch_radii, order, low,
-                     tasks + 3LL * blockIdx.x, places, n, d, static_cast<int>(count), found, edge,
-                     met + static_cast<long long>(blockIdx.x) * meeting.warps);
+    const long long task = blockIdx.x;
+    search_balls(meeting,
+                 tree_of(rows, z, leaf_centres, leaf_radii, branch_centres, branch_radii, n, d, count), d, order, low,
+                 tasks + 3 * task, places, found, edge, met + meeting.warps * task);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4)
@@ -407,9 +437,10 @@ extern "C" __global__ void __launch_bounds__(128, 4)
                     long long d, long long count, long long* __restrict__ found, double* __restrict__ edge,
                     long long* __restrict__ met) {
     __shared__ Meeting<64, 64> meeting;
-    search_balls<64>(meeting, rows, z, leaf_centres, leaf_radii, branch_centres, branch_radii, order, low,
-                     tasks + 3LL * blockIdx.x, places, n, d, static_cast<int>(count), found, edge,
-                     met + static_cast<long long>(blockIdx.x) * meeting.warps);
+    const long long task = blockIdx.x;
+    search_balls(meeting,
+                 tree_of(rows, z, leaf_centres, leaf_radii, branch_centres, branch_radii, n, d, count), d, order, low,
+                 tasks + 3 * task, places, found, edge, met + meeting.warps * task);
 }
 
 extern "C" __global__ void __launch_bounds__(64, 4)
@@ -421,7 +452,8 @@ extern "C" __global__ void __launch_bounds__(64, 4)
                     long long d, long long count, long long* __restrict__ found, double* __restrict__ edge,
                     long long* __restrict__ met) {
     __shared__ Meeting<32, 256> meeting;
-    search_balls<32>(meeting, rows, z, leaf_centres, leaf_radii, branch_centres, branch_radii, order, low,
-                     tasks + 3LL * blockIdx.x, places, n, d, static_cast<int>(count), found, edge,
-                     met + static_cast<long long>(blockIdx.x) * meeting.warps);
+    const long long task = blockIdx.x;
+    search_balls(meeting,
+                 tree_of(rows, z, leaf_centres, leaf_radii, branch_centres, branch_radii, n, d, count), d, order, low,
+                 tasks + 3 * task, places, found, edge, met + meeting.warps * task);
 }

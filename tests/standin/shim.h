@@ -27,6 +27,8 @@ static dim3 gridDim, blockDim, blockIdx, threadIdx;
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __dsub_rn(double a, double b) { return a - b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return static_cast<unsigned long long>(static_cast<unsigned __int128>(a) * b >> 64);
 }
@@ -152,7 +154,6 @@ inline unsigned __ballot_sync(unsigned, bool vote) {
     return votes;
 }
 inline int __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
-inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 static void resume(unsigned number) {
     void* fake = nullptr;
