@@ -73,7 +73,7 @@ class Search:
 
 def _device_prunes(search: Search) -> bool:
     least = DEVICE_PRUNED_FROM
-    if search.on_host or least is None or search.n < least or search.m < 2_048:
+    if search.on_host or search.copies < 2 or least is None or search.n < least or search.m < 2_048:
         return False
     from gpusmote.neighbours.device_pruned import serves
 

@@ -261,6 +261,7 @@ def test_it_is_not_chosen_until_it_is_known_to_pay(cuda, monkeypatch):
     assert choose.choose(size, never, lambda: 0.3).source == "device"
     for n, d, m, k in ((999_999, 64, 999_999, 5), (10**7, 257, 10**7, 5), (10**7, 64, 10**7, 25), (10**7, 64, 9, 5)):
         assert choose.choose(choose.Search(n, d, m, k, on_host=False), never, never).source == "device"
+    assert choose.choose(choose.Search(10**7, 64, 10**7, 5, False, 1), never, never).source == "device"
 
 
 def test_chosen_it_is_tried_first(cuda, monkeypatch):
