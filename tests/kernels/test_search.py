@@ -26,23 +26,26 @@ def table(d):
 
 def lists(values, text, *order):
     """What the kernel finds for all rows: places, edges, leaves that were met."""
-    d = values.shape[1]
     balls = DeviceBalls(Pool(Backend(), values))
-    most, queries = (32, 64) if d <= 32 else (64, 64) if d <= 64 else (256, 32)
+    queries = 64 if values.shape[1] <= 64 else 32
     starts = [np.arange(first, min(first + BRANCH, len(values)), queries) for first in range(0, len(values), BRANCH)]
     branch = np.repeat(np.arange(len(starts)), [len(part) for part in starts])
     first = np.concatenate(starts)
     tasks = np.column_stack([first, np.append(first[1:], len(values)), branch])
-    nearest, low = balls.nearest_branches(np.arange(len(starts)))
-    found, edge = np.full((len(values), COUNT), -1), np.full(len(values), np.nan)
+    return launch(text, order, balls, tasks, np.arange(len(values)), *balls.nearest_branches(np.arange(len(starts))))
+
+
+def launch(text, order, balls, tasks, places, nearest, low, count=COUNT):
+    """One launch of the kernel for so many columns."""
+    n, d = len(balls.rows), balls.columns
+    most, queries = (32, 64) if d <= 32 else (64, 64) if d <= 64 else (256, 32)
+    found, edge = np.full((len(places), count), -1), np.full(len(places), np.nan)
     met = np.full((len(tasks), queries // 16), -1)
     levels = (balls.leaves.centres, balls.leaves.radii, balls.branches.centres, balls.branches.radii)
-    arrays = (balls.rows, balls.z, *levels, np.ascontiguousarray(nearest), np.ascontiguousarray(low))
-    arrays = (*arrays, np.ascontiguousarray(tasks), np.arange(len(values)))
-    addresses = [a.ctypes.data for a in arrays]
+    arrays = [np.ascontiguousarray(a) for a in (balls.rows, balls.z, *levels, nearest, low, tasks, places)]
     ends = [a.ctypes.data for a in (found, edge, met)]
     kernel = build(text, *order)[f"search_balls_{most}"]
-    kernel.launch((len(tasks),), (2 * queries,), [*addresses, *values.shape, COUNT, *ends])
+    kernel.launch((len(tasks),), (2 * queries,), [*(a.ctypes.data for a in arrays), n, d, count, *ends])
     return found, edge, met
 
 
@@ -55,6 +58,28 @@ def test_the_order_of_threads_does_not_show(d):
     assert (found >= 0).all()
     assert np.isfinite(edge).all()
     assert 0 < met.mean() < 0.6 * len(values) / 16
+
+
+def test_branches_end_where_none_can_matter_and_not_before():
+    """The last of 33 branches begins where the query's own ends; all others are said to be nearer, and are far away.
+
+    Its first leaf is met at once, as the one next to the query's; whether its second is shows where branches end.
+    """
+    values = np.r_[np.linspace(0, 1, 512), np.linspace(1.0005, 1.0055, 512), np.linspace(100, 200, 31 * 512)][:, None]
+    balls = DeviceBalls(Pool(Backend(), values))
+    branch_of = balls.place // BRANCH
+    own, other = branch_of[0], branch_of[512]
+    assert (branch_of[:512] == own).all()
+    assert (branch_of[512:1024] == other).all()
+    nearest, low = (a[0] for a in balls.nearest_branches(np.array([own])))
+    order = np.append(nearest[nearest != other], other)
+    text, task = kernels.source("search_balls.cu"), np.array([[0, 1, 0]])
+    query = balls.place[[511]]  # the last value of its branch
+    second, first_only = [*range(512, 544)], [*range(495, 511), *range(512, 528)]
+    for bound, expected in ((low[nearest == other], second), (3 * balls.branches.radii[[own]], first_only)):
+        low_of = np.append(np.full(32, -1, "f4"), bound)  # less than the truth is as true
+        found, _, _ = launch(text, (), balls, task, query, order, low_of, 32)
+        assert sorted(balls.order[found[0]].tolist()) == expected
 
 
 def differs(barrier, *order):
