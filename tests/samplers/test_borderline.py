@@ -7,6 +7,8 @@ import pytest
 
 from gpusmote import SMOTE, BorderlineSMOTE
 from gpusmote.errors import GpusmoteWarning, NoSeedsError
+from gpusmote.neighbours import pruned
+from gpusmote.neighbours.balls import Balls
 from tests.reference import nearest
 
 
@@ -84,3 +86,17 @@ def test_without_seeds_raise_or_skip_by_choice(apart):
         X_res, y_res = BorderlineSMOTE(no_seeds="skip").fit_resample(X, y)
     assert X_res.tobytes() == X.tobytes()
     assert np.array_equal(y_res, y)
+
+
+def test_two_classes_share_the_balls_of_all_rows(monkeypatch):
+    """Who is in danger, and whom a seed of borderline-2 is near: one tree over X serves both, of both classes."""
+    made = []
+    monkeypatch.setattr(pruned, "Balls", lambda pool: made.append(pool.n) or Balls(pool))
+    rng = np.random.default_rng(0)
+    X = np.sin(rng.uniform(-1, 1, (17_000, 3)) @ rng.standard_normal((3, 18)))
+    y = np.repeat([0, 1, 2], [12_000, 2_500, 2_500])
+    rng.shuffle(y)
+    sampler = BorderlineSMOTE(random_state=0, kind="borderline-2", device="cpu")
+    sampler.fit_resample(X, y)
+    assert made == [len(X)]
+    assert sum(why.startswith("pruned: 2,500 queries among 17,000 rows") for why in sampler.report_.search.why) >= 1
