@@ -200,12 +200,13 @@ class Neighbourhood:
         pool, on_host = self._pool, self._pool.backend.name == "cpu"
         size = Search(pool.n, pool.d, len(queries), k, on_host, pool.backend.cut.copies)
         number = candidates(self._pruning, size)
+        untried = self._share is None
         choice = choose(size, lambda: self._lie.dimension, lambda: self._trial(queries, number))
         if self._forced is None:
             self._report.chose(choice.source, choice.why)
         name = choice.source if self._forced is None or choice.source == "every" else self._forced
-        if name != self._pruning:
-            self._sources.pop(self._pruning, None)  # tried in vain
+        if untried and name != self._pruning:  # balls that served before stay for the next search
+            self._sources.pop(self._pruning, None)
         return None if name == "every" else self._source(name), candidates(name, size)
 
     @functools.cached_property
