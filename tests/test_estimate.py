@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 import gpusmote
 from gpusmote import SMOTE, BorderlineSMOTE
 from gpusmote.backends import memory
+from gpusmote.backends.base import Cut
 from gpusmote.errors import MemoryLimitError, ParameterError
+from gpusmote.footprint import Shape, on_device, on_host
 from tests.footprint.helpers import data, mixed, peak_of
 from tests.standin.install import cuda
 
@@ -49,6 +51,25 @@ def test_a_limit_holds_and_changes_no_row(monkeypatch, sampler, kind):
         assert plan.rows(0, 500).tobytes() == expected
     with pytest.raises(MemoryLimitError):
         sampler.set_params(memory_limit=limits(least_of(sampler, X, y))[0] - 1).plan(X, y)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(
+    n=st.integers(20, 3_000_000),
+    d=st.integers(1, 500),
+    share=st.floats(0.01, 0.45),
+    new=st.floats(0.01, 3),
+    among_all=st.sampled_from([(0, False), (10, False), (5, True)]),
+    scale=st.sampled_from([1.0, 0.25, 1 / 64]),
+    copies=st.sampled_from([2, 1, 0]),
+)
+def test_the_most_is_no_less_than_the_total(n, d, share, new, among_all, scale, copies):
+    """A limit is held against the most."""
+    rows = max(7, int(n * share))
+    shape = Shape(n, d, 4, 4.0, ((rows, int(rows * new)),), 5, *among_all)
+    for output in (True, False):
+        for found in (on_host(shape, Cut(scale, copies), output), on_device(shape, Cut(scale, copies), output, True)):
+            assert found.most >= found.total > 0
 
 
 @settings(derandomize=True, deadline=None, max_examples=25)

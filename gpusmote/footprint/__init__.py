@@ -7,7 +7,8 @@ What happens follows from the sizes but for a few things that the rows decide, a
 ordinary case for ``total``:
 
 - no row is a copy of another, and float32 tells all neighbours apart: no float64 pass;
-- the rows spread evenly in all their columns, which is what a k-d tree needs many rows for;
+- the rows spread evenly in all their columns, which is what a k-d tree needs many rows for, and what leaves out no
+  balls of rows;
 - every row of a class is a seed: a rule that leaves out some leaves a smaller plan, and fewer searches;
 - an approximate search reaches its recall, and the sparse rows that are made have as many entries as those of X.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from gpusmote._threads import n_threads
 from gpusmote.backends.base import Cut
 from gpusmote.footprint.lists import found_in_lists, lists_on_host, sample
 from gpusmote.footprint.shape import INDEX, Bytes, Shape
-from gpusmote.footprint.sources import SOURCES, Asked, Held, tried
+from gpusmote.footprint.sources import SOURCES, Asked, Held
 from gpusmote.neighbours.candidates import AT_ONCE
-from gpusmote.neighbours.choose import Choice, Search, choose
+from gpusmote.neighbours.choose import Search, choose
 
 __all__ = ["on_host", "result", "rows_on_host"]
 
@@ -56,7 +57,7 @@ def on_host(shape: Shape, cut: Cut, output: bool) -> Bytes:
     made = rows_on_host(shape, cut, plan, output)
     total = max(total, made.total)
     return Bytes(
-        shape.output * output, plan, pool + by_all, max(blocks, made.blocks), 0, total, max(most, made.most) + more
+        shape.output * output, plan, pool + by_all, max(blocks, made.blocks), 0, total, max(total, most) + more
     )
 
 
@@ -167,30 +168,31 @@ class _Search:
         """
         n, d, w, k = self.rows, self.shape.n_features, self.shape.work, self.k
         most = max(self.peak(queries), self.values + INDEX * n + self._again(queries))
-        if self._tried(queries):  # rows that are cut unevenly are cut in more nodes at once
-            most += 4 * n * d
+        if self._may_prune(queries):
+            made = self._source(1, self.count, "pruned").made
+            most = max(most, self.values + INDEX * n + self._answer(queries) + made)
         if self.cut.copies == 2:
             groups = n * (d * w + 4 * INDEX) + 2 * INDEX * n * k
             expanding = 60 * min(queries * (k + 1) * (k + 1), self.cut.size(AT_ONCE))
             most = max(most + groups, self.peak(queries) + groups + expanding)
         return most
 
-    def _chosen(self, queries: int) -> Choice:
-        """The source of rows that spread evenly in all columns: no ball of them can be left out."""
+    def _chosen(self, queries: int, dimension: float = 0.0, share: float = 1.0) -> str:
+        """The source of rows that spread evenly in all columns, none of whose balls can be left out; or of others."""
         d = self.shape.n_features
         search = Search(self.rows, d, self.rows if self.everything else queries, self.k, copies=self.cut.copies)
-        return choose(search, lambda: float(d), lambda: 1.0)
+        return choose(search, lambda: dimension or float(d), lambda: share).source
+
+    def _may_prune(self, queries: int) -> bool:
+        """Whether balls may be made, if only for a trial."""
+        return self._chosen(queries, math.inf, 0.0) == "pruned"
 
     def _source(self, block: int, count: int, name: str = "", item: int = 4, tied: bool = False) -> Held:
         # Which source serves does not hang on how many queries there are, but whether they are all.
-        return SOURCES[name or self._chosen(1).source](self._asked(block, count, item, tied))
+        return SOURCES[name or self._chosen(1)](self._asked(block, count, item, tied))
 
     def _asked(self, block: int, count: int, item: int = 4, tied: bool = False) -> Asked:
         return Asked(self.rows, self.shape.n_features, count, block, self.shape.work, item, tied, self.cut)
-
-    def _tried(self, queries: int) -> int:
-        """Balls, where the sizes ask for a trial of them: the answer about the rows is in the reason for the choice."""
-        return tried(self._asked(1, self.count)) if "in a trial" in self._chosen(queries).why else 0
 
     def _prepared(self) -> int:
         """Before the first search: copies are looked for by hashes, a centre and norms are computed."""
@@ -214,7 +216,7 @@ class _Search:
     def _searched(self, queries: int) -> int:
         """Looking how the rows lie, making the source, and asking it, beside the answer."""
         source = self._source(1, self.count)
-        searched = max(self._looking(), self._tried(queries), source.made, source.kept + self.finding(queries))
+        searched = max(self._looking(), source.made, source.kept + self.finding(queries))
         return self._answer(queries) + (self._listed(queries) or searched)
 
     def _listed(self, queries: int) -> int:
@@ -236,7 +238,9 @@ class _Search:
     def _again(self, queries: int) -> int:
         """Both passes with ties, then the last, beside what all sources keep; a tree or pairs may be any of them."""
         copies, wide = self.cut.copies, min(4 * self.count, self.rows)
-        names = ("product",) if copies == 0 else ("tiles", "pairs", "tree", "pruned")
+        names = ["product"] if copies == 0 else ["tiles", "pairs", "tree"]
+        if self._may_prune(queries):
+            names.append("pruned")
         block = min(queries, max(1, self.cut.size(AT_ONCE) // self.count))
         first = [self._source(block, self.count, name, tied=True) for name in names]
         again = min(queries, max(1, self.cut.size(AT_ONCE) // wide))

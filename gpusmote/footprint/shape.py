@@ -122,9 +122,9 @@ class Shape:
         held = values * (self.n_features * self.work + INDEX) + INDEX * (rows + pairs)
         return held + (2 * INDEX * new if self.drawn else 0)
 
-    def picking(self, rows: int, new: int, awkward: bool = False) -> int:
+    def picking(self, rows: int, new: int) -> int:
         """Bytes while a class's part of the plan is put together from rows of all classes."""
-        return self.plan(rows, new, awkward) + 4 * INDEX * rows * (1 + self.k) if self.pool_of_all else 0
+        return self.plan(rows, new) + 4 * INDEX * rows * (1 + self.k) if self.pool_of_all else 0
 
 
 @dataclasses.dataclass(frozen=True)

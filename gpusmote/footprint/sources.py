@@ -10,13 +10,13 @@ from gpusmote._threads import n_threads
 from gpusmote.backends.base import Cut
 from gpusmote.footprint.shape import INDEX
 
-__all__ = ["SOURCES", "Asked", "Held", "tried"]
+__all__ = ["SOURCES", "Asked", "Held"]
 
 _NODES = 12  # bytes of a k-d tree's nodes, a row
 _HIT = 10  # bytes of one hit that waits to be merged: the query in 16 bits, and the key
 _MERGED = 3.0  # hits for each place in the lists: then they are merged
 _WAITING = 0.7  # of them, in lists that are in different states, there are so many on average
-_ROWS_A_BALL = 10  # of the smallest balls, which are full at 16 and half full at 8; larger ones take little more
+_ROWS_A_BALL = 5  # of all sizes, where cuts are uneven; 8 where they are even
 _CUTTING = 72  # bytes a row while nodes are cut: which node, where, its coordinate, its key, the new order
 _BLOCK, _CELL, _AREA, _AT_ONCE_IN_GROUP = 64, 1_024, 1 << 20, 16_384  # as of neighbours.group, balls and pruned
 _MANY = 16  # hits of one tile for each place in the lists, from which on the lowest scores are chosen instead
@@ -88,10 +88,12 @@ def _tree(asked: Asked) -> Held:
 def _balls(asked: Asked) -> tuple[int, int]:
     """Balls, the order of their rows and its inverse; and before, rows that are cut, all nodes of a level at once.
 
-    The rows stand there three times: themselves, in their new order or beside them the direction of each one's node.
+    Where rows are cut unevenly they stand there three times: themselves, those of nodes that are still too large, and
+    these in their new order. Then rows are measured from the centre of the whole, and from that of each ball.
     """
     kept = asked.n * (2 * INDEX + (8 * asked.d + 2 * INDEX) // _ROWS_A_BALL)
-    return kept, asked.n * (3 * 4 * asked.d + _CUTTING)
+    values = min(asked.n * asked.d, n_threads() * max(asked.cut.size(_BLOCK_VALUES), _CELL * asked.d))
+    return kept, max(asked.n * (3 * 4 * asked.d + _CUTTING), kept + values * (24 + asked.work))
 
 
 def _met(asked: Asked, queries: int, own: int) -> int:
@@ -102,13 +104,8 @@ def _met(asked: Asked, queries: int, own: int) -> int:
     rows, d = min(asked.n, _AT_ONCE_IN_GROUP), asked.d
     table = max(d * (8 + max(asked.work, 4)), 2 * 4 * (d + 2) + 9 * _BLOCK)
     beginning = int(_scores(own, asked.count) * 4 * queries * own) + own * d * 12
-    return max(rows * table, beginning) + queries * (12 * (d + 2) + asked.count * 60)
-
-
-def tried(asked: Asked) -> int:
-    """The most while balls are made, to see whether they would leave out enough, by a few of the queries."""
-    kept, made = _balls(asked)
-    return max(made, kept + _met(asked, _BLOCK, min(asked.n, 4 * _CELL)))
+    needed = rows // _ROWS_A_BALL * (5 * queries + 32 * d)  # small balls beside queries
+    return max(rows * table, beginning, needed) + queries * (12 * (d + 2) + asked.count * 60)
 
 
 def _pruned(asked: Asked) -> Held:

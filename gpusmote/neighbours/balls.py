@@ -66,17 +66,22 @@ class Balls:
 
     def __init__(self, pool: Pool) -> None:
         n = pool.n
-        rows = np.empty((n, pool.d), np.float32)
-
-        def reduce(start: int, stop: int) -> None:
-            rows[start:stop] = pool.reduced(slice(start, stop))
-
-        run_blocks(reduce, n, pool.block(pool.d))
         self.order = np.arange(n)
-        starts = _grow(rows, self.order)
+        starts = _grow(_reduced(pool), self.order)
         self.place = np.empty(n, np.int64)
         self.place[self.order] = np.arange(n)
         self.leaves, self.branches, self.cells = (_enclose(pool, self.order, one) for one in starts)
+
+
+def _reduced(pool: Pool) -> np.ndarray:
+    """Reduced rows in float32."""
+    rows = np.empty((pool.n, pool.d), np.float32)
+
+    def reduce(start: int, stop: int) -> None:
+        rows[start:stop] = pool.reduced(slice(start, stop))
+
+    run_blocks(reduce, pool.n, pool.block(pool.d))
+    return rows
 
 
 def _grow(rows: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
@@ -193,5 +198,8 @@ def _enclose(pool: Pool, order: np.ndarray, starts: np.ndarray) -> Level:
         z = pool.reduced(order[starts[first] : starts[last]], centres[first:last].repeat(size[first:last], axis=0))
         radii[first:last] = np.sqrt(np.maximum.reduceat(np.einsum("ij,ij->i", z, z), own)) * more + 2.0**-400
 
-    run_blocks(work, len(size), max(1, pool.block(pool.d) * len(size) // max(1, pool.n)))
+    # Blocks of about as many rows, however differently large the balls are.
+    parts = np.searchsorted(starts, np.arange(0, pool.n, pool.block(pool.d)))
+    parts = np.unique(np.append(parts, len(size)))
+    run_blocks(lambda i, _: work(parts[i], parts[i + 1]), len(parts) - 1, 1)
     return Level(starts, centres, radii)

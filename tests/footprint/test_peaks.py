@@ -15,9 +15,12 @@ from sklearn.base import clone
 
 import gpusmote
 from gpusmote import SMOTE, BorderlineSMOTE
-from gpusmote.backends.base import Cut
+from gpusmote.backends import Backend
+from gpusmote.backends.base import WHOLE, Cut
 from gpusmote.footprint import Shape, on_host
-from gpusmote.footprint.sources import SOURCES
+from gpusmote.footprint.sources import SOURCES, Asked, Held
+from gpusmote.neighbours.pool import Pool
+from gpusmote.neighbours.pruned import Pruned
 from tests.footprint.helpers import counts, data, mixed, peak_of
 from tests.standin.install import cuda
 
@@ -106,16 +109,36 @@ def test_no_formula_could_be_left_out(monkeypatch, source, shape, copies, withou
     assert on_host(shape, Cut(1.0, copies), False).total < 0.88 * whole
 
 
-def test_balls_that_are_tried_in_vain_are_in_the_estimate(monkeypatch):
+@pytest.mark.parametrize(("d", "dtype"), [(8, "f4"), (40, "f8")])
+@pytest.mark.parametrize("tails", [False, True], ids=["even", "heavy tails"])
+def test_balls_take_what_is_estimated(monkeypatch, d, dtype, tails):
+    """They count towards the most only. How many there are depends on the rows; so does how many are met at once."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    X, y = mixed(40_000, 64, "f4", 0.075)
-    sampler = clone(TWO).set_params(random_state=0, device="cpu")
+    n, rng = 20_000, np.random.default_rng(0)
+    X = rng.standard_normal((n, 3)) @ rng.standard_normal((3, d))
+    pool = Pool(Backend(), (np.exp(2 * X) if tails else X).astype(dtype))
+    held = SOURCES["pruned"](Asked(n, d, 8, n, pool.values.itemsize, 4, False, WHOLE))
+    source, made = peak_of(lambda: Pruned(pool))
+    assert 0.85 * made < held.made < 1.15 * made
+    levels = (source._balls.leaves, source._balls.branches, source._balls.cells)
+    kept = sum(a.nbytes for level in levels for a in (level.starts, level.centres, level.radii)) + 2 * 8 * n
+    assert kept < held.kept < 2 * kept
+    _, finding = peak_of(lambda: source.candidates(np.arange(n), 8))
+    assert finding < held.finding < 4 * finding
+
+
+def test_rows_of_which_balls_are_made_take_no_more_than_most(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    n, d, rng = 40_000, 64, np.random.default_rng(0)
+    X = (rng.standard_normal((n, 3)) @ rng.standard_normal((3, d))).astype("f4")
+    y = (np.arange(n) < 0.45 * n).astype(np.int64)
+    sampler = SMOTE(random_state=0, device="cpu")
     _, peak = peak_of(lambda: sampler.plan(X, y))
-    assert sampler.report_.search.sources == ["tiles"]
-    assert 0.85 * peak < sampler.report_.bytes["total"] < 1.15 * peak
-    monkeypatch.setattr("gpusmote.footprint.host.tried", lambda asked: 0)
-    sampler.plan(X, y)
-    assert sampler.report_.bytes["total"] < 0.87 * peak
+    assert sampler.report_.search.sources[0] == "pruned"
+    estimate = sampler.estimate(n, d, "f4", y=counts(y))
+    assert peak <= estimate.host.most
+    monkeypatch.setitem(SOURCES, "pruned", lambda asked: Held(0, 0, 0))
+    assert sampler.estimate(n, d, "f4", y=counts(y)).host.most < estimate.host.most
 
 
 @pytest.mark.parametrize("kind", ["ties", "clusters", "binary", "copies", "equal", "apart"])
