@@ -23,8 +23,9 @@ class Pool:
 
     Let ``R`` be the largest range (maximum minus minimum) of any column. Where ``R`` lies outside
     [2**-300, 2**300], squares of differences would overflow or underflow; the rows are then multiplied by the
-    power of two that brings ``R`` into [1/2, 1), and "distance" means the distance of those rows. That changes no
-    order that float64 could tell. The rule uses minima and maxima only, so that it is the same on every device.
+    power of two that brings ``R`` into [1/2, 1), but for columns that do not vary, which become zero; "distance" means
+    the distance of those rows. That changes no order that float64 could tell. The rule uses minima and maxima only, so
+    that it is the same on every device.
 
     Searches by matrix products work on *reduced* rows, ``(row - centre) * unit``: a centre taken away in float64,
     then a power of two that brings the largest norm into [1/2, 1].
@@ -59,8 +60,8 @@ class Pool:
         spread = self.half_range = float((high / 2 - low / 2).max())  # the range itself may overflow
         exponent = math.frexp(spread)[1] + 1 if spread > 0 else 0
         if abs(exponent) > _LARGEST_EXPONENT:
-            values = _scaled(values, -exponent)
-            low = _scaled(low, -exponent)
+            varies = high > low
+            values, low = _scaled(values, -exponent, varies), _scaled(low, -exponent, varies)
         self.values = values
         # Any centre is right; a sample's mean is as good as the mean. Above the minimum no sum can overflow.
         self.centre = low + (values[:: max(1, self.n // _SAMPLE)] - low).mean(axis=0)
@@ -208,7 +209,10 @@ class Window(Pool):
             transfer.send(self.xp, out[at : at + n], reading(host), size, after)
 
 
-def _scaled(a: Array, exponent: int) -> Array:
-    """``a`` in float64 times ``2**exponent``, in two steps because the power itself may overflow."""
+def _scaled(a: Array, exponent: int, varies: Array) -> Array:
+    """``a`` in float64 times ``2**exponent``, in two steps because the power itself may overflow.
+
+    Columns that do not vary become zero: they are part of no distance, and might overflow.
+    """
     half = exponent // 2
-    return a.astype("f8") * 2.0**half * 2.0 ** (exponent - half)
+    return a.astype("f8") * (varies * 2.0**half) * 2.0 ** (exponent - half)

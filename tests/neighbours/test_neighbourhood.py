@@ -136,6 +136,17 @@ def test_extreme_magnitudes_are_ordered_by_their_scaled_rows(exponent):
     np.testing.assert_array_equal(search(X * 2.0**exponent)[0], expected)
 
 
+@pytest.mark.parametrize("source", [None, *SOURCES])
+def test_tiny_columns_beside_one_that_does_not_vary(source, small_tiles):
+    """What scales the others up would make it infinite."""
+    X = np.random.default_rng(5).standard_normal((400, 4))
+    X[:, 2] = 0
+    expected = reference.nearest(X, None, K)
+    X *= 2.0**-900
+    X[:, 2] = 1e250
+    np.testing.assert_array_equal(search(X, source=source)[0], expected)
+
+
 def test_the_whole_range_of_float64():
     X = np.random.default_rng(5).uniform(-1, 1, (200, 4))
     expected = reference.nearest(X, None, K)
