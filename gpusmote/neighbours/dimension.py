@@ -58,7 +58,7 @@ def how_rows_lie(pool: Pool) -> Lie:
     near = np.sort(np.partition(square, _NEIGHBOURS, axis=1)[:, 1 : _NEIGHBOURS + 1], axis=1)
     tell = near[:, 0] > 0  # the query itself is left out; so are queries with copies
     near, square, asked = near[tell], square[tell], asked[tell]
-    growth = np.log(near[:, -1:] / near[:, :-1]).mean() / 2 if len(near) else 0.0
+    growth = (np.log(near[:, -1:]) - np.log(near[:, :-1])).mean() / 2 if len(near) else 0.0
     if not growth > 0:
         return Lie(0.0, 1.0)
     kth = near[:, -1:] * (len(sample) / pool.n) ** (2 * growth)  # all rows, and not the sample's, come so much nearer

@@ -13,8 +13,9 @@ queries and balls, is ::
     V = (1 - s) (|x|**2 + |c|**2) - 2 x.c - (kappa + r)**2,      s = 8 g,      g = (d + 9) u / (1 - (d + 9) u)
 
 from the d + 3 products of ``(-2 x, 1, -2 kappa, (1 - s) |x|**2 - kappa**2)`` and ``(c, (1 - s) |c|**2 - r**2, r, 1)``,
-with ``kappa`` and ``r`` rounded up and u = 2**-24 (where lists are made; where ties are settled, all this is done in
-float64). ``V > t`` leaves the ball out.
+with ``kappa`` and ``r`` rounded up and u = 2**-24. ``V > t`` leaves the ball out. (Where ties are settled, all this is
+done in float64, with the constants of its own that :data:`~gpusmote.neighbours.certificate.FLOAT64` has: 3 d + 19 for
+d + 9, since squares are then no better than the rest.)
 
 **Why that is certain.** Let ``S = |x|**2 + |c|**2`` and ``T = (kappa + r)**2``. To first order, rounding ``x`` and
 ``c`` moves ``2 x.c`` by 4 u |x||c| <= 2 u S and every other factor by u, their squares having been formed in float64;
