@@ -15,8 +15,9 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from gpusmote.backends import Backend
-from gpusmote.neighbours import Neighbourhood, SearchReport, balls, group, lists, pairs, product, pruned, tiles
+from gpusmote.neighbours import Neighbourhood, SearchReport, lists, pairs, product, tiles
 from tests import reference
+from tests.neighbours.small import make_balls_small
 from tests.neighbours.tables import AWKWARD
 
 K = 5
@@ -31,16 +32,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(tiles, "_TILE", 48)
     monkeypatch.setattr(pairs, "_SIDE", 40)
     monkeypatch.setattr(product, "_HOST", (64, 50))
-    for module, name, value in (
-        (balls, "LEAF", 4),
-        (balls, "BRANCH", 8),
-        (balls, "CELL", 32),
-        (group, "BLOCK", 8),
-        (group, "_FIRST", 32),
-        (group, "_MOST", 64),
-        (pruned, "_AREA", 1024),
-    ):
-        monkeypatch.setattr(module, name, value)
+    make_balls_small(monkeypatch)
 
 
 def search(X, k=K, queries=None, source=None):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpusmote.backends import Backend
-from gpusmote.neighbours import Neighbourhood, SearchReport, balls, group, pruned
+from gpusmote.neighbours import Neighbourhood, SearchReport, group, pruned
 from gpusmote.neighbours.balls import Balls
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64
 from gpusmote.neighbours.dimension import how_rows_lie
@@ -16,6 +16,7 @@ from gpusmote.neighbours.group import Group
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.pruned import Pruned
 from tests import reference
+from tests.neighbours.small import make_balls_small
 from tests.neighbours.tables import AWKWARD
 
 exact = np.longdouble
@@ -139,16 +140,7 @@ def test_axes_are_taken_where_rows_vary_along_few_of_many_columns():
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("name", [n for n in AWKWARD if n not in ("k + 1 rows", "k + 4 rows", "two distinct")])
 def test_no_row_outside_a_list_is_nearer_than_its_edge(name, dtype, monkeypatch):
-    for module, constant, value in (
-        (balls, "LEAF", 4),
-        (balls, "BRANCH", 8),
-        (balls, "CELL", 32),
-        (group, "BLOCK", 8),
-        (group, "_FIRST", 16),
-        (group, "_MOST", 32),
-        (pruned, "_AREA", 1024),
-    ):
-        monkeypatch.setattr(module, constant, value)
+    make_balls_small(monkeypatch)
     pool = pool_of(AWKWARD[name]().astype(dtype))
     queries = np.random.default_rng(0).permutation(pool.n)[:50]
     rows, edge = Pruned(pool).candidates(queries, 8)
