@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import AT_ONCE, Sequenced, Settling, Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
 from gpusmote.neighbours.choose import LISTED, WORTH_A_TRIAL, Search, candidates, choose, second
-from gpusmote.neighbours.dimension import Lie, how_rows_lie
 from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
@@ -46,7 +44,7 @@ def _tiles64(pool: Pool) -> Source:
 def _pruned(pool: Pool) -> Source:
     from gpusmote.neighbours.pruned import Pruned
 
-    return Pruned(pool, how_rows_lie(pool).axes)
+    return Pruned(pool, pool.lie.axes)
 
 
 def _pairs(pool: Pool) -> Source:
@@ -201,7 +199,7 @@ class Neighbourhood:
         size = Search(pool.n, pool.d, len(queries), k, on_host, pool.backend.cut.copies)
         number = candidates(self._pruning, size)
         untried = self._share is None
-        choice = choose(size, lambda: self._lie.dimension, lambda: self._trial(queries, number))
+        choice = choose(size, lambda: pool.lie.dimension, lambda: self._trial(queries, number))
         if self._forced is None:
             self._report.chose(choice.source, choice.why)
         name = choice.source if self._forced is None or choice.source == "every" else self._forced
@@ -209,15 +207,11 @@ class Neighbourhood:
             self._sources.pop(self._pruning, None)
         return None if name == "every" else self._source(name), candidates(name, size)
 
-    @functools.cached_property
-    def _lie(self) -> Lie:
-        return how_rows_lie(self._pool)
-
     def _trial(self, queries: Array, count: int) -> float:
         """Which share of all pairs the pruned search would compare; what was found once is not tried again."""
         if self._share is None:
             on_host = self._pool.backend.name == "cpu"
-            self._share = self._lie.share if on_host else 0.0
+            self._share = self._pool.lie.share if on_host else 0.0
             if self._share <= WORTH_A_TRIAL:  # on a device balls cost next to nothing
                 source: Any = self._source(self._pruning)
                 self._share = source.share(queries, count)

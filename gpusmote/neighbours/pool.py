@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpusmote._threads import run_blocks
 from gpusmote.backends import transfer
 from gpusmote.backends.base import Array, Backend, Read
+
+if TYPE_CHECKING:
+    from gpusmote.neighbours.dimension import Lie
 
 __all__ = ["Pool", "Window"]
 
@@ -91,6 +95,13 @@ class Pool:
         if self.unit != 1.0:
             z *= self.unit
         return z
+
+    @functools.cached_property
+    def lie(self) -> Lie:
+        """How the rows lie, looked at once, when first asked; on the host."""
+        from gpusmote.neighbours.dimension import how_rows_lie
+
+        return how_rows_lie(self)
 
     def own(self, queries: Array) -> Array:
         """Which of the rows that are searched is each query itself."""
