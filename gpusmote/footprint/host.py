@@ -181,7 +181,7 @@ class _Search:
         """The source of rows that spread evenly in all columns, none of whose balls can be left out; or of others."""
         d = self.shape.n_features
         search = Search(self.rows, d, self.rows if self.everything else queries, self.k, copies=self.cut.copies)
-        return choose(search, lambda: dimension or float(d), lambda: share).source
+        return choose(search, lambda _: dimension or float(d), lambda _: share).source
 
     def _may_prune(self, queries: int) -> bool:
         """Whether balls may be made, if only for a trial."""

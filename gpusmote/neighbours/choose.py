@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -12,7 +13,6 @@ __all__ = [
     "DEVICE_PRUNED_FROM",
     "LISTED",
     "RULES",
-    "WORTH_A_TRIAL",
     "Choice",
     "Rule",
     "Search",
@@ -21,9 +21,6 @@ __all__ = [
     "rules_for",
     "second",
 ]
-
-WORTH_A_TRIAL = 0.5
-"""Share of all pairs that a sample may promise: making balls takes up to a third of what pairs take, at 16,384 rows."""
 
 LISTED = 31
 """Candidates of a list on a device: FAISS selects 32, the query among them, with the kernel that it has for 6."""
@@ -80,8 +77,11 @@ def _device_prunes(search: Search) -> bool:
     return serves(search.n, search.d, candidates("pruned-device", search))
 
 
-Ask: TypeAlias = "Callable[[], float]"
-"""A question about the rows, answered at some cost: asked only where sizes do not decide."""
+Ask: TypeAlias = "Callable[[float], float]"
+"""A question about the rows, answered at some cost: asked only where sizes do not decide.
+
+It is told the largest answer with which the source serves: an answer that is larger need be no more than that.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +97,9 @@ class Rule:
         That, in words.
     asks : {"dimension", "share"} or None
         What must be known of the rows besides. The share of all pairs that would be compared is that of
-        :class:`~gpusmote.neighbours.dimension.Lie`, and of a trial where that is at most ``WORTH_A_TRIAL``.
-    rows : callable
-        Whether the answer allows it.
+        :class:`~gpusmote.neighbours.dimension.Lie`, and that of a trial where the former is small enough.
+    limit : callable
+        The largest answer that allows it.
     condition, found : str
         That, and the answer, in words.
     """
@@ -108,7 +108,7 @@ class Rule:
     sizes: Callable[[Search], bool]
     text: str
     asks: str | None = None
-    rows: Callable[[Search, float], bool] = lambda search, answer: True
+    limit: Callable[[Search], float] = lambda search: math.inf
     condition: str = ""
     found: str = ""
 
@@ -120,7 +120,7 @@ RULES = (
         _device_prunes,
         "on a device that has been found to gain by it (none yet), at most 256 columns and 32 candidates",
         "share",
-        lambda s, share: share <= 0.25,
+        lambda s: 0.25,
         "at most 25 % of all pairs compared in a trial",
         "{:.0%} of all pairs compared in a trial",
     ),
@@ -132,7 +132,7 @@ RULES = (
         lambda s: s.n >= 2_000 and s.d <= 16,
         "at least 2,000 rows, at most 16 columns",
         "dimension",
-        lambda s, dimension: s.n >= 800 * 1.8**dimension and dimension + s.d / 8 <= 5,
+        lambda s: min(math.log(s.n / 800, 1.8), 5 - s.d / 8),
         "rows of D dimensions locally: at least 800 * 1.8**D rows, and D + columns / 8 at most 5",
         "{:.1f} dimensions locally",
     ),
@@ -141,7 +141,7 @@ RULES = (
         lambda s: s.n >= 16_384 and s.m >= 2_048 and s.count <= 64,
         "at least 16,384 rows and 2,048 queries, at most 64 candidates",
         "share",
-        lambda s, share: share <= (0.4 if s.lists_of_all else 0.6),
+        lambda s: 0.4 if s.lists_of_all else 0.6,
         "at most 40 % of all pairs compared, by a sample and a trial (60 % where the next does not serve)",
         "{:.0%} of all pairs compared, by a sample or a trial",
     ),
@@ -194,9 +194,10 @@ def choose(search: Search, dimension: Ask, share: Ask) -> Choice:
     for rule in rules_for(search):
         if rule.asks is None:
             break
-        answer = dimension() if rule.asks == "dimension" else share()
+        limit = rule.limit(search)
+        answer = dimension(limit) if rule.asks == "dimension" else share(limit)
         why.append(rule.found.format(answer))
-        if rule.rows(search, answer):
+        if answer <= limit:
             break
     return Choice(rule.source, candidates(rule.source, search), "; ".join(why))
 

@@ -10,7 +10,7 @@ from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import AT_ONCE, Sequenced, Settling, Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
-from gpusmote.neighbours.choose import LISTED, WORTH_A_TRIAL, Search, candidates, choose, second
+from gpusmote.neighbours.choose import LISTED, Search, candidates, choose, second
 from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
@@ -199,7 +199,7 @@ class Neighbourhood:
         size = Search(pool.n, pool.d, len(queries), k, on_host, pool.backend.cut.copies)
         number = candidates(self._pruning, size)
         untried = self._share is None
-        choice = choose(size, lambda: pool.lie.dimension, lambda: self._trial(queries, number))
+        choice = choose(size, lambda limit: pool.lie.dimension, lambda limit: self._compared(queries, number, limit))
         if self._forced is None:
             self._report.chose(choice.source, choice.why)
         name = choice.source if self._forced is None or choice.source == "every" else self._forced
@@ -207,14 +207,17 @@ class Neighbourhood:
             self._sources.pop(self._pruning, None)
         return None if name == "every" else self._source(name), candidates(name, size)
 
-    def _trial(self, queries: Array, count: int) -> float:
-        """Which share of all pairs the pruned search would compare; what was found once is not tried again."""
+    def _compared(self, queries: Array, count: int, limit: float) -> float:
+        """Which share of all pairs the pruned search would compare.
+
+        By a trial, for which balls are made, unless a sample foretells too much; what was tried is not tried again.
+        """
         if self._share is None:
-            on_host = self._pool.backend.name == "cpu"
-            self._share = self._pool.lie.share if on_host else 0.0
-            if self._share <= WORTH_A_TRIAL:  # on a device balls cost next to nothing
-                source: Any = self._source(self._pruning)
-                self._share = source.share(queries, count)
+            # On a device balls cost next to nothing.
+            if self._pool.backend.name == "cpu" and self._pool.lie.share > limit:
+                return self._pool.lie.share
+            source: Any = self._source(self._pruning)
+            self._share = source.share(queries, count)
         return self._share
 
     @property

@@ -249,16 +249,16 @@ def test_it_is_not_chosen_until_it_is_known_to_pay(cuda, monkeypatch):
     cuda()
     size = choose.Search(10_000_000, 64, 10_000_000, 5, on_host=False)
 
-    def never():
+    def never(limit):
         raise AssertionError("asked without need")
 
     assert choose.DEVICE_PRUNED_FROM is None
     assert choose.choose(size, never, never).source == "device"
     monkeypatch.setattr(choose, "DEVICE_PRUNED_FROM", 1_000_000)
-    chosen = choose.choose(size, never, lambda: 0.2)
+    chosen = choose.choose(size, never, lambda limit: 0.2)
     assert (chosen.source, chosen.count) == ("pruned-device", 16)
     assert "20% of all pairs" in chosen.why
-    assert choose.choose(size, never, lambda: 0.3).source == "device"
+    assert choose.choose(size, never, lambda limit: 0.3).source == "device"
     for n, d, m, k in ((999_999, 64, 999_999, 5), (10**7, 257, 10**7, 5), (10**7, 64, 10**7, 25), (10**7, 64, 9, 5)):
         assert choose.choose(choose.Search(n, d, m, k, on_host=False), never, never).source == "device"
     assert choose.choose(choose.Search(10**7, 64, 10**7, 5, False, 1), never, never).source == "device"

@@ -175,7 +175,7 @@ def test_the_share_of_rows_that_matter_is_foretold():
 )
 def test_the_choice_of_a_source(sizes, dimension, share, expected):
     def answer(value):
-        def ask():
+        def ask(limit):
             assert value is not None, "asked without need"
             return value
 

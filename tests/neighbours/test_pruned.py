@@ -217,10 +217,15 @@ def test_the_balls_are_made_once(monkeypatch):
     for queries in (None, np.arange(3_000), np.arange(5_000, 9_000)):
         rows.nearest(queries, 5)
     assert len(made) == 1
-    tried = Neighbourhood(Backend(), np.random.default_rng(0).standard_normal((20_000, 8)), SearchReport())
+    rows, report = np.random.default_rng(0).standard_normal((32_000, 8)), SearchReport()
+    assert 0.4 < how_rows_lie(pool_of(rows)).share < 0.6
+    tried = Neighbourhood(Backend(), rows, report)
     tried.nearest(None, 5)
+    assert len(made) == 1  # pairs are worth more than that share
     tried.nearest(np.arange(3_000), 5)
+    tried.nearest(np.arange(4_000), 5)
     assert len(made) == 2
+    assert report.sources == ["pairs", "tiles"]
     hopeless = Neighbourhood(Backend(), np.random.default_rng(0).standard_normal((17_000, 40)), SearchReport())
     hopeless.nearest(None, 5)
     assert len(made) == 2
