@@ -1,7 +1,7 @@
 """The command line: arguments, one call of the library, a file.
 
-``resample``, ``plan``, ``info`` and ``bench`` by typer, which the extra ``cli`` brings; without it, ``info`` and
-``bench``. No algorithm is here.
+``resample``, ``plan``, ``info`` and ``bench`` by typer, which the extra ``cli`` brings; without it, ``info``,
+``bench`` and the help. No algorithm is here.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="gpusmote",
-    help="Rows for rare classes, from file to file: SMOTE and its variants on the CPU or a CUDA GPU.",
+    help=plain.ABOUT,
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -64,9 +64,9 @@ def _version(wanted: bool) -> None:
 def every(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+        bool, typer.Option("--version", is_eager=True, callback=_version, help=plain.GENERAL_OPTIONS["--version"])
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=plain.GENERAL_OPTIONS["--debug"])] = False,
 ) -> None:
     context.obj.debug = debug
 

@@ -1,17 +1,36 @@
-"""The commands that do without typer: what this machine offers, and how fast it is."""
+"""What does without typer: help, the version, what this machine offers, and how fast it is."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import gpusmote
 from gpusmote.cli.output import Output
+from gpusmote.cli.values import nearest
 from gpusmote.errors import MissingPackageError, ParameterError
 
-__all__ = ["BENCH_OPTIONS", "INFO_OPTIONS", "bench", "info", "run"]
+__all__ = ["ABOUT", "BENCH_OPTIONS", "COMMANDS", "GENERAL_OPTIONS", "INFO_OPTIONS", "bench", "info", "run"]
+
+ABOUT = "Rows for rare classes, from file to file: SMOTE and its variants on the CPU or a CUDA GPU."
+COMMANDS = {
+    "resample": "Add synthetic rows to a table in a file.",
+    "plan": "Say what resample would make, hold and take, without making it.",
+    "info": "Print versions, devices, memory, and what would be chosen.",
+    "bench": "Measure SMOTE beside imbalanced-learn's.",
+}
+"""What the help of typer says of each, from the functions' docstrings."""
+GENERAL_OPTIONS = {
+    "--version": "Print the version.",
+    "--debug": "Show where an error came from.",
+    "-h, --help": "Show this message and exit.",
+}
+_NEED_TYPER = ("resample", "plan")
+_INSTALL = 'pip install "gpusmote[cli]"'
+_WHAT_THERE_IS = "gpusmote --help lists what there is."
 
 
 def _at_least_one(text: str) -> int:
@@ -136,17 +155,42 @@ def run(arguments: Sequence[str], output: Output) -> int:
     Raises
     ------
     MissingPackageError
-        If the command is none of those that need no typer.
+        If the command needs typer.
+    ParameterError
+        If there is no such command.
     """
-    if "--debug" in arguments:
-        output.debug = True
-    if arguments and arguments[0] == "bench":
-        return bench(arguments[1:])
-    if arguments and arguments[0] == "info":
-        parser = _parser("gpusmote info", "Versions, devices, memory, and what would be chosen.", INFO_OPTIONS)
-        info(output, **vars(parser.parse_args(arguments[1:])))
-        return 0
-    raise MissingPackageError(
-        'The command line needs typer and rich: pip install "gpusmote[cli]".',
-        "Without them there are info, bench and --version.",
-    )
+    output.debug |= "--debug" in arguments
+    while arguments and arguments[0] == "--debug":
+        arguments = arguments[1:]
+    first, *rest = arguments or [""]
+    if first in ("-h", "--help"):
+        print("\n".join(_page()))
+    elif first == "--version":
+        print(gpusmote.__version__)
+    elif first == "bench":
+        return bench(rest)
+    elif first == "info":
+        info(output, **vars(_parser("gpusmote info", COMMANDS["info"], INFO_OPTIONS).parse_args(rest)))
+    elif first in _NEED_TYPER:
+        raise MissingPackageError(
+            f"gpusmote {first} needs typer and rich: {_INSTALL}.",
+            "Without them there are info, bench, --help and --version.",
+        )
+    elif not first or first.startswith("-"):
+        raise ParameterError(f"No such option: {first}." if first else "Missing command.", _WHAT_THERE_IS)
+    else:
+        raise ParameterError(f"No such command: {first}.", nearest(first, COMMANDS) + _WHAT_THERE_IS)
+    return 0
+
+
+def _page() -> Iterator[str]:
+    """The help, as typer's is written (:mod:`gpusmote.cli.help`); last, what it takes to have all commands."""
+    yield "Usage: gpusmote COMMAND [OPTIONS]"
+    yield from ("", *textwrap.wrap(ABOUT, 80))
+    here = {name: text for name, text in COMMANDS.items() if name not in _NEED_TYPER}
+    installed = {name: COMMANDS[name] for name in _NEED_TYPER}
+    sections = {"Options": GENERAL_OPTIONS, "Commands": here, f"With {_INSTALL} also": installed}
+    for title, rows in sections.items():
+        yield from ("", f"{title}:")
+        for name, text in rows.items():
+            yield from textwrap.wrap(text, 80, initial_indent=f"  {name:<22}", subsequent_indent=" " * 24)

@@ -25,9 +25,9 @@ Made by `python -m gpusmote.cli.reference > docs/cli.md`; a test holds it to the
     gpusmote plan in.parquet --target late
     gpusmote resample in.parquet --target late -o out.parquet --random-state 0
 
-`python -m gpusmote` is the same. Without the extra there are `info`, `bench` and `--version`; anything else says what
-to install. `gpusmote --install-completion` sets up completion for bash, zsh, fish and PowerShell, `--show-completion`
-prints it.
+`python -m gpusmote` is the same. Without the extra there are `info`, `bench`, `--help` and `--version`; `resample` and
+`plan` say what to install. `gpusmote --install-completion` sets up completion for bash, zsh, fish and PowerShell,
+`--show-completion` prints it.
 
 Results go to standard output; progress, notes, warnings and errors to standard error. An error is a line `error: ...`,
 what to do about it a second line `hint: ...`; `--debug` shows the traceback before them. What was done in another way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 import gpusmote as library
 from gpusmote import bench, bench_growth
-from gpusmote.cli.plain import INFO_OPTIONS
+from gpusmote.cli.plain import ABOUT, COMMANDS, GENERAL_OPTIONS, INFO_OPTIONS
 from gpusmote.errors import GpusmoteError
 from tests.cli.helpers import gpusmote
 
@@ -31,20 +32,55 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 MISSING = """\
-error: The command line needs typer and rich: pip install "gpusmote[cli]".
-hint:  Without them there are info, bench and --version.
+error: gpusmote resample needs typer and rich: pip install "gpusmote[cli]".
+hint:  Without them there are info, bench, --help and --version.
 """
 
 
-def test_in_a_process_without_typer_a_line_says_what_to_install() -> None:
-    done = without_typer("resample", "in.csv")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", MISSING)
+@pytest.mark.parametrize("arguments", [("in.csv",), ("--help",), ("in.csv", "--debug")])
+def test_in_a_process_without_typer_a_line_says_what_to_install(arguments: tuple[str, ...]) -> None:
+    done = without_typer("resample", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(MISSING)
+    assert ("Traceback" in done.stderr) == ("--debug" in arguments)
 
 
-@pytest.mark.parametrize("arguments", [["plan"], [], ["--help"], ["inform"]])
-def test_without_typer_every_other_command_says_so(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "typer", None)
-    assert gpusmote(*arguments) == (1, "", MISSING)
+@pytest.mark.parametrize("flags", [("--help",), ("-h",), ("--debug", "--help")])
+def test_in_a_process_without_typer_there_is_help(flags: tuple[str, ...]) -> None:
+    done = without_typer(*flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    here, _, more = done.stdout.partition('With pip install "gpusmote[cli]" also:\n')
+    assert all(re.search(f"^  {name} ", here, re.MULTILINE) for name in ("info", "bench", "--version", "--debug"))
+    assert [line.split()[0] for line in more.splitlines() if line[2:3].strip()] == ["resample", "plan"]
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+def test_both_helps_say_the_same(either: None) -> None:
+    """Of the commands and of the options that both have; completion is typer's."""
+    said = " ".join(gpusmote("--help").out.split())
+    assert said.startswith(f"Usage: gpusmote COMMAND [OPTIONS] {ABOUT} Options:")
+    for name, meaning in {**COMMANDS, **GENERAL_OPTIONS}.items():
+        assert f" {name} {meaning}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        ([], "Missing command", ""),
+        (["--debug"], "Missing command", ""),
+        (["inform"], "No such command", "info"),
+        (["--wat"], "No such option", ""),
+    ],
+)
+def test_what_does_not_exist_is_no_matter_of_packages(
+    either: None, arguments: list[str], message: str, hint: str
+) -> None:
+    done = gpusmote(*arguments)
+    assert (done.status, done.out) == (2, "")
+    said = [line for line in done.err.splitlines() if line.startswith(("error: ", "hint:  "))]
+    assert said[0].startswith(f"error: {message}")
+    assert said[1].endswith("gpusmote --help lists what there is.")
+    assert hint in done.err
 
 
 def test_in_a_process_without_typer_info_is_there() -> None:
@@ -132,8 +168,9 @@ def test_info_lays_out_facts_of_any_nesting(either: None, monkeypatch: pytest.Mo
     ]
 
 
-def test_version(either: None) -> None:
-    assert gpusmote("--version") == (0, library.__version__ + "\n", "")
+@pytest.mark.parametrize("flags", [["--version"], ["--debug", "--version"]])
+def test_version(either: None, flags: list[str]) -> None:
+    assert gpusmote(*flags) == (0, library.__version__ + "\n", "")
 
 
 def test_an_error_is_a_message_and_a_hint_on_lines_of_their_own(either: None, monkeypatch: pytest.MonkeyPatch) -> None:
