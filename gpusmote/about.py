@@ -82,7 +82,7 @@ def _search(why: tuple[int, int], queries: int | None, k: int) -> dict[str, Any]
         n, d = why
     except (TypeError, ValueError):
         raise ParameterError(f"why is {why!r}.", "It is a pair: (rows, columns).") from None
-    n, d = _whole("why, the number of rows", n, 2), _whole("why, the number of columns", d, 1)
+    n, d = _whole(f"why is {why!r}: the number of rows", n, 2), _whole(f"why is {why!r}: the number of columns", d, 1)
     m, k = _whole("queries", n if queries is None else queries, 1, n), _whole("k", k, 1, n - 1)
     sources = {
         device: {rule.source: f"{rule.text}; {rule.condition}".removesuffix("; ") for rule in rules_for(search)}

@@ -158,10 +158,10 @@ def plan(
 def info(
     context: typer.Context,
     why: Annotated[
-        tuple[int, int] | None, typer.Option(metavar="N D", help=plain.INFO_OPTIONS["--why"]["help"])
+        tuple[str, str] | None, typer.Option(metavar="N D", help=plain.INFO_OPTIONS["--why"]["help"])
     ] = None,
-    queries: Annotated[int | None, typer.Option(metavar="N", help=plain.INFO_OPTIONS["--queries"]["help"])] = None,
-    k: Annotated[int | None, typer.Option("--k", metavar="N", help=plain.INFO_OPTIONS["--k"]["help"])] = None,
+    queries: Annotated[str | None, typer.Option(metavar="N", help=plain.INFO_OPTIONS["--queries"]["help"])] = None,
+    k: Annotated[str | None, typer.Option("--k", metavar="N", help=plain.INFO_OPTIONS["--k"]["help"])] = None,
 ) -> None:
     """Print versions, devices, memory, and what would be chosen."""
     plain.info(context.obj, why=why, queries=queries, k=k)

@@ -82,8 +82,8 @@ def _explained(error: Exception) -> tuple[int, str, str]:
         return (2 if isinstance(error, ParameterError) else 1), in_options(error.message), in_options(error.hint)
     if hasattr(error, "format_message"):  # typer's own, whose classes have moved from one version to the next
         context = getattr(error, "ctx", None)
-        hint = f"{context.command_path} --help lists what there is." if context else ""
-        return int(getattr(error, "exit_code", 2)), error.format_message(), hint
+        command = context.command_path if context else "gpusmote COMMAND"
+        return int(getattr(error, "exit_code", 2)), error.format_message(), f"{command} --help lists what there is."
     if isinstance(error, OSError):
         return 1, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part), ""
     if isinstance(error, MemoryError):

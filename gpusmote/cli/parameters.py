@@ -246,7 +246,8 @@ def in_options(text: str) -> str:
     >>> in_options('sampling_strategy is 2.0; device="cpu" or shrink_k=True helps.')
     '--sampling-strategy is 2.0; --device cpu or --shrink-k helps.'
     """
-    known = {parameter.name for parameter in parameters()} | set(inspect.signature(resample_file).parameters)
+    known = {parameter.name for parameter in parameters()}
+    known |= {name for function in (resample_file, gpusmote.info) for name in inspect.signature(function).parameters}
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[3]

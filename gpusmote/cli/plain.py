@@ -70,12 +70,11 @@ BENCH_OPTIONS: dict[str, dict[str, Any]] = {
 INFO_OPTIONS: dict[str, dict[str, Any]] = {
     "--why": {
         "nargs": 2,
-        "type": int,
         "metavar": ("N", "D"),
         "help": "How neighbours would be sought among N rows of D columns, and why, instead.",
     },
-    "--queries": {"type": int, "metavar": "N", "help": "With --why: for how many of them, if not for all."},
-    "--k": {"type": int, "metavar": "N", "help": "With --why: how many neighbours of each, if not 5."},
+    "--queries": {"metavar": "N", "help": "With --why: for how many of them, if not for all."},
+    "--k": {"metavar": "N", "help": "With --why: how many neighbours of each, if not 5."},
 }
 """What ``gpusmote info`` takes."""
 
@@ -126,17 +125,38 @@ def _parser(prog: str, description: str, options: dict[str, dict[str, Any]]) -> 
     return parser
 
 
-def info(output: Output, **options: Any) -> None:
+def info(output: Output, **typed: Any) -> None:
     """Print what this machine offers, or with ``why`` how a search would be done.
 
     Parameters
     ----------
     output : Output
-    **options
-        Of :func:`gpusmote.info`.
+    **typed
+        Parameters of :func:`gpusmote.info`, as text; None is what was not given.
+
+    Raises
+    ------
+    ParameterError
+        If a text is no whole number, or one is none that a search can have.
     """
-    told = gpusmote.info(**options)
+    given = {name: text for name, text in typed.items() if text is not None}
+    if given and "why" not in given:
+        flags, verb = " and ".join(f"--{name}" for name in given), "goes" if len(given) == 1 else "go"
+        raise ParameterError(f"{flags} {verb} with --why only.", _SEARCH)
+    told = gpusmote.info(**{name: _whole_numbers(name, text) for name, text in given.items()})
     output.result(told.get("search", told))
+
+
+_SEARCH = "For example: gpusmote info --why 100000 13 --queries 500 --k 7"
+
+
+def _whole_numbers(name: str, text: str | Sequence[str]) -> int | tuple[int, ...]:
+    try:
+        return int(text) if isinstance(text, str) else tuple(map(int, text))
+    except ValueError:
+        typed = text if isinstance(text, str) else " ".join(text)
+        kind = "a whole number" if isinstance(text, str) else "two whole numbers, rows and columns"
+        raise ParameterError(f"--{name} is {typed!r}.", f"It takes {kind}. {_SEARCH}") from None
 
 
 def run(arguments: Sequence[str], output: Output) -> int:

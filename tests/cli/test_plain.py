@@ -109,20 +109,38 @@ def test_info_says_why(either: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "hint"),
     [
-        (["--why", "10"], "2 arguments"),
-        (["--why", "10", "x"], "int"),
-        (["--why", "1", "3"], "number of rows is 1"),
-        (["--why", "10", "3", "--k", "10"], "k is 10"),
-        (["--queries", "3"], "queries and k"),
-        (["--what"], "--what"),
+        (["--why", "10"], "2 arguments", "--help"),
+        (
+            ["--why", "a", "b"],
+            "--why is 'a b'.",
+            "two whole numbers, rows and columns. For example: ",
+        ),
+        (["--why", "10", "x"], "--why is '10 x'.", "For example: gpusmote info --why "),
+        (["--why", "1", "3"], "--why is (1, 3): the number of rows is 1.", "at least 2"),
+        (["--why", "-1", "3"], "--why is (-1, 3): the number of rows is -1.", "at least 2"),
+        (["--why", "10", "3", "--k", "10"], "--k is 10.", "at most 9"),
+        (["--why", "10", "3", "--k", "1.5"], "--k is '1.5'.", "a whole number. For example: "),
+        (["--why", "10", "3", "--queries", "all"], "--queries is 'all'.", "For example: "),
+        (["--why", "10", "3", "--queries", "11"], "--queries is 11.", "at most 10"),
+        (["--queries", "3"], "--queries goes with --why only.", "For example: gpusmote info --why "),
+        (["--queries", "3", "--k", "2"], "--queries and --k go with --why only.", "For example: "),
+        (["--what"], "--what", "gpusmote info --help"),
     ],
 )
-def test_a_search_that_cannot_be(either: None, arguments: list[str], message: str) -> None:
+def test_a_search_that_cannot_be(either: None, arguments: list[str], message: str, hint: str) -> None:
     done = gpusmote("info", *arguments)
     assert (done.status, done.out) == (2, "")
-    assert message in done.err.splitlines()[0]
+    error, said = done.err.splitlines()
+    assert message in error
+    assert hint in said
+
+
+def test_the_example_of_a_search_is_one(either: None) -> None:
+    hint = gpusmote("info", "--why", "a", "b").err.splitlines()[1]
+    example = hint.partition("For example: gpusmote ")[2].split()
+    assert gpusmote(*example).out.startswith("of    7 neighbours of 500 rows among 100,000, 13 columns\n")
 
 
 def test_the_help_of_info_names_its_options(either: None) -> None:
