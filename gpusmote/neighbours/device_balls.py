@@ -93,16 +93,39 @@ class DeviceBalls:
         low : array of shape (m, b), float32
             Ascending: no row of the ball is nearer to the centre of the branch that looks.
         """
-        pool, xp = self._pool, self._pool.xp
-        c = self.branches.centres[:, : pool.d] - pool.centre * pool.unit
-        square = xp.einsum("ij,ij->i", c, c)
-        norm, asked = xp.sqrt(square), c[which]
-        low = square[which][:, None] + square - 2 * (asked @ c.T)
-        low -= FLOAT64.relative(pool.d) * (norm[which][:, None] + norm) ** 2 + FLOAT64.absolute(pool.d)
-        low = xp.sqrt(xp.maximum(low, 0.0)) * (1 - 2.0**-40) - self.branches.radii.astype("f8")
-        low = (low - abs(low) * 2.0**-22 - 2.0**-60).astype("f4")
+        xp, d = self._pool.xp, self._pool.d
+        origin = self._pool.centre * self._pool.unit
+        low = self.nearest(self.branches, slice(None), self.branches.centres[which, :d] - origin, origin)
+        low = (low - abs(low) * 2.0**-22).astype("f4")
         order = xp.argsort(low, axis=1)
         return order, xp.take_along_axis(low, order, axis=1)
+
+    def nearest(self, level: Level, which: Array | slice, points: Array, origin: Array) -> Array:
+        """How near rows of some balls can be to points.
+
+        Parameters
+        ----------
+        level : Level
+            ``leaves`` or ``branches``.
+        which : array of shape (b,), int64, or slice
+            Of its balls.
+        points : array of shape (m, d), float64
+            In the unit of reduced rows, measured from ``origin``: the nearer that is, the less is lost to rounding.
+        origin : array of shape (d,), float64
+            Measured from the origin of ``pool.values``.
+
+        Returns
+        -------
+        array of shape (m, b), float64
+            No row of the ball is nearer; below 0 where the point may lie in it.
+        """
+        xp, d = self._pool.xp, self._pool.d
+        c = level.centres[which, :d] - origin
+        square, own = xp.einsum("ij,ij->i", c, c), xp.einsum("ij,ij->i", points, points)[:, None]
+        low = own + square - 2 * (points @ c.T)
+        low -= FLOAT64.relative(d) * (xp.sqrt(own) + xp.sqrt(square)) ** 2 + FLOAT64.absolute(d)
+        low = xp.sqrt(xp.maximum(low, 0.0)) * (1 - 2.0**-40) - level.radii[which].astype("f8")
+        return low - 2.0**-60  # radii may have been flushed to zero
 
     def _level(self, size: int) -> Level:
         number = -(-self._pool.n // size)
@@ -150,7 +173,7 @@ def _up(xp: Any, square: Array, d: int) -> Array:
     """Radii in float32, rounded up, from squared ones in float64.
 
     Roundings of differences, squares, sum and root, each relative, are less than (d + 8) 2**-52. What is flushed to
-    zero the kernel's ``kappa_of`` makes up for.
+    zero the kernel's ``kappa_of`` and :meth:`DeviceBalls.nearest` make up for.
     """
     return (xp.sqrt(square) * (1 + (d + 8) * 2.0**-52) * (1 + 2.0**-22)).astype("f4")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from gpusmote.backends import kernels
@@ -10,6 +12,7 @@ from gpusmote.neighbours.candidates import Source
 from gpusmote.neighbours.certificate import DIRECT, error_bound
 from gpusmote.neighbours.device_balls import BRANCH, LEAF, DeviceBalls
 from gpusmote.neighbours.faiss_gpu import device_source
+from gpusmote.neighbours.last import Best, last_pass, sides
 from gpusmote.neighbours.pool import Pool
 
 __all__ = ["MOST_CANDIDATES", "MOST_COLUMNS", "MOST_ROWS", "DevicePruned", "serves"]
@@ -94,6 +97,56 @@ class DevicePruned:
         rows, edges = xp.empty_like(found), xp.empty_like(edge)
         rows[at], edges[at] = self._balls.order[found], edge
         return rows, edges
+
+    def settle(self, queries: Array, kth: Array, k: int) -> Array:
+        """The k nearest other rows, whatever ties there are: see :func:`gpusmote.neighbours.last.last_pass`.
+
+        All rows of the balls that can hold one as near as the k-th known are compared by the distance that decides.
+        """
+        pool = self._pool
+        if pool.d > MOST_COLUMNS or pool.n > MOST_ROWS:
+            return last_pass(pool, queries, kth, k)
+        out, sequence = pool.xp.empty((len(queries), k), "i8"), self.sequence(queries)
+        step, tile = sides(pool)
+        for start in range(0, len(queries), step):
+            here = sequence[start : start + step]
+            out[here] = self._settle(queries[here], kth[here], k, max(1, tile // LEAF))
+        return out
+
+    def _settle(self, queries: Array, kth: Array, k: int, step: int) -> Array:
+        """The same for a few near queries, so many leaves at a time."""
+        pool, xp = self._pool, self._pool.xp
+        best = Best(xp, len(queries), k)
+        for query, row in self._within(queries, xp.sqrt(kth) * (1 + 2.0**-30) + 2.0**-150, step):
+            distance = pool.backend.rerank(pool.values, queries[query], row[:, None])[:, 0]
+            near = distance * pool.unit * pool.unit <= kth[query]
+            best.add(query[near], row[near], distance[near])
+        return best.rows()
+
+    def _within(self, queries: Array, reach: Array, step: int) -> Iterator[tuple[Array, Array]]:
+        """Every other row that can be within the reach of a query, as which query and which row.
+
+        ``reach`` is longer than a distance that decides by more than the rounding of that.
+        """
+        pool, xp, balls = self._pool, self._pool.xp, self._balls
+        middle = balls.place[queries[len(queries) // 2]] // LEAF
+        origin = balls.leaves.centres[middle, : pool.d]
+        points = pool.reduced(queries, origin / pool.unit)
+        (near,) = xp.nonzero((balls.nearest(balls.branches, slice(None), points, origin) <= reach[:, None]).any(axis=0))
+        fan = BRANCH // LEAF
+        leaves = (near[:, None] * fan + xp.arange(fan)).ravel()
+        leaves = leaves[leaves < len(balls.leaves.radii)]
+        for start in range(0, len(leaves), step):
+            some = leaves[start : start + step]
+            query, leaf = xp.nonzero(balls.nearest(balls.leaves, some, points, origin) <= reach[:, None])
+            place = (some[leaf][:, None] * LEAF + xp.arange(LEAF)).ravel()
+            query = xp.repeat(query, LEAF)
+            query, place = query[place < pool.n], place[place < pool.n]
+            row = balls.order[place]
+            other = row != queries[query]
+            query, row = query[other], row[other]
+            if query.size:
+                yield query, row
 
     def _search(self, place: Array, begin: np.ndarray, branches: np.ndarray, found: Array, edge: Array) -> None:
         """Fill in the lists of the queries that lie in some branches.

@@ -9,9 +9,13 @@ from gpusmote.neighbours.certificate import FLOAT64, error_bound
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.product import scores
 
-__all__ = ["BLOCK", "Best", "Nearest", "last_pass"]
+__all__ = ["Best", "Nearest", "last_pass", "sides"]
 
-BLOCK, _TILE = 64, 4096
+
+def sides(pool: Pool) -> tuple[int, int]:
+    """Queries and rows of a last pass that meet at once."""
+    queries, rows = pool.backend.cut.sides(64, 4_096)
+    return queries, rows
 
 
 def last_pass(pool: Pool, queries: Array, kth: Array, k: int) -> Array:
@@ -41,7 +45,7 @@ def last_pass(pool: Pool, queries: Array, kth: Array, k: int) -> Array:
         nearest.meet(pool, queries[start:stop], 0)
         out[start:stop] = nearest.rows()
 
-    pool.each_block(work, len(queries), pool.backend.cut.sides(BLOCK, _TILE)[0])
+    pool.each_block(work, len(queries), sides(pool)[0])
     return out
 
 
@@ -108,7 +112,7 @@ class Nearest:
 
         ``offset`` makes the rows' numbers the caller's.
         """
-        _, tile = pool.backend.cut.sides(BLOCK, _TILE)
+        _, tile = sides(pool)
         for first in range(0, pool.n, tile):
             score = scores(pool, queries, first, min(pool.n, first + tile), FLOAT64)
             query, row = pool.xp.nonzero(score <= self._bar)

@@ -16,7 +16,7 @@ from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import AT_ONCE, Source
 from gpusmote.neighbours.certificate import FLOAT64, Arithmetic, certified, error_bound
 from gpusmote.neighbours.faiss_gpu import device_source
-from gpusmote.neighbours.last import BLOCK, Nearest
+from gpusmote.neighbours.last import Nearest, sides
 from gpusmote.neighbours.pool import Pool, Window
 from gpusmote.neighbours.product import Product
 from gpusmote.neighbours.spread import LEAST_QUERIES
@@ -172,7 +172,7 @@ class _Block:
         window = Window(device, self._pool, self._spans, asked)
         bound = device.asarray(kth)
         limit = bound + error_bound(window, FLOAT64, window.queries, bound)
-        step, _ = device.cut.sides(BLOCK, BLOCK)
+        step, _ = sides(window)
         blocks = [slice(start, start + step) for start in range(0, len(asked), step)]
         nearest = [Nearest(window, window.queries[block], limit[block], k) for block in blocks]
         for first in window.over():

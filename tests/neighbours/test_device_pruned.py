@@ -174,6 +174,35 @@ def test_branches_are_no_nearer_than_said(cuda, seed, kind):
         assert (nearest[order[line]] >= low[line]).all()
 
 
+@pytest.mark.parametrize("level", ["leaves", "branches"])
+@pytest.mark.parametrize("spread", [0.0, 1e-12])
+def test_rounding_brings_no_ball_nearer(level, spread):
+    """Balls of almost no radius, all of whose rows are as near as can be, seen from one far away."""
+    rng = np.random.default_rng(0)
+    values = np.repeat(rng.normal(size=(40, 5)), BRANCH, axis=0)
+    values += spread * rng.normal(size=values.shape)
+    balls = DeviceBalls(pool := Pool(Backend(), values))
+    size = {"leaves": LEAF, "branches": BRANCH}[level]
+    origin = balls.leaves.centres[7, :5]
+    asked = np.arange(0, pool.n, 500)
+    low = balls.nearest(getattr(balls, level), slice(None), pool.reduced(asked, origin / pool.unit), origin)
+    exact = values.astype(np.longdouble) * np.longdouble(pool.unit)
+    for line, row in enumerate(asked):
+        away = np.sqrt(((exact[balls.order] - exact[row]) ** 2).sum(axis=1))
+        nearest = np.minimum.reduceat(away, np.arange(0, pool.n, size))
+        assert (low[line] <= nearest).all()
+        assert (low[line] > nearest - 2e-7 - 4 * spread).all()
+
+
+def test_rounding_to_float32_brings_no_branch_nearer():
+    values = np.repeat(np.random.default_rng(0).normal(size=(40, 5)), BRANCH, axis=0)
+    balls = DeviceBalls(pool := Pool(Backend(), values))
+    order, low = balls.nearest_branches(np.arange(40))
+    rows = values[balls.order[::BRANCH]].astype(np.longdouble) * np.longdouble(pool.unit)
+    away = np.sqrt(((rows[:, None] - rows) ** 2).sum(axis=2))
+    assert (low <= np.take_along_axis(away, order, axis=1)).all()
+
+
 def test_near_rows_stand_near_each_other():
     """Leaves are far smaller than they would be of rows in any order."""
     values = np.random.default_rng(0).normal(size=(4096, 3))
@@ -225,6 +254,46 @@ def test_one_wait_a_call(cuda):
     before = machine.waits
     source.candidates(queries, 13)
     assert machine.waits == before + 1
+
+
+@few
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    m=st.sampled_from([1, 2, 40, 200]),
+    k=st.sampled_from([1, 4, 40]),
+    width=st.sampled_from([1, 3, 257]),
+    looser=st.sampled_from([1.0, 1.5]),
+    kind=KINDS,
+)
+def test_what_is_in_doubt_is_settled(cuda, seed, m, k, width, looser, kind):
+    """Given what the k-th is at most away, whatever ties there are; tables too wide for the kernel included."""
+    cuda()
+    rng = np.random.default_rng(seed)
+    X, queries = table(rng, 1100, width, kind), rng.integers(0, 1100, m)
+    pool, nearest = pool_on(X), reference.nearest(X, queries, k)
+    asked = pool.backend.asarray(queries)
+    kth = pool.backend.rerank(pool.values, asked, pool.backend.asarray(nearest[:, -1:]))[:, 0] * pool.unit * pool.unit
+    found = DevicePruned(pool).settle(asked, kth * looser, k)
+    np.testing.assert_array_equal(found.get(), nearest)
+
+
+def test_settling_compares_few_rows(cuda, monkeypatch):
+    """On a grid every list ends among ties, and few balls hold rows as near; the float64 pass would meet all pairs."""
+    cuda()
+    X = np.stack(np.meshgrid(*3 * [np.arange(14.0)]), axis=-1).reshape(-1, 3)
+    compared = []
+    rerank = CudaBackend.rerank
+
+    def counted(self, values, queries, rows):
+        compared.append(rows.size)
+        return rerank(self, values, queries, rows)
+
+    monkeypatch.setattr(CudaBackend, "rerank", counted)
+    found, report = search(X, 7)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, 7))
+    assert report.sources == ["pruned-device", "last"]
+    assert report.certified_last > len(X) / 2
+    assert sum(compared) < 0.2 * len(X) ** 2
 
 
 def test_the_balls_are_made_once(cuda, monkeypatch):
