@@ -150,7 +150,7 @@ def info(output: Output, **typed: Any) -> None:
 _SEARCH = "For example: gpusmote info --why 100000 13 --queries 500 --k 7"
 
 
-def _whole_numbers(name: str, text: str | Sequence[str]) -> int | tuple[int, ...]:
+def _whole_numbers(name: str, text: str | Sequence[str]) -> Any:
     try:
         return int(text) if isinstance(text, str) else tuple(map(int, text))
     except ValueError:
