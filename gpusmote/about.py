@@ -12,6 +12,7 @@ from gpusmote.backends.select import WORK_WORTH_A_DEVICE, decide
 from gpusmote.backends.versions import version
 from gpusmote.errors import GpusmoteError, ParameterError
 from gpusmote.neighbours.choose import Search, rules_for
+from gpusmote.words import counted
 
 __all__ = ["info"]
 
@@ -89,7 +90,7 @@ def _search(why: tuple[int, int], queries: int | None, k: int) -> dict[str, Any]
         for device, search in (("cpu", Search(n, d, m, k)), ("cuda", Search(n, d, m, k, on_host=False)))
     }
     return {
-        "of": f"{k:,} neighbours of {m:,} rows among {n:,}, {d:,} columns",
+        "of": f"{counted(k, 'neighbour')} of {counted(m, 'row')} among {n:,}, {counted(d, 'column')}",
         "auto": _choice(float(n) * m * d),
         **sources,
     }

@@ -16,6 +16,7 @@ import numpy as np
 
 from gpusmote.bench import NEIGHBOURS, Case, load, machine, measure_time, print_table, warmed_up
 from gpusmote.errors import FileError, MissingPackageError, ParameterError
+from gpusmote.words import counted
 
 __all__ = ["ROWS", "TABLES", "Power", "Rows", "power", "run"]
 
@@ -219,7 +220,7 @@ def _checked(table: str, wanted: Sequence[int] | None, *files: Path | None) -> l
     if wanted is None:
         rows = [n for n in rows if n <= there]
     elif there < rows[-1]:
-        raise ParameterError(f"The table {table} has {there:,} rows, not {rows[-1]:,}.", "Ask for fewer.")
+        raise ParameterError(f"The table {table} has {counted(there, 'row')}, not {rows[-1]:,}.", "Ask for fewer.")
     return [Rows(n, columns, "float32", table) for n in rows]
 
 

@@ -21,6 +21,7 @@ from gpusmote.footprint import (
     through_device,
 )
 from gpusmote.neighbours.faiss_gpu import MOST_WORKSPACE, faiss_workspace
+from gpusmote.words import counted
 
 __all__ = ["Estimate", "Limit", "arrange", "arrange_rows", "limits_of"]
 
@@ -61,7 +62,7 @@ class Limit:
         if not self.given:
             return f"{self.bytes:,} bytes are free"
         beside = f" beside the {self.held:,} of the plan" if self.held else ""
-        return f"memory_limit allows {self.bytes:,} bytes{beside}"
+        return f"memory_limit allows {counted(self.bytes or 0, 'byte')}{beside}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -298,12 +299,15 @@ def _too_large(limit: Limit, least: Bytes, shape: Shape, fit: int | None) -> Mem
     needed = f"at least {least.most:,} bytes, cut as small as it can be ({told})"
     hint = f"memory_limit={least.most + limit.held} is the least that works." if limit.given else _MACHINE
     if fit is not None:
-        hint += f" Or {f'ask for fewer rows ({fit:,} synthetic rows would fit), or ' if fit else ''}{_BATCHES}."
+        fewer = f"ask for fewer rows ({counted(fit, 'synthetic row')} would fit), or " if fit else ""
+        hint += f" Or {fewer}{_BATCHES}."
     rows, d = shape.n_rows, shape.n_features
     if fit is None or limit.allows(shape.output):
-        return MemoryLimitError(f"The work on {rows:,} rows x {d:,} columns needs {needed}; {limit} {where}.", hint)
+        return MemoryLimitError(
+            f"The work on {counted(rows, 'row')} x {counted(d, 'column')} needs {needed}; {limit} {where}.", hint
+        )
     return MemoryLimitError(
-        f"The result would have {rows + shape.n_new:,} rows x {d:,} columns, {shape.output:,} bytes; {limit} {where}. "
-        f"To make it takes {needed}.",
+        f"The result would have {counted(rows + shape.n_new, 'row')} x {counted(d, 'column')}, {shape.output:,} bytes; "
+        f"{limit} {where}. To make it takes {needed}.",
         hint,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from gpusmote.arrays import wrap_target
 from gpusmote.errors import ParameterError
+from gpusmote.words import counted
 
 __all__ = ["imagined"]
 
@@ -37,7 +38,8 @@ def imagined(n_rows: Any, n_features: Any, dtype: Any, y: Any) -> tuple[Any, np.
     classes, counts = _classes(y, n_rows)
     if counts.sum() != n_rows:
         raise ParameterError(
-            f"y has {counts.sum():,} rows in its classes, X has {n_rows:,}.", "Give every row of X its class."
+            f"y has {counted(int(counts.sum()), 'row')} in its classes, X has {n_rows:,}.",
+            "Give every row of X its class.",
         )
     if len(classes) < 2:
         raise ParameterError("y has one class only.", "There must be another class to balance it against.")

@@ -10,6 +10,7 @@ from typing import Any
 from gpusmote.arrays import wrap_target
 from gpusmote.errors import InputError, InputTypeError, ParameterError, TooFewRowsError
 from gpusmote.samplers import SMOTE
+from gpusmote.words import counted
 
 __all__ = ["oversample"]
 
@@ -117,7 +118,7 @@ def _read(table: Any, label: str) -> Any:
         )
     if missing := int(frame.get_column(label).null_count()):
         raise InputError(
-            f"Column {label!r} has {missing:,} missing label{'s' * (missing != 1)}.",
+            f"Column {label!r} has {counted(missing, 'missing label')}.",
             "Leave these rows out, or label them.",
         )
     return frame
@@ -129,7 +130,7 @@ def _minority(y: Any, n_rows: int, name: str) -> tuple[Any, int]:
     classes = target.classes.tolist()
     if len(classes) != 2:
         raise InputError(
-            f"Column {name!r} has {len(classes)} class{'es' * (len(classes) != 1)}, and a minority needs exactly two.",
+            f"Column {name!r} has {counted(len(classes), 'class')}, and a minority needs exactly two.",
             "gpusmote.SMOTE takes any number of classes.",
         )
     smaller = int(target.counts.argmin())
@@ -139,12 +140,14 @@ def _minority(y: Any, n_rows: int, name: str) -> tuple[Any, int]:
 def _check_k(k: Any, minority: Any, have: int) -> None:
     if isinstance(k, numbers.Integral) and int(k) >= have:
         hint = f"The largest k_neighbors that fits is {have - 1}." if have > 1 else "One row has no segment to lie on."
-        raise TooFewRowsError(f"Class {minority!r} has {have} rows, too few for {k} neighbours of each.", hint)
+        raise TooFewRowsError(
+            f"Class {minority!r} has {counted(have, 'row')}, too few for {counted(int(k), 'neighbour')} of each.", hint
+        )
 
 
 def _share(percentage: Any, have: int) -> int:
     """``percentage`` per cent of the rows, rounded down, the product taken of the decimal number as it is written."""
     real = isinstance(percentage, numbers.Real) and not isinstance(percentage, bool)
     if not real or not math.isfinite(percentage) or percentage < 0:
-        raise ParameterError(f"percentage is {percentage!r}.", "It must be a number of at least 0.")
+        raise ParameterError(f"percentage is {percentage!r}.", "It must be a finite number of at least 0.")
     return math.floor(Fraction(str(percentage)) * have / 100)

@@ -19,6 +19,7 @@ from gpusmote.estimate import arrange_rows, limits_of
 from gpusmote.footprint import Shape
 from gpusmote.part import Part
 from gpusmote.report import Report
+from gpusmote.words import counted
 
 __all__ = ["Plan"]
 
@@ -82,7 +83,7 @@ class Plan:
         return int(self._ends[-1])
 
     def __repr__(self) -> str:
-        return f"<Plan of {len(self):,} synthetic rows on {self._backend.label}: {self.counts}>"
+        return f"<Plan of {counted(len(self), 'synthetic row')} on {self._backend.label}: {self.counts}>"
 
     @property
     def counts(self) -> dict[Any, int]:
@@ -224,7 +225,7 @@ class Plan:
         """
         size = _whole(size, "size")
         if size < 1:
-            raise PlanError(f"A batch of {size} rows was asked for.", "size must be at least 1.")
+            raise PlanError(f"A batch of {counted(size, 'row')} was asked for.", "size must be at least 1.")
         key = draws.class_key(draws.entropy_words(random_state), 0)
         return self._batches(size, key if shuffle else None)
 

@@ -13,6 +13,7 @@ from gpusmote.arrays import Table, Target
 from gpusmote.backends import Array, Backend
 from gpusmote.errors import InputError, TooFewRowsError
 from gpusmote.neighbours import Neighbourhood, SearchReport
+from gpusmote.words import counted
 
 if TYPE_CHECKING:
     from gpusmote.neighbours.approximate import ApproximateNeighbourhood
@@ -142,14 +143,16 @@ class Pool:
 
     def _shrunk(self, k: int, shrink: bool) -> int:
         if shrink and self.size > 1:
-            self._report.notes.append(f"{self._description}: {self.size - 1} neighbours of each row, not {k}.")
+            self._report.notes.append(
+                f"{self._description}: {counted(self.size - 1, 'neighbour')} of each row, not {k}."
+            )
             return self.size - 1
         if self.size == 1:
             hint = "A class of one row has no segment to lie on: drop it, or repeat its row by random over-sampling."
         else:
             hint = f"The largest k that fits is {self.size - 1}; shrink_k=True takes it by itself."
         raise TooFewRowsError(
-            f"{self._description} has {self.size} row{'s' * (self.size != 1)}, too few for {k} neighbours of each.",
+            f"{self._description} has {counted(self.size, 'row')}, too few for {counted(k, 'neighbour')} of each.",
             hint,
         )
 

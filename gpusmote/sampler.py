@@ -40,6 +40,7 @@ from gpusmote.recipe import ClassTask, Pool, Recipe
 from gpusmote.report import Report
 from gpusmote.signature import write_signature
 from gpusmote.strategy import STRINGS, rows_to_make
+from gpusmote.words import counted
 
 __all__ = ["BaseSampler", "CommonParameters", "neighbours_constraint", "neighbours_number"]
 
@@ -345,7 +346,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     def _without_seeds(self, task: ClassTask, report: Report) -> Recipe | None:
         """What is done for a class in which the rule finds no seed."""
         choice = getattr(self, "no_seeds", "raise")
-        found = f"{type(self).__name__} finds no seed in class {task.label!r} ({task.own.size} rows)"
+        found = f"{type(self).__name__} finds no seed in class {task.label!r} ({counted(task.own.size, 'row')})"
         if choice == "raise":
             raise NoSeedsError(
                 f"{found}.", 'no_seeds="smote" starts from all its rows, no_seeds="skip" leaves it as it is.'

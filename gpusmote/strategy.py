@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpusmote.errors import StrategyError
+from gpusmote.words import counted
 
 __all__ = ["STRINGS", "rows_to_make"]
 
@@ -99,7 +100,7 @@ def _named(strategy: str, counts: np.ndarray) -> dict[int, int]:
 def _ratio(ratio: Any, counts: np.ndarray) -> dict[int, int]:
     if len(counts) != 2:
         raise StrategyError(
-            f"sampling_strategy is a float, {ratio}, but y has {len(counts)} classes.",
+            f"sampling_strategy is a float, {ratio}, but y has {counted(len(counts), 'class')}.",
             "A ratio needs exactly two; give a dict of the rows that each class should end with.",
         )
     if not 0 < ratio <= 1:
@@ -109,8 +110,8 @@ def _ratio(ratio: Any, counts: np.ndarray) -> dict[int, int]:
     wanted = math.floor(Fraction(str(ratio)) * majority)
     if wanted < have:
         raise StrategyError(
-            f"sampling_strategy={ratio} asks for {wanted} minority rows, and there are {have} already: rows would "
-            "have to be removed.",
+            f"sampling_strategy={ratio} asks for {counted(wanted, 'minority row')}, and there are {have:,} already: "
+            "rows would have to be removed.",
             f"Ask for at least {have / majority:.6g}.",
         )
     return {smallest: wanted - have}
@@ -145,7 +146,7 @@ def _mapped(strategy: Mapping[Any, int], classes: np.ndarray, counts: np.ndarray
             )
         if wanted < have:
             raise StrategyError(
-                f"sampling_strategy asks for {wanted} rows of class {label!r}, which has {have}.",
+                f"sampling_strategy asks for {counted(int(wanted), 'row')} of class {label!r}, which has {have}.",
                 "Over-sampling only adds rows: the number is the class's rows afterwards, originals included.",
             )
         make[position[label]] = int(wanted) - have

@@ -29,7 +29,7 @@ def limits(least):
 def least_of(sampler, X, y):
     """The least limit that works, as the error says it."""
     with pytest.raises(
-        MemoryLimitError, match=r"needs at least [\d,]+ bytes, .*; memory_limit allows 1 bytes"
+        MemoryLimitError, match=r"needs at least [\d,]+ bytes, .*; memory_limit allows 1 byte "
     ) as caught:
         sampler.set_params(memory_limit=1).plan(X, y)
     return int(caught.value.hint.split("memory_limit=")[1].split()[0])

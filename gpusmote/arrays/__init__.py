@@ -39,6 +39,7 @@ from gpusmote.arrays.numpy_table import from_array_like, from_ndarray
 from gpusmote.arrays.table import Table, Write
 from gpusmote.arrays.target import Target, wrap_target
 from gpusmote.errors import InputTypeError
+from gpusmote.words import indefinite
 
 __all__ = ["Table", "Target", "Write", "wrap_features", "wrap_target"]
 
@@ -95,7 +96,7 @@ def _wrap_other(X: Any) -> Table:
     if is_sequence_like(X) or isinstance(X, numbers.Number):
         return from_array_like(X)  # a number, for the error that says what shape is expected
     raise InputTypeError(
-        f"X is a {type_name(X)}, which gpusmote cannot read as a table.",
+        f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
         "Pass a NumPy array, a nested list, a SciPy sparse matrix, a pandas, polars or pyarrow table, or a CuPy or "
         "torch array.",
     )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
+from gpusmote.words import counted
 
 __all__ = [
     "EXACT_INTEGER",
@@ -218,8 +219,8 @@ def refuse_non_finite(bad: list[BadColumn], labels: ColumnLabels, n_features: in
     }
     kinds = " and ".join(", ".join(kind for kind in found if found[kind]).rsplit(", ", 1))
     raise NonFiniteError(
-        f"X holds {kinds} ({total:,} {'value' if total == 1 else 'values'}) in {len(bad):,} of its "
-        f"{n_features:,} columns: {listing([column.describe(labels) for column in bad])}.",
+        f"X holds {kinds} ({counted(total, 'value')}) in {len(bad):,} of its "
+        f"{counted(n_features, 'column')}: {listing([column.describe(labels) for column in bad])}.",
         _IMPUTE,
     )
 

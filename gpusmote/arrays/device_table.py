@@ -24,6 +24,7 @@ from gpusmote.arrays.table import Table, WrappedTable, Write, write_in_blocks
 from gpusmote.backends import transfer
 from gpusmote.backends.base import Array, Backend
 from gpusmote.errors import DeviceError, InputTypeError
+from gpusmote.words import indefinite
 
 __all__ = ["DeviceTable", "TakeOnDevice", "from_dlpack", "host_copy"]
 
@@ -193,8 +194,8 @@ def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:
         return importer(array.detach() if hasattr(array, "detach") else array)
     except Exception as error:  # BufferError, RuntimeError, TypeError, ValueError: there is no rule among libraries
         raise InputTypeError(
-            f"{name} is a {type_name(array)} of dtype {getattr(array, 'dtype', 'unknown')} that DLPack cannot hand "
-            f"over: {error}",
+            f"{name} is {indefinite(type_name(array))} of dtype {getattr(array, 'dtype', 'unknown')} that DLPack "
+            f"cannot hand over: {error}",
             "Convert it to a dense array of a dtype that NumPy has, such as float32.",
         ) from error
 
@@ -207,7 +208,7 @@ def _restorer(X: Any) -> Callable[[Any, int], Any]:
         importer = getattr(sys.modules[type(X).__module__.partition(".")[0]], "from_dlpack", None)
     if importer is None:
         raise InputTypeError(
-            f"X is a {type_name(X)}, whose library has no from_dlpack by which an array could be given back.",
+            f"X is {indefinite(type_name(X))}, whose library has no from_dlpack by which an array could be given back.",
             "Pass a NumPy or CuPy array.",
         )
     return partial(_import, importer)

@@ -23,6 +23,7 @@ from gpusmote.arrays.rounding import native, store
 from gpusmote.arrays.table import Table, Write, string_names, write_in_blocks
 from gpusmote.backends.base import Array, Backend
 from gpusmote.errors import InputTypeError
+from gpusmote.words import counted
 
 __all__ = ["Column", "FrameTable", "refuse_column_types"]
 
@@ -145,8 +146,7 @@ def refuse_column_types(refused: list[tuple[Hashable, str]]) -> None:
     if refused:
         names = [f"{column_label(0, [label])} ({kind})" for label, kind in refused]
         raise InputTypeError(
-            f"X has {len(refused):,} {'column' if len(refused) == 1 else 'columns'} whose type is not numeric: "
-            f"{listing(names)}.",
+            f"X has {counted(len(refused), 'column')} whose type is not numeric: {listing(names)}.",
             "Encode text and categories (for instance with sklearn.preprocessing.OneHotEncoder), convert dates and "
             "decimals to float64, or leave these columns out: rows are interpolated, so every column must be numbers.",
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpusmote.arrays.checks import check_shape
 from gpusmote.errors import InputTypeError
+from gpusmote.words import indefinite
 
 __all__ = ["is_instance", "is_sequence_like", "refuse_known_features", "type_name"]
 
@@ -60,4 +61,4 @@ def refuse_known_features(X: Any) -> None:
     library = type(X).__module__.partition(".")[0]
     if library in _HINTS or hasattr(X, "__dataframe__"):
         hint = _HINTS.get(library, "Convert it to a pandas or polars DataFrame, or a pyarrow Table.")
-        raise InputTypeError(f"X is a {type_name(X)}, which gpusmote does not read.", hint)
+        raise InputTypeError(f"X is {indefinite(type_name(X))}, which gpusmote does not read.", hint)

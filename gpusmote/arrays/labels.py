@@ -17,6 +17,7 @@ import scipy.sparse
 
 from gpusmote.arrays.kinds import is_instance, is_sequence_like, type_name
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
+from gpusmote.words import counted, indefinite
 
 __all__ = ["Labels", "read_labels", "refuse_missing"]
 
@@ -77,7 +78,7 @@ def read_labels(y: Any) -> Labels:
     if is_sequence_like(y):
         return _read_numpy(_to_numpy(y))
     raise InputTypeError(
-        f"y should be a 1d array, got a {type_name(y)}.",
+        f"y should be a 1d array, got {indefinite(type_name(y))}.",
         "Pass one class label for each row of X, as an array, list, series or column.",
     )
 
@@ -88,7 +89,7 @@ def refuse_missing(missing: np.ndarray, kind: str) -> None:
     if len(rows):
         first = ", ".join(str(row) for row in rows[:5].tolist())
         raise NonFiniteError(
-            f"y holds {kind} in {len(rows):,} of its {len(missing):,} rows (first: {first}).",
+            f"y holds {kind} in {len(rows):,} of its {counted(len(missing), 'row')} (first: {first}).",
             "Drop these rows from X and y, or give them a label.",
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpusmote.arrays.labels import Labels, read_labels, refuse_missing
 from gpusmote.errors import InputError, InputTypeError
+from gpusmote.words import counted
 
 __all__ = ["Target", "encode", "wrap_target"]
 
@@ -88,7 +89,7 @@ def wrap_target(y: Any, n_rows: int) -> Target:
         )
     if len(labels.values) != n_rows:
         raise InputError(
-            f"Found input variables with inconsistent numbers of samples: X has {n_rows:,} rows, y has "
+            f"Found input variables with inconsistent numbers of samples: X has {counted(n_rows, 'row')}, y has "
             f"{len(labels.values):,}.",
             "Pass one label for each row of X.",
         )

@@ -171,7 +171,7 @@ class CudaBackend(Backend):
         """The one place that decides what a kernel may be given; positions and shares are made contiguous."""
         if not isinstance(array, self.xp.ndarray):
             raise InputTypeError(
-                f"{name} is a {type(array).__module__}.{type(array).__qualname__}, not an array on {self.name}.",
+                f"{name} is of type {type(array).__module__}.{type(array).__qualname__}, not an array on {self.name}.",
                 "backend.asarray(array) moves it there.",
             )
         if array.device.id != self.ordinal:

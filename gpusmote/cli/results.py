@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gpusmote.cli.output import Output
 from gpusmote.errors import ParameterError
 from gpusmote.files import FileReport
+from gpusmote.words import counted
 
 if TYPE_CHECKING:
     from gpusmote.cli.forecast import Forecast
@@ -24,7 +25,7 @@ Facts = Mapping[str, Any]
 def of_resample(done: FileReport) -> dict[str, Any]:
     """The few facts of a run that everybody wants to know."""
     return {
-        done.destination: f"{done.rows_after:,} rows, {done.n_synthetic:,} of them synthetic",
+        done.destination: f"{counted(done.rows_after, 'row')}, {done.n_synthetic:,} of them synthetic",
         "classes": {
             str(label): f"{before:,} -> {done.classes_after[label]:,}" for label, before in done.classes_before.items()
         },
@@ -36,11 +37,12 @@ def of_resample(done: FileReport) -> dict[str, Any]:
 def of_plan(said: Forecast) -> dict[str, Any]:
     """What would be made, in few lines."""
     return {
-        said.source: f"{said.n_rows:,} rows x {said.n_features:,} features, {said.n_synthetic:,} rows would be made",
+        said.source: f"{counted(said.n_rows, 'row')} x {counted(said.n_features, 'feature')}, "
+        f"{counted(said.n_synthetic, 'row')} would be made",
         "classes": {str(row["label"]): f"{row['before']:,} -> {row['after']:,}" for row in said.classes},
         "device": f"{said.device}: {said.reason}",
         "bytes": said.bytes,
-        f"seconds, about (by {said.sample:,} rows)": {
+        f"seconds, about (by {counted(said.sample, 'row')})": {
             **{stage: round(seconds, 3) for stage, seconds in said.seconds.items()},
             "in all": round(sum(said.seconds.values()), 1),
         },

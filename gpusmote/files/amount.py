@@ -13,6 +13,7 @@ from gpusmote.errors import InputError, ParameterError
 from gpusmote.sampler import BaseSampler
 from gpusmote.samplers import SMOTE
 from gpusmote.strategy import rows_to_make
+from gpusmote.words import counted
 
 __all__ = ["checked_sampler", "decided", "wanted_rows"]
 
@@ -39,7 +40,9 @@ def checked_sampler(sampler: Any, percentage: Any, dup_size: Any) -> BaseSampler
     if given and sampler.sampling_strategy != "auto":
         given.append("sampling_strategy")
     if len(given) > 1:
-        raise ParameterError(f"{' and '.join(given)} are both given.", "One of them says how many rows to make.")
+        *others, last = given
+        said = f"{', '.join(others)} and {last} are {'both' if len(given) == 2 else 'all'} given."
+        raise ParameterError(said, "One of them says how many rows to make.")
     _check_amounts(percentage, dup_size)
     return copy.copy(sampler)  # not cloned: a generator as random_state goes on where it is
 
@@ -48,7 +51,7 @@ def _check_amounts(percentage: Any, dup_size: Any) -> None:
     if percentage is not None:
         real = isinstance(percentage, numbers.Real) and not isinstance(percentage, bool)
         if not real or not math.isfinite(percentage) or percentage < 0:
-            raise ParameterError(f"percentage is {percentage!r}.", "It must be a number of at least 0.")
+            raise ParameterError(f"percentage is {percentage!r}.", "It must be a finite number of at least 0.")
     whole = isinstance(dup_size, numbers.Integral) and not isinstance(dup_size, bool)
     if dup_size is not None and (not whole or dup_size < 1):
         raise ParameterError(
@@ -75,7 +78,8 @@ def decided(sampler: BaseSampler, target: Target, name: str, percentage: Any, du
     if percentage is not None or dup_size is not None:
         if len(labels) > 2:
             raise InputError(
-                f"Column {name!r} has {len(labels):,} classes; percentage and dup_size are about the smaller of two.",
+                f"Column {name!r} has {counted(len(labels), 'class')}; percentage and dup_size are about the smaller "
+                "of two.",
                 "Give the sampler a sampling_strategy, such as a dict of the rows that each class should end with.",
             )
         smaller = int(target.counts.argmin())

@@ -12,6 +12,7 @@ import pyarrow as pa
 from gpusmote.errors import InputError, InputTypeError
 from gpusmote.files.held import HeldRows
 from gpusmote.files.sources import Source
+from gpusmote.words import counted
 
 __all__ = ["check_names", "check_types"]
 
@@ -30,7 +31,8 @@ def check_types(schema: Any, source: Source) -> None:
     index = ", index=False" if kind == "csv" else ""
     plain = f"pandas.read_{kind}({source.path.name!r})"
     raise InputTypeError(
-        f"{len(refused):,} {'column is' if len(refused) == 1 else 'columns are'} not numeric: {', '.join(told)}{more}.",
+        f"{counted(len(refused), 'column')} {'is' if len(refused) == 1 else 'are'} not numeric: "
+        f"{', '.join(told)}{more}.",
         "Rows are interpolated, so every column but the target must be numbers. Encode categories: "
         f"pandas.get_dummies({plain}, columns={names}).to_{kind}('encoded.{kind}'{index}), "
         f"or leave columns out: {plain}.drop(columns={names}).",

@@ -11,6 +11,7 @@ import pyarrow as pa
 from gpusmote.arrays import Table, Write, wrap_features
 from gpusmote.backends import Array, Backend
 from gpusmote.errors import NonFiniteError, PlanError
+from gpusmote.words import counted
 
 __all__ = ["HeldRows", "features_of"]
 
@@ -153,8 +154,8 @@ def features_of(batch: Any, start: int) -> Table:
     except NonFiniteError as error:
         row = start + min(row for row in map(_first_bad, batch.columns) if row is not None)
         raise NonFiniteError(
-            f"{error.message} That is among {batch.num_rows:,} rows from row {start:,} on; row {row:,} is the first "
-            "of them (the first row is 0).",
+            f"{error.message} That is among {counted(batch.num_rows, 'row')} from row {start:,} on; row {row:,} is the "
+            "first of them (the first row is 0).",
             error.hint,
         ) from error
     return features

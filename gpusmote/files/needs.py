@@ -14,6 +14,7 @@ from gpusmote.files.budget import Budget
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget
 from gpusmote.sampler import BaseSampler
+from gpusmote.words import counted
 
 __all__ = ["Needs", "beside_plan", "check_plan", "in_search", "left_of", "needs_of"]
 
@@ -130,7 +131,7 @@ def _advice(least: int, instead: str = "Or use a machine with more memory") -> s
 
 def _told(rows: HeldRows, everyone: str, held: int) -> str:
     whose = f"of which {everyone} sees all" if everyone else "of the classes that get rows"
-    return f"{rows.n_held:,} rows x {rows.n_features:,} columns {whose} must be held, {held:,} bytes"
+    return f"{counted(rows.n_held, 'row')} x {counted(rows.n_features, 'column')} {whose} must be held, {held:,} bytes"
 
 
 class _Search:

@@ -19,6 +19,7 @@ from gpusmote.neighbours.neighbourhood import Neighbourhood
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.searched import Approximation, SearchReport
 from gpusmote.neighbours.spread import LEAST_QUERIES
+from gpusmote.words import counted
 
 __all__ = ["SAMPLE", "SMALLEST_WORK", "ApproximateNeighbourhood", "measured_recall"]
 
@@ -86,9 +87,9 @@ class ApproximateNeighbourhood:
         """What speaks for the exact search, before any work; else the lists are there."""
         n = len(self._values)
         if m <= SAMPLE or m * n < SMALLEST_WORK:
-            return f"{m:,} queries among {n:,} rows are too few for an approximate search to pay"
+            return f"Too few for an approximate search to pay, {counted(m, 'query')} among {counted(n, 'row')}"
         if self._backend.through is not None or self._backend.cut.copies < _FULL:
-            return f"Memory leaves no room for lists of {n:,} rows"
+            return f"Memory leaves no room for lists of {counted(n, 'row')}"
         if self._lists is None:
             self._pool = Pool(self._backend, self._values)
             self._lists = inverted_lists(self._pool)

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from gpusmote.errors import ParameterError
+from gpusmote.words import counted
 
 __all__ = ["custom_nearest"]
 
@@ -46,20 +47,21 @@ def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray, desc
         found = clone(estimator).fit(values).kneighbors(values[queries], return_distance=False)
     except (TypeError, ValueError) as error:
         raise ParameterError(
-            f"{name} cannot find neighbours among {description}, {len(values)} rows: {str(error).rstrip('.')}.",
+            f"{name} cannot find neighbours among {description}, {counted(len(values), 'row')}: "
+            f"{str(error).rstrip('.')}.",
             f"Give an unsupervised neighbours estimator whose n_neighbors is at most {len(values)}, the row itself"
             " counted.",
         ) from error
     found = np.asarray(found).astype(np.int64)
     if found.ndim != 2 or len(found) != len(queries) or found.shape[1] < 2:
         raise ParameterError(
-            f"{name}.kneighbors returned an array of shape {found.shape} for {len(queries)} rows.",
+            f"{name}.kneighbors returned an array of shape {found.shape} for {counted(len(queries), 'row')}.",
             "Give an estimator whose n_neighbors is at least 2: the row itself and one neighbour.",
         )
     if found.min() < 0 or found.max() >= len(values):
         raise ParameterError(
             f"{name}.kneighbors returned row {found.min() if found.min() < 0 else found.max()}, fitted on"
-            f" {len(values)} rows.",
+            f" {counted(len(values), 'row')}.",
             "Give an estimator that returns positions of the rows it was fitted on.",
         )
     is_self = found == queries[:, None]

@@ -13,6 +13,7 @@ from gpusmote.neighbours.certificate import FLOAT32, FLOAT64
 from gpusmote.neighbours.device_tiles import DeviceTiles, reduced32
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.product import Product
+from gpusmote.words import counted
 
 __all__ = ["FaissGpu", "device_source"]
 
@@ -146,7 +147,7 @@ def bf_knn(
     try:
         faiss.bfKnn(resources, arguments)
     except RuntimeError as error:
-        what = f"{len(queries):,} queries, {len(rows):,} rows x {rows.shape[1]} columns"
+        what = f"{counted(len(queries), 'query')}, {counted(len(rows), 'row')} x {counted(rows.shape[1], 'column')}"
         raise failures.of_faiss(error, ordinal, what) from error
     finally:
         # FAISS would otherwise wait for this stream at the next call, when its owner may have destroyed it.

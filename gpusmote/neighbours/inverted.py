@@ -23,6 +23,7 @@ from gpusmote.errors import MissingPackageError
 from gpusmote.neighbours import faiss_gpu
 from gpusmote.neighbours.device_tiles import reduced32
 from gpusmote.neighbours.pool import Pool
+from gpusmote.words import counted
 
 __all__ = ["DeviceLists", "HostLists", "InvertedLists", "drawn", "inverted_lists", "require"]
 
@@ -248,7 +249,7 @@ class DeviceLists:
             queries = pool.reduced(asked[start:stop]).astype("f4")
             out = rows[start:stop]
             distances = pool.xp.empty(out.shape, "f4")
-            with self._on_stream(f"{len(queries):,} queries among lists of"):
+            with self._on_stream(f"{counted(len(queries), 'query')} among lists of"):
                 self._index.search_c(
                     len(queries),
                     faiss.cast_integer_to_float_ptr(queries.data.ptr),
@@ -269,7 +270,7 @@ class DeviceLists:
         try:
             yield
         except RuntimeError as error:
-            what = f"{what} {self._pool.n:,} rows x {self._pool.d} columns"
+            what = f"{what} {counted(self._pool.n, 'row')} x {counted(self._pool.d, 'column')}"
             raise failures.of_faiss(error, self._ordinal, what) from error
         finally:
             self._resources.revertDefaultStream(self._ordinal)

@@ -24,6 +24,7 @@ from gpusmote.part import Part
 from gpusmote.r.result import Result
 from gpusmote.r.split import load_pandas, split
 from gpusmote.recipe import Pool, Recipe
+from gpusmote.words import counted
 
 __all__ = ["Call", "whole_number_from"]
 
@@ -141,7 +142,7 @@ class Call:
         if k < pool.size:
             return
         raise TooFewRowsError(
-            f"{pool.size:,} {'row' if pool.size == 1 else 'rows'} {which}: too few for {name}={k} neighbours of each.",
+            f"{counted(pool.size, 'row')} {which}: too few for {counted(k, 'neighbour')} of each ({name}).",
             f"The largest {name} that fits is {pool.size - 1}. {hint}".strip() if pool.size > 1 else hint,
         )
 
@@ -166,8 +167,9 @@ class Call:
         filled = (n - p) // n_base
         if not filled:
             warn(
-                f"dup_size=0 comes to no synthetic row: class {self.label!r} has {p:,} rows, the others {n:,}, and "
-                f"the difference is less than one for each of {n_base:,} base rows. dup_size=1 makes one for each."
+                f"dup_size=0 comes to no synthetic row: class {self.label!r} has {counted(p, 'row')}, the others "
+                f"{n:,}, and the difference is less than one for each of {counted(n_base, 'base row')}. dup_size=1 "
+                "makes one for each."
             )
         return filled
 

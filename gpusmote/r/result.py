@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from gpusmote.words import counted
+
 __all__ = ["Result"]
 
 
@@ -57,6 +59,7 @@ class Result:
         told = ", ".join(f"{name}={value}" for name, value in numbers.items() if value is not None)
         rows, columns = self.data.shape
         return (
-            f"<{self.method} ({told}): {len(self.orig_P):,} rows of class {self.orig_P.iloc[0, -1]!r} + "
-            f"{len(self.syn_data):,} synthetic + {len(self.orig_N):,} others = {rows:,} rows x {columns:,} columns>"
+            f"<{self.method} ({told}): {counted(len(self.orig_P), 'row')} of class {self.orig_P.iloc[0, -1]!r} + "
+            f"{len(self.syn_data):,} synthetic + {len(self.orig_N):,} others = "
+            f"{counted(rows, 'row')} x {counted(columns, 'column')}>"
         )

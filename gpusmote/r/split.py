@@ -10,6 +10,7 @@ import numpy as np
 from gpusmote.arrays import wrap_features
 from gpusmote.backends import Backend
 from gpusmote.errors import InputError, MissingPackageError
+from gpusmote.words import counted
 
 __all__ = ["Split", "load_pandas", "split"]
 
@@ -106,7 +107,7 @@ def _frame(X: Any) -> Any:
         ) from error
     if values.ndim != 2:
         raise InputError(
-            f"X has {values.ndim} dimension{'s' * (values.ndim != 1)}, and a table has 2.",
+            f"X has {counted(values.ndim, 'dimension')}, and a table has 2.",
             "Give a data frame, or an array of shape (rows, columns).",
         )
     return pd.DataFrame(values, columns=[f"V{j + 1}" for j in range(values.shape[1])])
@@ -118,18 +119,22 @@ def _labels(target: Any, n_rows: int) -> Any:
     if hasattr(target, "to_pandas"):
         target = target.to_pandas()
     if getattr(target, "ndim", 1) != 1:
-        raise InputError(f"target has {target.ndim} dimensions.", "Give one label a row: a list, an array or a column.")
+        raise InputError(
+            f"target has {counted(target.ndim, 'dimension')}.", "Give one label a row: a list, an array or a column."
+        )
     try:
         labels = pd.Series(target).array
     except (TypeError, ValueError) as error:
         raise InputError(f"target cannot be read as labels: {error}", "Give one label a row, in a list.") from error
     if len(labels) != n_rows:
-        raise InputError(f"target has {len(labels):,} labels and X {n_rows:,} rows.", "Give one label a row.")
+        raise InputError(
+            f"target has {counted(len(labels), 'label')} and X {counted(n_rows, 'row')}.", "Give one label a row."
+        )
     missing = np.flatnonzero(pd.isna(labels))
     if len(missing):
         shown = ", ".join(map(str, missing[:5].tolist())) + (", ..." if len(missing) > 5 else "")
         raise InputError(
-            f"target has {len(missing):,} missing label{'s' * (len(missing) != 1)} (rows {shown}, counted from 0).",
+            f"target has {counted(len(missing), 'missing label')} (rows {shown}, counted from 0).",
             "Leave these rows out, or give them a class of their own.",
         )
     return labels

@@ -259,14 +259,14 @@ def test_arrow_metadata_fields_and_chunks_are_kept():
             "X holds NaN, infinity and null (4 values) in 2 of its 3 columns: column 'a' (2 null), column 'b' (1 NaN, "
             "1 infinite).",
         ),
-        (pd.DataFrame({("x", 1): [np.nan]}), "X holds NaN (1 value) in 1 of its 1 columns: column ('x', 1) (1 NaN)."),
+        (pd.DataFrame({("x", 1): [np.nan]}), "X holds NaN (1 value) in 1 of its 1 column: column ('x', 1) (1 NaN)."),
         (
             pd.DataFrame({"a": pd.array([1.5, None], "double[pyarrow]")}),
-            "X holds null (1 value) in 1 of its 1 columns: column 'a' (1 null).",
+            "X holds null (1 value) in 1 of its 1 column: column 'a' (1 null).",
         ),
         (
             pd.DataFrame({"a": pd.arrays.SparseArray([1.0, np.nan])}),
-            "X holds NaN (1 value) in 1 of its 1 columns: column 'a' (1 NaN).",
+            "X holds NaN (1 value) in 1 of its 1 column: column 'a' (1 NaN).",
         ),
         (
             pl.DataFrame({"a": [1, None], "b": [0.5, float("inf")], "c": [True, None]}),

@@ -256,7 +256,7 @@ def test_what_is_no_list_of_classes(y, message):
         ),
         (np.array([{}, {}, {}], object), "Unknown label type: unhashable type: 'dict'."),
         ("abc", "y should be a 1d array, got a str."),
-        (5, "y should be a 1d array, got a int."),
+        (5, "y should be a 1d array, got an int."),
         (np.zeros(3, "V4"), "Unknown label type: y is |V4."),
     ],
 )

@@ -192,14 +192,14 @@ def arguments(backend):
     [
         ("values", lambda a: a.astype(np.float16), InputTypeError, "float16; the kernels take float32 or float64"),
         ("values", lambda a: a.astype(np.int64), InputTypeError, "values is int64"),
-        ("values", lambda a: a.get(), InputTypeError, r"values is a numpy.ndarray, not an array on cuda:0"),
+        ("values", lambda a: a.get(), InputTypeError, r"values is of type numpy.ndarray, not an array on cuda:0"),
         ("values", lambda a: a.T.copy().T, InputError, "values is not C-contiguous"),
         ("values", lambda a: a[0], InputError, r"values has shape \(3,\)"),
         ("base", lambda a: a.astype(np.int32), InputTypeError, "base is int32; the kernels take int64"),
         ("neighbour", lambda a: a[:3], InputError, r"neighbour has shape \(3,\); it must be \(4\)"),
         ("gap", lambda a: a.astype(np.float32), InputTypeError, "gap is float32; the kernels take float64"),
         ("out", lambda a: a.astype(np.float32), InputTypeError, "out is float32; the kernels take float64"),
-        ("out", lambda a: a.get(), InputTypeError, r"out is a numpy.ndarray"),
+        ("out", lambda a: a.get(), InputTypeError, r"out is of type numpy.ndarray"),
         ("out", lambda a: a[:, :2].copy(), InputError, r"out has shape \(4, 2\); it must be \(4, 3\)"),
     ],
 )  # fmt: skip

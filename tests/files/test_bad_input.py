@@ -283,7 +283,9 @@ def test_too_few_rows_and_odd_strategies(tmp_path, refused):
         (imblearn.over_sampling.SMOTE(), "of type imblearn.over_sampling._smote.base.SMOTE"),
     ):
         refused(errors.ParameterError, path, f"sampler is {what}. It must be an instance", sampler=sampler)
-    refused(errors.ParameterError, path, "percentage and dup_size", percentage=50, dup_size=1)
+    refused(errors.ParameterError, path, "percentage and dup_size are both given", percentage=50, dup_size=1)
+    three = {"percentage": 50, "dup_size": 1, "sampler": SMOTE(sampling_strategy=0.5)}
+    refused(errors.ParameterError, path, "percentage, dup_size and sampling_strategy are all given", **three)
     refused(errors.ParameterError, path, "sampling_strategy", dup_size=1, sampler=SMOTE(sampling_strategy="all"))
     for name, bad in (("percentage", -1), ("percentage", "2"), ("dup_size", 0), ("dup_size", 1.5)):
         refused(errors.ParameterError, path, name, **{name: bad})

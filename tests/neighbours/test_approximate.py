@@ -103,7 +103,7 @@ def test_few_queries_or_rows_are_searched_exactly(n_queries):
     assert np.array_equal(found, Neighbourhood(Backend(), table, SearchReport()).nearest(queries, 5))
     assert report.queries == report.certified_first == n_queries
     assert report.notes == [
-        f"{n_queries:,} queries among 3,000 rows are too few for an approximate search to pay: the exact search served."
+        f"Too few for an approximate search to pay, {n_queries:,} queries among 3,000 rows: the exact search served."
     ]
 
 
