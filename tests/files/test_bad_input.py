@@ -149,7 +149,7 @@ def test_labels_without_classes(tmp_path, refused):
 
 OTHERS = {
     "text": pa.array(["p", "q"] * 450),
-    "view": pa.array(["p", "q"] * 450).cast(pa.string_view()),
+    "view": pa.array(["p", "q"] * 450, pa.string_view()),
     "categories": pa.array(["p", "q"] * 450).dictionary_encode(),
     "bytes": pa.array([b"p"] * 900),
     "money": pa.array([decimal.Decimal("1.50")] * 900),
