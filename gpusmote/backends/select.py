@@ -11,7 +11,7 @@ from gpusmote.backends.base import Backend
 from gpusmote.config import parse_device, setting
 from gpusmote.errors import DeviceError, warn
 
-__all__ = ["WORK_WORTH_A_DEVICE", "decide", "select", "warn_once"]
+__all__ = ["WORK_WORTH_A_DEVICE", "decide", "require", "select", "warn_once"]
 
 Ordinals: TypeAlias = "int | tuple[int, ...]"
 
@@ -67,6 +67,28 @@ def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
     from gpusmote.backends.cuda import CudaBackend
 
     return CudaBackend(ordinal), reason
+
+
+def require(device: str) -> None:
+    """Refuse a device that is asked for by name and cannot be used, before there is work for it.
+
+    Parameters
+    ----------
+    device : str
+        See :func:`select`. "auto" asks for none, unless the configuration does.
+
+    Raises
+    ------
+    ParameterError, DeviceError
+        As :func:`select`.
+    """
+    try:
+        decide(device, 0.0, "cpu")
+    except RuntimeError as error:  # CuPy, asked which device is current
+        found = failures.told(error, "CUDA")
+        if found is None:
+            raise
+        raise found from error
 
 
 def decide(device: str, work: float, lies_on: str) -> tuple[Ordinals | None, str, str]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from gpusmote.arrays import wrap_features, wrap_target
 from gpusmote.backends import select
+from gpusmote.backends.select import require
 from gpusmote.config import setting
 from gpusmote.errors import GpusmoteWarning, MemoryLimitError
 from gpusmote.files import Progress
@@ -125,6 +126,7 @@ def forecast(
     budget = budget_of(memory_limit, sampler)
     file = open_source(source, budget)
     try:
+        require(sampler.device)
         passes = Passes(file, target, budget, Report(), progress)
         began = time.perf_counter()
         labels = passes.scan()

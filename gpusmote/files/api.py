@@ -82,6 +82,8 @@ def resample_file(
         If the table cannot be resampled; the message names column and row.
     ParameterError
         If a parameter has a value that is not allowed.
+    DeviceError
+        If the sampler's device is asked for by name and cannot be used; nothing was read.
     MemoryLimitError
         If the rows that must be held do not fit; nothing was written.
     MissingPackageError

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gpusmote.backends.select import require
 from gpusmote.errors import FileError, ParameterError
 from gpusmote.files.allocators import give_back
 from gpusmote.files.amount import checked_sampler, decided
@@ -45,7 +46,11 @@ class Request:
 
 
 def run(request: Request) -> FileReport:
-    """Read, plan, write; see :func:`gpusmote.resample_file`."""
+    """Read, plan, write; see :func:`gpusmote.resample_file`.
+
+    What can be known before the table is read is told before: first what the arguments say by themselves, then what a
+    look at the files shows, then whether the device is there, for which packages may have to be loaded.
+    """
     sampler = checked_sampler(request.sampler, request.percentage, request.dup_size)
     budget = budget_of(request.memory_limit, sampler)
     named = {"source": request.source, "origins": request.origins, "destination": request.destination}
@@ -60,6 +65,7 @@ def run(request: Request) -> FileReport:
         # Publishing is what the end of the block does; the stack tells its time apart.
         with contextlib.ExitStack() as stack:
             files = stack.enter_context(whole_files(outputs, force=request.force))
+            require(sampler.device)
             passes = Passes(source, request.target, budget, clock, request.progress, form_of(outputs[-1]))
             plan, sampler = _resample(request, sampler, passes, source, budget, outputs, files)
             source.refuse_change()

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pytest
 
 import gpusmote as library
+from gpusmote.backends import detect
 from gpusmote.cli import forecast as module
 from gpusmote.cli.forecast import forecast
+from gpusmote.files.passes import Passes
 from tests.cli.helpers import gpusmote, table, write
 
 
@@ -121,3 +123,15 @@ def test_a_k_beyond_the_sample_is_no_reason_to_refuse(tmp_path: Path, monkeypatc
     monkeypatch.setattr(module, "SAMPLE", 10)
     source = write(table(), tmp_path / "in.parquet")
     assert report("plan", source, "--target", "kind", "--k-neighbors", 15)["n_synthetic"] == 80
+
+
+def test_a_device_that_is_not_there_is_told_before_a_row_is_read(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect, "look", lambda: detect.Found(*["not found"] * 4, 0, False, False, False))
+    monkeypatch.setattr(Passes, "scan", None)
+    for command in (["plan", source], ["resample", source, "-o", tmp_path / "out.csv"]):
+        done = gpusmote(*command, "--target", "kind", "--device", "cuda")
+        assert (done.status, done.out) == (1, "")
+        assert done.err.startswith("error: --device cuda, but no CUDA device can be used.")
+    assert list(tmp_path.iterdir()) == [source]

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gpusmote import SMOTE, BorderlineSMOTE, errors
+from gpusmote import SMOTE, BorderlineSMOTE, config_context, errors
+from gpusmote.backends import detect
 from gpusmote.files import resample_file
 from tests.files.helpers import FORMS, in_memory, read, table, write
 
@@ -268,6 +269,22 @@ def test_values_that_are_not_finite(tmp_path, refused, form, value):
 def test_whole_numbers_that_no_float_holds(tmp_path, refused):
     data = table().set_column(4, "count", pa.array(np.arange(900) + 2**60))
     refused(errors.InputError, write(data, tmp_path / "in.parquet"), "in.parquet", "'count'", "2**53")
+
+
+def test_a_device_that_is_not_there_is_told_before_a_row_is_read(tmp_path, refused, monkeypatch):
+    """But after what takes no package to find out: arguments, then files."""
+    monkeypatch.setattr(detect, "look", lambda: detect.Found(*["not found"] * 4, 0, False, False, False))
+    path = write(table(), tmp_path / "in.parquet")
+    told, sampler = [], SMOTE(device="cuda")
+    refused(errors.DeviceError, path, "no CUDA device can be used", sampler=sampler, progress=told.append)
+    with config_context(device="cuda"):
+        refused(errors.DeviceError, path, "the configuration says", progress=told.append)
+    assert told == []
+    refused(errors.ParameterError, path, "percentage is -1", sampler=sampler, percentage=-1)
+    refused(errors.FileError, tmp_path / "none.csv", "does not exist", sampler=sampler)
+    existing = write(table(), tmp_path / "existing.csv")
+    refused(errors.DestinationExistsError, path, "exists already", sampler=sampler, destination=existing)
+    refused(errors.DeviceError, path, "no CUDA", sampler=sampler, destination=existing, force=True)
 
 
 def test_too_few_rows_and_odd_strategies(tmp_path, refused):
