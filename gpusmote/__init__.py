@@ -61,4 +61,5 @@ if not TYPE_CHECKING:  # a type checker would take it that every name exists
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """What is public, loaded or not, and what every module has; not the rooms that happen to be loaded."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -43,6 +43,15 @@ def test_type_checkers_are_told_the_same_homes():
     assert set(told) == set(gpusmote.__all__) <= set(dir(gpusmote))
 
 
+def test_dir_shows_the_interface_and_nothing_else():
+    """Whatever has been loaded, as all rooms are in this process."""
+    every_module = {name for name in vars(gpusmote) if name.startswith("__") and name.endswith("__")}
+    assert {"__doc__", "__name__", "__path__", "__version__"} <= every_module
+    assert dir(gpusmote) == sorted({*gpusmote.__all__, *every_module})
+    code = "import gpusmote; before = dir(gpusmote); gpusmote.SMOTE, gpusmote.errors; assert dir(gpusmote) == before"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_name_that_is_none_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'gpusmote' has no attribute 'SMOTEN_'"):
         gpusmote.SMOTEN_  # noqa: B018
