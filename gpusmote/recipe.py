@@ -13,6 +13,7 @@ from gpusmote.arrays import Table, Target
 from gpusmote.backends import Array, Backend
 from gpusmote.errors import InputError, TooFewRowsError
 from gpusmote.neighbours import Neighbourhood, SearchReport
+from gpusmote.proportion import in_proportion
 from gpusmote.words import counted
 
 if TYPE_CHECKING:
@@ -208,6 +209,20 @@ class ClassTask:
         array of shape (m,), int64
         """
         return self.backend.count_foreign(self._codes, neighbours, self.position)
+
+    def in_proportion(self, weights: Array) -> Array:
+        """Of the rows to make, how many each row gets: :func:`~gpusmote.proportion.in_proportion`.
+
+        Parameters
+        ----------
+        weights : array of shape (m,), int64
+
+        Returns
+        -------
+        array of shape (m,), int64
+            Their sum is ``n_new``, or 0 if that of the weights is.
+        """
+        return in_proportion(self.n_new, weights, self.backend)
 
     @property
     def _codes(self) -> Array:
