@@ -3,7 +3,7 @@
 Every function takes a table ``X`` and one label a row, ``target``. The class with the fewest rows (of equals the
 first in sorted order) is the minority P, and only it is filled up; all other rows together are N. The result is a
 :class:`Result` of data frames. What is different from the samplers of :mod:`gpusmote` is that each base row gets the
-same number of synthetic rows, ``dup_size``, and that they come in blocks, one a base row.
+same number of synthetic rows, ``dup_size`` (in ADAS a number of its own), and that they come in blocks, one a base row.
 
 R writes ``dupSize`` in all functions but SMOTE, and has its seed in the session; here it is ``dup_size`` and
 ``random_state`` everywhere. The stream is gpusmote's own, so that rows for a seed are not R's rows, whatever
@@ -32,13 +32,16 @@ What smotefamily 1.3.1 gets wrong, and what happens here instead:
   :class:`~gpusmote.errors.TooFewRowsError` that names the largest K that fits;
 - BLSMOTE type2 fills the rows towards majority neighbours with missing values, having looked these neighbours up
   among the minority rows: they lie on the segment to the majority row;
+- ADAS ends in an unrelated error where no minority row has another class among its neighbours: it is a
+  :class:`~gpusmote.errors.NoSeedsError` that says so;
 - lines are printed: nothing is.
 """
 
 from __future__ import annotations
 
+from gpusmote.r.adas import ADAS
 from gpusmote.r.blsmote import BLSMOTE
 from gpusmote.r.result import Result
 from gpusmote.r.smote import SMOTE
 
-__all__ = ["BLSMOTE", "SMOTE", "Result"]
+__all__ = ["ADAS", "BLSMOTE", "SMOTE", "Result"]

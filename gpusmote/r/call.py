@@ -76,7 +76,7 @@ class Call:
         self._table = wrap_features(self._split.values)
         n, d = self._split.values.shape
         p = len(self._split.minority)
-        self._shape = self._sizes(n, p, {name: value for name, (value, _) in checked.items()})
+        self._shape = self._sizes(n, p, among_all, {name: value for name, (value, _) in checked.items()})
         backend, reason = select("auto", float(d) * p * (n if among_all else p), "cpu")
         self._backend = self._within_memory(backend)
         logger.info("r.%s runs on %s: %s", function, self._device.name, reason)
@@ -90,7 +90,7 @@ class Call:
         self.own = self.pool(self._split.minority, "minority")
         self.everyone = Pool(self._backend, self._table, None, "X", self._search)
 
-    def _sizes(self, n: int, p: int, options: Mapping[str, Any]) -> Shape:
+    def _sizes(self, n: int, p: int, among_all: bool, options: Mapping[str, Any]) -> Shape:
         """What memory is estimated from, but for the rows to make.
 
         X is read into a copy of its own. ``data`` and ``syn_data`` hold every synthetic row, ``data`` and the two
@@ -101,8 +101,9 @@ class Call:
             self._table,
             ((p, 0),),
             max(1, min(int(options["C"]), n - 1) if of_all else min(int(options["K"]), p - 1)),
-            all_k=min(int(options.get("C", 0)), n - 1),
+            all_k=min(int(options.get("C", options["K"])), n - 1) if among_all else 0,
             pool_of_all=of_all,
+            counted=True,
             copied=8.0,
             unwrapped=8.0,
         )
@@ -132,6 +133,11 @@ class Call:
     def label(self) -> Any:
         """The minority's."""
         return self._split.label
+
+    @property
+    def difference(self) -> int:
+        """How many more other rows there are than minority rows."""
+        return len(self._split.others) - len(self._split.minority)
 
     def pool(self, rows: np.ndarray, description: str) -> Pool:
         """Rows of X, by position in any order, as a pool to seek neighbours among."""

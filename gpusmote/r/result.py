@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from gpusmote.words import counted
 
 __all__ = ["Result"]
@@ -22,7 +24,7 @@ class Result:
     data : pandas.DataFrame
         ``orig_P``, then ``syn_data``, then ``orig_N``; features float64, ``class`` text, index from 0.
     syn_data : pandas.DataFrame
-        The synthetic rows, in blocks of ``dup_size`` rows, one a base row, base rows in the order of ``orig_P``;
+        The synthetic rows, in blocks of ``dup_size`` rows, one block a base row, base rows in the order of ``orig_P``;
         features float64, ``class`` text, index from 0.
     orig_N : pandas.DataFrame
         The other rows, of however many classes, in the order and with the dtypes and index labels of X; ``class``
@@ -33,8 +35,8 @@ class Result:
         As given.
     K_all : int or None
         Neighbours among all rows, where the function looks at them.
-    dup_size : int
-        Synthetic rows a base row, after 0 has been worked out.
+    dup_size : int or ndarray of int64
+        Synthetic rows a base row, after 0 has been worked out; in ADAS of each row of ``orig_P``.
     outcast : pandas.DataFrame or None
         Minority rows that took no part, where the function tells.
     eps : float or None
@@ -55,7 +57,8 @@ class Result:
     method: str
 
     def __repr__(self) -> str:
-        numbers = {"K": self.K, "K_all": self.K_all, "dup_size": self.dup_size, "eps": self.eps}
+        size = self.dup_size if np.ndim(self.dup_size) == 0 else f"{self.dup_size.min()} to {self.dup_size.max()}"
+        numbers = {"K": self.K, "K_all": self.K_all, "dup_size": size, "eps": self.eps}
         told = ", ".join(f"{name}={value}" for name, value in numbers.items() if value is not None)
         rows, columns = self.data.shape
         return (

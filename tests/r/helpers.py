@@ -10,6 +10,7 @@ CALLS = {
     "SMOTE": lambda X, target, **kw: r.SMOTE(X, target, **kw),
     "type1": lambda X, target, **kw: r.BLSMOTE(X, target, method="type1", **kw),
     "type2": lambda X, target, **kw: r.BLSMOTE(X, target, method="type2", **kw),
+    "ADAS": lambda X, target, **kw: r.ADAS(X, target, **kw),
 }
 
 
@@ -40,6 +41,11 @@ def features(frame):
 def positions(X, orig_P):
     """Where the rows of orig_P stand in X, by index label."""
     return X.index.get_indexer(orig_P.index).tolist()
+
+
+def foreign_rows(values, minority, K):
+    """How many of the K nearest of all rows are no minority rows, for each minority row, in the order given."""
+    return [sum(j not in minority for j in nearest(values, i, range(len(values)), K)) for i in minority]
 
 
 def danger_rows(values, minority, C):

@@ -54,12 +54,19 @@ def test_floor_0_gives_no_rows_and_says_so(call, cancer):
     close = np.flatnonzero(np.cumsum(target == "benign") * (target == "benign") <= 61)
     with pytest.warns(GpusmoteWarning, match=r"class 'malignant' has 60 rows, the others 61.*dup_size=1"):
         result = call(X.iloc[close], target[close])
-    assert (result.dup_size, len(result.syn_data), len(result.data)) == (0, 0, 121)
+    assert (np.max(result.dup_size), len(result.syn_data), len(result.data)) == (0, 0, 121)
     assert result.syn_data.columns.tolist() == result.data.columns.tolist()
     assert result.syn_data.dtypes.tolist() == result.data.dtypes.tolist()
 
 
+def test_all_safe_is_an_error_that_says_so_and_what_to_do():
+    X = np.concatenate([np.arange(10.0), np.arange(1000.0, 1030.0)])[:, None]
+    with pytest.raises(NoSeedsError, match=r"No row of class 1 has another class among its K=5 nearest.*SMOTE starts"):
+        r.ADAS(X, [1] * 10 + [0] * 30)
+
+
 def test_one_neighbour_works_and_c_of_one_is_refused(cancer):
+    assert len(r.ADAS(*cancer, K=1).syn_data)
     assert len(r.BLSMOTE(*cancer, K=1, dup_size=1).syn_data)
     with pytest.raises(ParameterError, match="'C' parameter of BLSMOTE"):
         r.BLSMOTE(*cancer, C=1)
@@ -128,6 +135,9 @@ def test_fraction_and_other_dup_sizes_are_refused(cancer, size):
 def test_parameters_are_checked(cancer, arguments, name):
     with pytest.raises(ParameterError, match=f"'{name}' parameter of BLSMOTE"):
         r.BLSMOTE(*cancer, **arguments)
+    if name != "method":
+        with pytest.raises(ParameterError, match=f"'{name}' parameter of ADAS"):
+            r.ADAS(*cancer, **arguments)
 
 
 def test_too_large_k_and_c_name_the_largest_that_fits(cancer):
@@ -135,6 +145,9 @@ def test_too_large_k_and_c_name_the_largest_that_fits(cancer):
     with pytest.raises(TooFewRowsError, match=r"60 rows of class 'malignant'.*largest K that fits is 59\."):
         r.SMOTE(X, target, K=60)
     assert r.SMOTE(X, target, K=59).K == 59
+    with pytest.raises(TooFewRowsError, match=r"60 rows of class 'malignant'.*largest K that fits is 59\."):
+        r.ADAS(X, target, K=60)
+    assert r.ADAS(X, target, K=59).K == 59
     with pytest.raises(TooFewRowsError, match=r"417 rows in X.*largest C that fits is 416\."):
         r.BLSMOTE(X, target, C=417)
     with pytest.raises(TooFewRowsError, match="1 row of class"):

@@ -27,6 +27,7 @@ def test_signatures():
         ("method", "type1"),
         ("random_state", None),
     ]
+    assert defaults(r.ADAS) == [("K", 5), ("random_state", None)]
 
 
 def test_fields_always_all_ten_and_frozen(call, cancer):
@@ -44,6 +45,18 @@ def test_k_k_all_and_method(cancer):
     for kind in ("type1", "type2"):
         result = r.BLSMOTE(*cancer, K=3, C=7, method=kind)
         assert (result.K, result.K_all, result.method) == (3, 7, f"Borderline-SMOTE {kind}")
+    adas = r.ADAS(*cancer, K=3)
+    assert (adas.K, adas.K_all, adas.eps, adas.outcast, adas.method) == (3, None, None, None, "ADASYN")
+
+
+def test_dup_size_of_adas_is_a_number_for_each_row_of_orig_p(cancer):
+    result = r.ADAS(*cancer, random_state=1)
+    assert result.dup_size.dtype == np.int64
+    assert result.dup_size.shape == (len(result.orig_P),)
+    assert result.dup_size.sum() == len(result.syn_data) > 0
+    assert repr(result).startswith(
+        f"<ADASYN (K=5, dup_size=0 to {result.dup_size.max()}): 60 rows of class 'malignant'"
+    )
 
 
 def test_columns_in_order_class_last_and_a_column_of_that_name_stays(call, cancer):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +13,8 @@ from hypothesis import strategies as st
 
 import gpusmote
 from gpusmote import draws, r
-from gpusmote.errors import (
-    NoSeedsError,
-    TooFewRowsError,
-)
-from tests.r.helpers import CALLS, danger_rows, features, gaps, nearest, positions
+from gpusmote.errors import GpusmoteWarning, NoSeedsError, TooFewRowsError
+from tests.r.helpers import CALLS, danger_rows, features, foreign_rows, gaps, nearest, positions
 
 
 @pytest.mark.parametrize("dup_size", [0, 1, 3])
@@ -94,6 +94,32 @@ def test_type2_goes_half_way_to_the_majority_and_all_the_way_to_the_minority():
     assert abs((a > 0).mean() - 0.5) < 0.03
 
 
+@pytest.mark.parametrize("K", [1, 2, 5, 8])
+def test_adas_rounds_each_rows_share_of_the_difference_half_to_even(cancer, K):
+    """Python's ``round`` is R's: halves go to the even number. The shares are fractions, so that halves are exact."""
+    X, target = cancer
+    values, minority = X.to_numpy(), np.flatnonzero(target == "malignant").tolist()
+    result = r.ADAS(X, target, K=K, random_state=3)
+    bases = positions(X, result.orig_P)
+    foreign = foreign_rows(values, minority, K)
+    share = {i: Fraction((357 - 60) * f, sum(foreign)) for i, f in zip(minority, foreign, strict=True)}
+    assert result.dup_size.tolist() == [round(share[i]) for i in bases]
+    rows = features(result.syn_data)
+    assert len(rows) == result.dup_size.sum() != 357 - 60  # rounded one by one, they do not add up
+    for row, base in zip(rows, np.repeat(bases, result.dup_size), strict=True):
+        found = gaps(values, row, base, nearest(values, base, minority, K))
+        assert any(-1e-9 <= gap < 1 for gap in found.values())
+
+
+@pytest.mark.parametrize(("more", "size"), [(5, 1), (6, 2), (7, 2), (10, 2), (11, 3), (14, 4)])
+def test_adas_at_a_half_goes_to_the_even_number(more, size):
+    """Each of four minority rows has one foreign neighbour of two, and gets a quarter of N - P."""
+    X = pd.DataFrame({"a": [0.0, 1.0, 10.0, 11.0, -0.9, 11.9, *np.arange(500.0, 502.0 + more)]})
+    target = [0] * 4 + [1] * (4 + more)
+    assert foreign_rows(X.to_numpy(), [0, 1, 2, 3], 2) == [1] * 4
+    assert r.ADAS(X, target, K=2, random_state=0).dup_size.tolist() == [size] * 4
+
+
 def test_random_state_repeats_the_call_whatever_the_bit_generator(call, cancer):
     def equal(a, b):
         return a.data.equals(b.data) and a.orig_P.index.equals(b.orig_P.index)
@@ -147,7 +173,7 @@ def tables(draw):
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
-@given(tables(), st.integers(1, 3), st.integers(1, 3), st.integers(2, 6), st.sampled_from(list(CALLS)))
+@given(tables(), st.integers(1, 3), st.integers(1, 3), st.integers(2, 6), st.sampled_from(["SMOTE", "type1", "type2"]))
 def test_blocks_counts_and_segments_with_ties_to_the_first_row_of_x(table, K, dup_size, C, name):
     X, target = table
     values, minority = X.to_numpy(), np.flatnonzero(target == 1).tolist()
@@ -175,3 +201,25 @@ def test_counts_of_blsmote_do_not_depend_on_the_seed(table, C):
     assume(danger_rows(X.to_numpy(), minority, C))
     sizes = {len(r.BLSMOTE(X, target, C=C, dup_size=1, method="type2", random_state=s).syn_data) for s in range(4)}
     assert len(sizes) == 1
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(tables(), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_adas_by_brute_force_with_ties_to_the_first_row_of_x(table, K, seed):
+    X, target = table
+    values, minority = X.to_numpy(), np.flatnonzero(target == 1).tolist()
+    foreign = foreign_rows(values, minority, K)
+    if not any(foreign):
+        with pytest.raises(NoSeedsError):
+            r.ADAS(X, target, K=K)
+        return
+    n = len(X) - 2 * len(minority)
+    counts = {i: round(Fraction(n * f, sum(foreign))) for i, f in zip(minority, foreign, strict=True)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default" if any(counts.values()) else "ignore", GpusmoteWarning)
+        result = r.ADAS(X, target, K=K, random_state=seed)
+    bases = positions(X, result.orig_P)
+    assert result.dup_size.tolist() == [counts[i] for i in bases]  # whatever the seed
+    for row, base in zip(features(result.syn_data), np.repeat(bases, result.dup_size), strict=True):
+        found = gaps(values, row, base, nearest(values, base, minority, K))
+        assert any(-1e-9 <= gap < 1 for gap in found.values())
