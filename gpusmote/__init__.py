@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from gpusmote.files import resample_file
     from gpusmote.module import oversample
     from gpusmote.plan import Plan
-    from gpusmote.samplers import SMOTE, BorderlineSMOTE
+    from gpusmote.samplers import ADASYN, SMOTE, BorderlineSMOTE
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ADASYN",
     "SMOTE",
     "BorderlineSMOTE",
     "Plan",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ADASYN": "samplers",
     "SMOTE": "samplers",
     "BorderlineSMOTE": "samplers",
     "Plan": "plan",

@@ -15,10 +15,13 @@ __all__ = ["LegacyDraws"]
 class LegacyDraws:
     """What ``bit_generator="mt19937"`` draws.
 
-    For each class: ``randint(n_pairs)`` for all rows, then ``uniform()`` for all rows. Where a pair's reach is
-    limited (Borderline-SMOTE's second kind), then ``uniform(0, limit)`` for the rows of such pairs, by which their
-    first number is multiplied. imbalanced-learn asks ``check_random_state`` anew each time, so that an int starts
-    over and a RandomState (or the global one, for None) goes on.
+    For each class of SMOTE and Borderline-SMOTE: ``randint(n_pairs)`` for all rows, then ``uniform()`` for all rows.
+    Where a pair's reach is limited (Borderline-SMOTE's second kind), then ``uniform(0, limit)`` for the rows of such
+    pairs, by which their first number is multiplied. imbalanced-learn asks ``check_random_state`` anew each time, so
+    that an int starts over and a RandomState (or the global one, for None) goes on.
+
+    For each class of ADASYN, whose rows know their seeds: ``choice(n_neighbors)`` for all rows, which is ``randint``,
+    then ``uniform()`` for all rows, from one generator that goes on from class to class.
 
     Parameters
     ----------
@@ -37,9 +40,28 @@ class LegacyDraws:
                 "Give an int, a RandomState or None.",
             )
         self._random_state = random_state
+        self._goes_on: np.random.RandomState | None = None
 
-    def draw(self, n_pairs: int, n: int, limit: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Pick and gap of all rows of a class.
+    def draw_neighbours(self, n_neighbors: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pick and gap of all rows of a class where each row's seed is given, as in ADASYN.
+
+        Parameters
+        ----------
+        n_neighbors : int
+        n : int
+
+        Returns
+        -------
+        pick : ndarray of shape (n,), int64
+            One of the seed's neighbours.
+        gap : ndarray of shape (n,), float64
+        """
+        if self._goes_on is None:
+            self._goes_on = check_random_state(self._random_state)
+        return self._both(self._goes_on, n_neighbors, n)
+
+    def draw_pairs(self, n_pairs: int, n: int, limit: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Pick and gap of all rows of a class where each row draws its pair, as in SMOTE.
 
         Parameters
         ----------
@@ -54,12 +76,15 @@ class LegacyDraws:
         gap : ndarray of shape (n,), float64
             For pairs with a limit, already within it.
         """
-        generator = check_random_state(self._random_state)
-        pick = generator.randint(0, n_pairs, size=n)
-        gap = generator.uniform(size=n)
+        pick, gap = self._both(check_random_state(self._random_state), n_pairs, n)
         if limit is not None:
             reach = limit[pick]
             near = reach < 1.0
             again = check_random_state(self._random_state)
             gap[near] *= again.uniform(0.0, 1.0, size=int(near.sum())) * reach[near]
-        return pick.astype(np.int64), gap
+        return pick, gap
+
+    @staticmethod
+    def _both(generator: np.random.RandomState, n_choices: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        pick = generator.randint(0, n_choices, size=n)
+        return pick.astype(np.int64), generator.uniform(size=n)

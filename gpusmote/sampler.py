@@ -82,6 +82,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     _sampling_type = "over-sampling"
     k_neighbors: Any
     _looks_at_all_rows = False  # whether neighbours are sought among all rows; tells how large the work is
+    _has_counts = False  # whether its recipes say how many rows each seed gets, which the plan then holds
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "sampling_strategy": [
@@ -297,18 +298,23 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         sizes = [float(target.counts[c]) for c in make]
         return table.n_features * sum(m * (table.n_rows if self._looks_at_all_rows else m) for m in sizes)
 
+    @property
+    def _k(self) -> Any:
+        """The parameter that says how many neighbours of a seed there are, whatever a sampler calls it."""
+        return self.k_neighbors
+
     def _sought(self) -> tuple[int, bool]:
         """How many neighbours are sought among all rows at most (0 is none), and whether seeds' are among them."""
         if not self._looks_at_all_rows:
             return 0, False
-        return neighbours_number(getattr(self, "m_neighbors", self.k_neighbors)), False
+        return neighbours_number(getattr(self, "m_neighbors", self._k)), False
 
     def _shape(self, table: Table, target: Target, make: dict[int, int]) -> Shape:
         """The sizes that memory is estimated from."""
         all_k, pool_of_all = self._sought()
         # A k that is larger than its pool is refused or cut down later, with an error that names the class.
         own = max((int(target.counts[c]) for c in make), default=1)
-        k = min(neighbours_number(self.k_neighbors), (table.n_rows if pool_of_all else own) - 1)
+        k = min(neighbours_number(self._k), (table.n_rows if pool_of_all else own) - 1)
         return Shape(
             table.n_rows,
             table.n_features,
@@ -318,6 +324,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
             max(1, k),
             min(all_k, table.n_rows - 1),
             pool_of_all,
+            counted=self._has_counts,
             drawn=(self.bit_generator or setting("bit_generator")) == "mt19937",
             approximate=self.search == "approximate",
             **{name: getattr(table, name) for name in ("in_place", "joined", "shares", "copied", "unwrapped")},
@@ -355,7 +362,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         done = "it is left as it is" if skip else "all its rows are taken as seeds, as in SMOTE"
         report.notes.append(f"{found}: {done}.")
         warn(f"{found}: {done}. The parameter no_seeds decides.")
-        return None if skip else Recipe(seeds=task.rows, pool=task.own, k=self.k_neighbors)
+        return None if skip else Recipe(seeds=task.rows, pool=task.own, k=self._k)
 
     def __sklearn_tags__(self) -> Any:
         # imbalanced-learn's checks ask for its own tags. Whoever runs them has imported it; nobody else pays for that.
@@ -418,13 +425,12 @@ class _Planner:
         self, legacy: LegacyDraws, recipe: Recipe, fields: dict[str, Any], neighbours: Any, n_new: int
     ) -> dict[str, Any]:
         """The fields with all draws of the class in them, in imbalanced-learn's order."""
-        limit = None
-        n = int(neighbours.shape[1])
         if recipe.counts is None:  # every row draws its pair; the pair's reach is part of imbalanced-learn's draws
-            n = int(neighbours.size)
             limit = self._backend.to_host(fields["width"]).ravel() if fields else None
             fields = {}
-        pick, gap = legacy.draw(n, n_new, limit)
+            pick, gap = legacy.draw_pairs(int(neighbours.size), n_new, limit)
+        else:
+            pick, gap = legacy.draw_neighbours(int(neighbours.shape[1]), n_new)
         return {**fields, "picks": self._backend.asarray(pick), "gaps": self._backend.asarray(gap)}
 
     @staticmethod

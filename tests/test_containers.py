@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 
 SAMPLERS = {
     "smote": SMOTE(random_state=0),
     "borderline-1": BorderlineSMOTE(random_state=0),
     "borderline-2": BorderlineSMOTE(random_state=0, kind="borderline-2"),
+    "adasyn": ADASYN(random_state=0),
 }
 
 

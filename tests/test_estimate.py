@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpusmote
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import memory
 from gpusmote.backends.base import Cut
 from gpusmote.errors import MemoryLimitError, ParameterError
@@ -35,7 +35,7 @@ def least_of(sampler, X, y):
     return int(caught.value.hint.split("memory_limit=")[1].split()[0])
 
 
-SAMPLERS = [SMOTE(random_state=3), BorderlineSMOTE(random_state=3, kind="borderline-2")]
+SAMPLERS = [SMOTE(random_state=3), BorderlineSMOTE(random_state=3, kind="borderline-2"), ADASYN(random_state=3)]
 
 
 @pytest.mark.parametrize("kind", ["plain", "ties", "clusters"])
@@ -249,24 +249,25 @@ def test_a_plan_from_a_file_keeps_within_the_limit(tmp_path):
         gpusmote.Plan.load(tmp_path / "a.plan", X, device="cpu")
 
 
-@pytest.mark.parametrize("function", ["SMOTE", "BLSMOTE"])
+@pytest.mark.parametrize("function", ["SMOTE", "BLSMOTE", "ADAS"])
 def test_r_keeps_within_the_limit(monkeypatch, function):
     pytest.importorskip("pandas")
     from gpusmote import r
 
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     X, y = mixed(6_000, 12, "f8", 0.3)
-    run = getattr(r, function)
-    expected = run(X, y, dup_size=2, random_state=0).syn_data
+    run, size = getattr(r, function), {} if function == "ADAS" else {"dup_size": 2}
+    expected = run(X, y, random_state=0, **size).syn_data
     with gpusmote.config_context(memory_limit=1), pytest.raises(MemoryLimitError) as told:
         run(X, y)
     limit = 2 * int(told.value.hint.split("memory_limit=")[1].split()[0]) + 16 * 12 * (6_000 + 3_600)
     with gpusmote.config_context(memory_limit=limit):
-        result, peak = peak_of(lambda: run(X, y, dup_size=2, random_state=0))
+        result, peak = peak_of(lambda: run(X, y, random_state=0, **size))
     assert peak < limit
     assert result.syn_data.equals(expected)
-    with gpusmote.config_context(memory_limit=limit), pytest.raises(MemoryLimitError, match="Or ask for fewer rows"):
-        run(X, y, dup_size=1_000)
+    if size:
+        with gpusmote.config_context(memory_limit=limit), pytest.raises(MemoryLimitError, match="Or ask for fewer"):
+            run(X, y, dup_size=1_000)
 
 
 def test_what_takes_the_most_is_told_first():

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("imblearn", reason="imbalanced-learn is not installed")
 
+from imblearn.over_sampling import ADASYN as ImblearnADASYN
 from imblearn.over_sampling import SMOTE as ImblearnSMOTE
 from imblearn.over_sampling import BorderlineSMOTE as ImblearnBorderline
 from imblearn.pipeline import make_pipeline
@@ -14,15 +15,16 @@ from imblearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import NearestNeighbors
 
 import gpusmote
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*finds no seed:gpusmote.errors.GpusmoteWarning")
 
 
 # The decorator hands pytest a generator, which pytest is about to stop taking; the checks and their names are the same.
-with_checks = parametrize_with_checks([SMOTE(random_state=0), BorderlineSMOTE(random_state=0)])
+with_checks = parametrize_with_checks([SMOTE(random_state=0), BorderlineSMOTE(random_state=0), ADASYN(random_state=0)])
 
 
 @pytest.mark.parametrize(("estimator", "check"), list(with_checks.args[1]), ids=with_checks.kwargs["ids"])
@@ -56,6 +58,31 @@ def test_mt19937_gives_imbalanced_learns_borderline_rows(kind, overlapping):
         assert np.array_equal(ours, theirs)
     else:  # imbalanced-learn rounds half the difference before it multiplies by the step
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=4 * np.finfo(float).eps * np.abs(X).max())
+
+
+def adds_up(X, y, label, n):
+    """Whether the nearest whole numbers to ADASYN's shares of n add up to it, none of which is half way between two."""
+    neighbours = NearestNeighbors(n_neighbors=6).fit(X).kneighbors(X[y == label], return_distance=False)[:, 1:]
+    foreign = (y[neighbours] != label).sum(axis=1)
+    halves = 2 * n * foreign % (2 * foreign.sum()) == foreign.sum()
+    return np.rint(n * foreign / foreign.sum()).sum() == n and not halves.any()
+
+
+@pytest.mark.parametrize("make", [int, np.random.RandomState])
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine])
+def test_mt19937_gives_imbalanced_learns_adasyn_rows_where_its_numbers_add_up(load, make):
+    """Wine has two classes that get rows: one generator goes on from the first to the second."""
+    X, y = load(return_X_y=True)
+    keep = (y == 0) | (np.arange(len(y)) % 3 == 0)
+    X, y = X[keep], y[keep]
+    have = np.bincount(y)[1:]
+    sizes = [[n for n in range(20, 120) if adds_up(X, y, label, n)] for label in range(1, 1 + len(have))]
+    assert min(map(len, sizes)) >= 5
+    for more in zip(*sizes, strict=False):
+        wanted = {label: int(n) for label, n in enumerate(have + more, 1)}
+        ours = ADASYN(random_state=make(4), sampling_strategy=wanted, bit_generator="mt19937")
+        theirs = ImblearnADASYN(random_state=make(4), sampling_strategy=wanted)
+        assert np.array_equal(rows_of(ours, X, y), rows_of(theirs, X, y))
 
 
 def test_mt19937_with_a_random_state_goes_on_where_it_stopped(overlapping):

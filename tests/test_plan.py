@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpusmote import SMOTE, BorderlineSMOTE, Plan
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan
 from gpusmote.errors import MemoryLimitError, ParameterError, PlanError
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=40)
@@ -26,7 +26,9 @@ SAMPLERS = {
     "smote": SMOTE(random_state=3),
     "borderline-1": BorderlineSMOTE(random_state=3, kind="borderline-1"),
     "borderline-2": BorderlineSMOTE(random_state=3, kind="borderline-2"),
+    "adasyn": ADASYN(random_state=3),
     "mt19937": SMOTE(random_state=3, bit_generator="mt19937"),
+    "adasyn mt19937": ADASYN(random_state=3, bit_generator="mt19937"),
 }
 
 

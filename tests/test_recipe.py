@@ -1,4 +1,4 @@
-"""What a recipe can ask for beyond what SMOTE and Borderline-SMOTE do: counts of each seed, a reach of each pair."""
+"""What a recipe can ask for beyond what the samplers do: counts of each seed and a reach of each pair, together."""
 
 from __future__ import annotations
 

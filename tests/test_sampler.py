@@ -17,20 +17,27 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import gpusmote
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.errors import GpusmoteError, InputError, MemoryLimitError, ParameterError
 from gpusmote.sampler import BaseSampler
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=40)
-BOTH = pytest.mark.parametrize("sampler", [SMOTE(random_state=0), BorderlineSMOTE(random_state=0)], ids=["SMOTE", "B"])
+EACH = pytest.mark.parametrize(
+    "sampler", [kind(random_state=0) for kind in (SMOTE, BorderlineSMOTE, ADASYN)], ids=["SMOTE", "B", "ADASYN"]
+)
 
 
-@BOTH
+def name_of_k(sampler):
+    return "n_neighbors" if hasattr(sampler, "n_neighbors") else "k_neighbors"
+
+
+@EACH
 def test_get_params_clone_pickle_repr(sampler, overlapping):
-    again = pickle.loads(pickle.dumps(clone(sampler).set_params(k_neighbors=4)))
-    assert again.get_params() == {**sampler.get_params(), "k_neighbors": 4}
-    assert "k_neighbors=4" in repr(again)
-    assert "k_neighbors" in again._repr_html_()
+    name = name_of_k(sampler)
+    again = pickle.loads(pickle.dumps(clone(sampler).set_params(**{name: 4})))
+    assert again.get_params() == {**sampler.get_params(), name: 4}
+    assert f"{name}=4" in repr(again)
+    assert name in again._repr_html_()
     fitted = pickle.loads(pickle.dumps(clone(sampler).fit(*overlapping)))
     assert fitted.sampling_strategy_ == {1: 340}
     assert np.array_equal(fitted.fit_resample(*overlapping)[0], sampler.fit_resample(*overlapping)[0])
@@ -51,17 +58,17 @@ def test_each_class_ends_with_exactly_what_was_asked_for(sizes, seed):
     assert (np.diff(y_res[len(y) :]) >= 0).all()
 
 
-@BOTH
+@EACH
 def test_the_callers_arrays_are_not_written_to(sampler, overlapping):
     X, y = (array.copy() for array in overlapping)
     X.flags.writeable = y.flags.writeable = False
     sampler.fit_resample(X, y)
     with pytest.raises(GpusmoteError):
-        clone(sampler).set_params(k_neighbors=400).fit_resample(X, y)
+        clone(sampler).set_params(**{name_of_k(sampler): 400}).fit_resample(X, y)
     assert X.tobytes() == overlapping[0].tobytes()
 
 
-@BOTH
+@EACH
 def test_random_states(sampler, overlapping):
     def rows(random_state):
         return clone(sampler).set_params(random_state=random_state).fit_resample(*overlapping)[0]
@@ -90,7 +97,7 @@ def test_mt19937_with_none_reads_numpys_global_generator(overlapping):
         SMOTE(bit_generator="mt19937", random_state=np.random.default_rng(0)).fit_resample(*overlapping)
 
 
-@BOTH
+@EACH
 def test_eight_threads_give_the_rows_of_one(sampler, overlapping):
     expected = sampler.fit_resample(*overlapping)[0]
     got = [None] * 8
@@ -201,7 +208,7 @@ def test_parameters_are_checked_when_used(parameters, message, overlapping):
     ("estimator", "check"),
     [
         pytest.param(estimator, check, id=f"{type(estimator).__name__}-{check.func.__name__}")
-        for sampler in (SMOTE(), BorderlineSMOTE())
+        for sampler in (SMOTE(), BorderlineSMOTE(), ADASYN())
         for estimator, check in estimator_checks_generator(sampler, mark=None)
     ],
 )
@@ -236,13 +243,15 @@ def test_what_is_passed_on_is_in_the_signature_and_so_a_parameter():
     for kind, own in [
         (SMOTE, {"k_neighbors": 5}),
         (BorderlineSMOTE, {"k_neighbors": 5, "m_neighbors": 10, "kind": "borderline-1", "no_seeds": "smote"}),
+        (ADASYN, {"n_neighbors": 5, "no_seeds": "smote"}),
         (Between, {"share": 0.5, "k_neighbors": 5}),
         (Last, {"k_neighbors": 3, "share": 0.5}),
     ]:
         found = {name: p.default for name, p in inspect.signature(kind).parameters.items()}
         assert found == {**own, **{name: p.default for name, p in common.items()}}
         assert kind().get_params() == found
-        changed = kind(k_neighbors=2, search="approximate", **({"kind": "borderline-2"} if "kind" in own else {}))
+        changed = kind(search="approximate", **({"kind": "borderline-2"} if "kind" in own else {}))
+        changed.set_params(**{name_of_k(changed): 2})
         assert clone(changed).get_params() == changed.get_params() != found
     assert Between(0.25).share == Last(share=0.25).share == 0.25
 

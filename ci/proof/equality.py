@@ -129,13 +129,14 @@ def _stored(run: Run) -> Pairs:
 
 
 def _samplers() -> list[Any]:
-    from gpusmote import SMOTE, BorderlineSMOTE
+    from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 
     return [
         SMOTE(random_state=3),
         SMOTE(random_state=3, k_neighbors=1, bit_generator="mt19937"),
         BorderlineSMOTE(random_state=3),
         BorderlineSMOTE(random_state=3, kind="borderline-2"),
+        ADASYN(random_state=3),
     ]
 
 

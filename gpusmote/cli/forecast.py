@@ -185,7 +185,7 @@ class _Trial:
 
     def _read(self) -> tuple[Any, np.ndarray, float]:
         """The rows, their classes, seconds for each row of the file that was read."""
-        k = self._sampler.k_neighbors
+        k = self._sampler._k
         most = max(SAMPLE, 2 * k) if isinstance(k, int) else SAMPLE  # never too few where there are enough
         left = dict.fromkeys(range(len(self._labels.counts)), most)
         taken, kept, done, seconds = [], [], 0, 0.0

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from gpusmote.cli.parameters import Parameter, build, in_options, parameters, samplers
-from gpusmote.cli.values import number_or_text
+from gpusmote.cli.values import number_or_text, one_of
 from gpusmote.errors import ParameterError
 from gpusmote.files.forms import file_path
 
@@ -36,7 +36,7 @@ Sampler = Annotated[
     typer.Option(
         "--sampler",
         metavar="NAME",
-        help=f"What makes the rows: {' or '.join(samplers())}.",
+        help=f"What makes the rows: {one_of(samplers())}.",
         autocompletion=lambda: list(samplers()),
         rich_help_panel="Sampler",
     ),

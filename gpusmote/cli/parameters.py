@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 import gpusmote
-from gpusmote.cli.values import checked, nearest, number_or_text
+from gpusmote.cli.values import checked, nearest, number_or_text, one_of
 from gpusmote.errors import ParameterError
 from gpusmote.files import resample_file
 
@@ -198,8 +198,7 @@ def build(sampler: str, given: Mapping[str, Any]) -> Any:
 def _sampler(name: str) -> Any:
     known = {own.lower(): cls for own, cls in samplers().items()}
     if name.lower() not in known:
-        there = " or ".join(samplers())
-        raise ParameterError(f"--sampler is {name!r}.", f"{nearest(name, samplers())}It must be {there}.")
+        raise ParameterError(f"--sampler is {name!r}.", f"{nearest(name, samplers())}It must be {one_of(samplers())}.")
     return known[name.lower()]
 
 

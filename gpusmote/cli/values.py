@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, make_constrain
 
 from gpusmote.errors import ParameterError
 
-__all__ = ["allowed", "checked", "nearest", "number_or_text"]
+__all__ = ["allowed", "checked", "nearest", "number_or_text", "one_of"]
 
 _ROWS = """'{"rare": 5000}'"""
 _WORDS: dict[Any, str] = {
@@ -78,6 +78,18 @@ def nearest(value: Any, words: Iterable[str]) -> str:
     return f"Did you mean {known[found[0]]}? " if found else ""
 
 
+def one_of(words: Iterable[str]) -> str:
+    """The words with commas between, and "or" before the last.
+
+    Examples
+    --------
+    >>> one_of("a"), one_of("ab"), one_of("abc")
+    ('a', 'a or b', 'a, b or c')
+    """
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def allowed(constraints: Iterable[Any]) -> str:
     """In words what may be typed; of the constraints that no text can satisfy, nothing.
 
@@ -94,8 +106,7 @@ def allowed(constraints: Iterable[Any]) -> str:
 
 def _said(constraint: Any) -> str:
     if isinstance(constraint, StrOptions):
-        *others, last = (f'"{word}"' if " " in word else word for word in sorted(constraint.options))
-        return f"{', '.join(others)} or {last}" if others else str(last)
+        return one_of(f'"{word}"' if " " in word else word for word in sorted(constraint.options))
     if isinstance(constraint, Interval):
         return _range(constraint)
     try:

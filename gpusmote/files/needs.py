@@ -121,7 +121,7 @@ def check_plan(budget: Budget, planned: int, result: int, least: int) -> None:
         planned,
         budget.streaming(result),
         f"The neighbours and the rows that are held take {planned:,} bytes",
-        _advice(least, "Or take a smaller k_neighbors"),
+        _advice(least, "Or take fewer neighbours"),
     )
 
 

@@ -40,6 +40,8 @@ class Shape:
         Bytes of one value in a copy of X that reading it left.
     unwrapped : float
         Bytes of one value of the result in the form from which the caller's kind is made.
+    counted : bool
+        Whether the plan says how many rows each seed gets.
     drawn : bool
         Whether all draws are made beforehand.
     encodes : bool
@@ -61,6 +63,7 @@ class Shape:
     shares: bool = False
     copied: float = 0.0
     unwrapped: float = 0.0
+    counted: bool = False
     drawn: bool = False
     encodes: bool = True
     approximate: bool = False
@@ -119,7 +122,7 @@ class Shape:
         if self.pool_of_all:
             named = rows * (1 + self.k)
             values = min(n, named) if awkward else math.ceil(n * -math.expm1(-named / n))
-        held = values * (self.n_features * self.work + INDEX) + INDEX * (rows + pairs)
+        held = values * (self.n_features * self.work + INDEX) + INDEX * (rows + pairs + rows * self.counted)
         return held + (2 * INDEX * new if self.drawn else 0)
 
     def picking(self, rows: int, new: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from gpusmote.samplers.adasyn import ADASYN
 from gpusmote.samplers.borderline import BorderlineSMOTE
 from gpusmote.samplers.smote import SMOTE
 
-__all__ = ["SMOTE", "BorderlineSMOTE"]
+__all__ = ["ADASYN", "SMOTE", "BorderlineSMOTE"]

@@ -37,9 +37,11 @@ class BorderlineSMOTE(BaseSampler):
         Whether the neighbours of a seed are sought in its class, or among all rows: then a row goes at most half the
         way to one of another class.
     no_seeds : {"smote", "raise", "skip"}, default="smote"
-        What happens to a class none of whose rows is in danger: "smote" takes all its rows as seeds, so that the
-        class ends with the rows that were asked for, and warns; "raise" is an error
-        (:class:`~gpusmote.errors.NoSeedsError`); "skip" leaves it as it is, as imbalanced-learn does, and warns.
+        What happens to a class in which no row is a seed: "smote" takes all its rows as seeds, so that the class ends
+        with the rows that were asked for, and warns; "raise" is an error (:class:`~gpusmote.errors.NoSeedsError`);
+        "skip" leaves it as it is, and warns.
+
+        Here it is a class none of whose rows is in danger. imbalanced-learn leaves it as it is.
     device, bit_generator, shrink_k, search, recall_target, memory_limit
         See :class:`SMOTE`.
 
@@ -51,6 +53,7 @@ class BorderlineSMOTE(BaseSampler):
     See Also
     --------
     SMOTE : Starts from every row of the class.
+    ADASYN : Starts from a row the more often, the more of its neighbours are of other classes.
 
     Notes
     -----

@@ -47,7 +47,7 @@ class SMOTE(BaseSampler):
 
         :func:`gpusmote.set_config` changes the default.
     shrink_k : bool, default=False
-        Whether a class with ``k_neighbors`` rows or fewer is made with as many neighbours as it has, instead of an
+        Whether a class that has too few rows for so many neighbours is made with as many as it has, instead of an
         error.
     search : {"exact", "approximate"}, default="exact"
         "approximate" lets FAISS look only where near rows are likely, for large classes whose rows do not spread evenly
@@ -55,7 +55,7 @@ class SMOTE(BaseSampler):
         or with another version of FAISS, it may give other rows.
 
         It needs ``pip install faiss-cpu``, or the GPU build; the notes are in ``report_.notes``; it has no say where
-        ``k_neighbors`` is an estimator.
+        neighbours are sought by an estimator.
     recall_target : float in (0, 1], default=0.95
         For the approximate search: the share of the nearest neighbours that must be found, as measured on 1,000 rows.
 
@@ -85,6 +85,7 @@ class SMOTE(BaseSampler):
     See Also
     --------
     BorderlineSMOTE : Starts only from rows near the border to other classes.
+    ADASYN : Starts from a row the more often, the more of its neighbours are of other classes.
 
     References
     ----------

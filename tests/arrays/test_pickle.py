@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from gpusmote import SMOTE, BorderlineSMOTE, Plan
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan
 from gpusmote.backends.base import Cut
 from gpusmote.backends.hosted import HostedBackend
 from tests.standin.install import cuda  # noqa: F401 (a fixture)
@@ -164,6 +164,7 @@ def test_labels_beside_a_frame_take_over_its_index():
         SMOTE(random_state=0, bit_generator="mt19937"),
         BorderlineSMOTE(random_state=0, kind="borderline-2"),
         BorderlineSMOTE(random_state=0, kind="borderline-2", bit_generator="mt19937"),
+        ADASYN(random_state=0),
     ],
     ids=str,
 )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import gpusmote
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import detect
 from gpusmote.errors import DeviceError, GpusmoteWarning
 from tests.standin.install import cuda
@@ -24,6 +24,7 @@ SAMPLERS = [
     SMOTE(random_state=3, k_neighbors=1, bit_generator="mt19937"),
     BorderlineSMOTE(random_state=3),
     BorderlineSMOTE(random_state=3, kind="borderline-2"),
+    ADASYN(random_state=3),
 ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gpusmote
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import failures
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteWarning, MemoryLimitError, MemoryShortageError
 from tests.standin import faiss_standin
@@ -82,7 +82,9 @@ def test_a_device_that_fails_for_good(cuda, error, why, share):
     assert "new process" in refused(SMOTE(random_state=1), DeviceLostError, why).hint
 
 
-@pytest.mark.parametrize("sampler", [SMOTE(random_state=1), BorderlineSMOTE(random_state=1)], ids=str)
+@pytest.mark.parametrize(
+    "sampler", [SMOTE(random_state=1), BorderlineSMOTE(random_state=1), ADASYN(random_state=1)], ids=str
+)
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.6, 0.9, 0.99])
 def test_the_cpu_takes_over(cuda, sampler, share):
     machine = cuda()

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import Backend, transfer
 from gpusmote.backends.cuda import CudaBackend
 from tests.standin.install import cuda
@@ -56,7 +56,7 @@ def resampled(machine, sampler, X, y):
 
 @pytest.mark.parametrize("faiss", [True, False], ids=["faiss", "tiles"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("sampler", [SMOTE(), BorderlineSMOTE()], ids=str)
+@pytest.mark.parametrize("sampler", [SMOTE(), BorderlineSMOTE(), ADASYN()], ids=str)
 def test_host_input_moves_the_least_bytes(cuda, monkeypatch, sampler, dtype, faiss):
     """Up: the rows that are searched, once. Down: the synthetic rows, once. All of them through pinned memory."""
     machine = cuda(faiss=faiss)
@@ -66,27 +66,29 @@ def test_host_input_moves_the_least_bytes(cuda, monkeypatch, sampler, dtype, fai
     expected = sampler.set_params(device="cpu", random_state=0).fit_resample(X, y)[0]
     found, moved, waits = resampled(machine, sampler, X, y)
     assert found.tobytes() == expected.tobytes()
-    everything = isinstance(sampler, BorderlineSMOTE)
+    everything, shares = not isinstance(sampler, SMOTE), isinstance(sampler, ADASYN)
     searches = 1 + everything
     searched = (ROWS if everything else SMALL) * row
     assert moved["up", "pinned"] == searched
     assert moved["down", "pinned"] == NEW * row
     # The small extras. Up: positions of the class in two bytes each (less than 65,536 rows), classes in one byte each.
-    assert moved["up", "small"] == 2 * SMALL + ROWS * everything
+    # For counts of rows in proportion: how many seeds have 0 to 5 foreign neighbours go down, two tables of that up.
+    tables = 6 * 8 * shares
+    assert moved["up", "small"] == 2 * SMALL + ROWS * everything + 2 * tables
     # Down, for each search: half the largest range, the largest norm before and after scaling, and three counts.
-    assert moved["down", "small"] == 6 * 8 * searches
+    assert moved["down", "small"] == 6 * 8 * searches + tables
     # Waits: once a block for a copy, once at the end of sending, once a stage for its seconds.
     assert waits["event"] <= blocks(searched, dtype) + blocks(NEW * row, dtype)
     assert waits["stream"] == 1 + 2
-    assert waits["copy"] == 6 * searches
-    # Sizes that only the device knows: equal hashes, uncertain lists, seeds.
-    assert waits["size"] == 2 * searches + everything
+    assert waits["copy"] == 6 * searches + shares
+    # Sizes that only the device knows: equal hashes, uncertain lists, seeds, their counts, the largest of the shares.
+    assert waits["size"] == 2 * searches + everything + 2 * shares
     assert waits["device"] == 0
     assert sum(sync.kind == "device" or sync.stream == -1 for sync in machine.syncs) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("sampler", [SMOTE(), BorderlineSMOTE()], ids=str)
+@pytest.mark.parametrize("sampler", [SMOTE(), BorderlineSMOTE(), ADASYN()], ids=str)
 def test_device_input_makes_no_trip(cuda, sampler, dtype):
     machine = cuda()
     import cupy
@@ -96,11 +98,11 @@ def test_device_input_makes_no_trip(cuda, sampler, dtype):
     there, labels = cupy.asarray(X), cupy.asarray(y)
     found, moved, waits = resampled(machine, sampler, there, labels)
     assert found.get().tobytes() == expected.tobytes()
-    everything = isinstance(sampler, BorderlineSMOTE)
+    everything, shares = not isinstance(sampler, SMOTE), isinstance(sampler, ADASYN)
     assert moved["up", "pinned"] == moved["down", "pinned"] == 0
     # Up: positions of the class and the classes, as above. Down: as above, the labels, and whether all is finite.
-    assert moved["up", "small"] == 2 * SMALL + ROWS * everything
-    assert moved["down", "small"] == 6 * 8 * (1 + everything) + labels.nbytes + 1
+    assert moved["up", "small"] == 2 * SMALL + ROWS * everything + 2 * 6 * 8 * shares
+    assert moved["down", "small"] == 6 * 8 * (1 + everything + shares) + labels.nbytes + 1
     assert waits["event"] == waits["device"] == 0
     assert waits["stream"] == 2
     assert there.get().tobytes() == X.tobytes()

@@ -209,8 +209,8 @@ def test_a_wrong_command_line_ends_with_2_and_a_line_of_why(
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (["--sampler", "bordeline"], "Did you mean BorderlineSMOTE? It must be SMOTE or BorderlineSMOTE."),
-        (["--sampler", "Foo"], "It must be SMOTE or BorderlineSMOTE."),
+        (["--sampler", "bordeline"], "Did you mean BorderlineSMOTE? It must be ADASYN, SMOTE or BorderlineSMOTE."),
+        (["--sampler", "Foo"], "It must be ADASYN, SMOTE or BorderlineSMOTE."),
         (["--search", "approx"], "Did you mean approximate? It must be approximate or exact."),
         (["--k-neighbors", "0"], "It must be a whole number of at least 1."),
         (["--random-state", "x"], "It must be a whole number from 0 to 4294967295."),

@@ -70,7 +70,7 @@ def with_fuzzy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_exported_sampler_is_there() -> None:
     exported = [getattr(library, name) for name in library.__all__]
     assert list(samplers().values()) == [thing for thing in exported if hasattr(thing, "fit_resample")]
-    assert {"SMOTE", "BorderlineSMOTE"} <= set(samplers())
+    assert {"ADASYN", "SMOTE", "BorderlineSMOTE"} <= set(samplers())
 
 
 @pytest.mark.parametrize("sampler", samplers())

@@ -32,6 +32,7 @@ def report(*arguments: object) -> Any:
         ["--percentage", 250],
         ["--dup-size", 2],
         ["--sampler", "BorderlineSMOTE", "--k-neighbors", 3],
+        ["--sampler", "ADASYN", "--n-neighbors", 3],
         ["--bit-generator", "mt19937"],
         ["--random-state", 5],
     ],
@@ -77,7 +78,9 @@ def test_labels_that_json_does_not_know_become_text(tmp_path: Path) -> None:
     assert [row["label"] for row in planned["classes"]] == ["1970-01-01", "1970-01-02"]
 
 
-@pytest.mark.parametrize("sampler", [library.SMOTE(), library.BorderlineSMOTE()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "sampler", [library.SMOTE(), library.BorderlineSMOTE(), library.ADASYN()], ids=lambda s: type(s).__name__
+)
 def test_seconds_are_carried_over_by_the_square_and_in_proportion(
     sampler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +91,7 @@ def test_seconds_are_carried_over_by_the_square_and_in_proportion(
     monkeypatch.setattr(module._Trial, "_run", lambda self: (2.0, 0.25))
     said = forecast(source, target="kind", sampler=sampler)
     assert said.sample == 40
-    among_all = isinstance(sampler, library.BorderlineSMOTE)
+    among_all = not isinstance(sampler, library.SMOTE)
     growth = (n_rare * n) / (20 * 40) if among_all else (n_rare / 20) ** 2
     assert said.seconds["search"] == pytest.approx(2 * growth)
     assert 0.25 * 320 <= said.seconds["make"] < 0.25 * 320 + 1

@@ -50,6 +50,7 @@ def test_every_form_holds_the_rows_of_the_api(form: str, tmp_path: Path) -> None
         (["--sampler", "BorderlineSMOTE"], library.BorderlineSMOTE()),
         (["--sampler", "borderlinesmote", "--kind", "borderline-2"], library.BorderlineSMOTE(kind="borderline-2")),
         (["--sampler", "BorderlineSMOTE", "--m-neighbors", 5], library.BorderlineSMOTE(m_neighbors=5)),
+        (["--sampler", "adasyn", "--n-neighbors", 3], library.ADASYN(n_neighbors=3)),
         (["--shrink-k", "--k-neighbors", 50], library.SMOTE(k_neighbors=50, shrink_k=True)),
         (["--memory-limit", "2GB", "--device", "cpu"], library.SMOTE()),
     ],

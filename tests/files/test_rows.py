@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.files import resample_file
 from gpusmote.files.budget import Budget
 from tests.files.helpers import FORMS, assert_same, in_memory, read, table, write
@@ -28,7 +28,9 @@ def small_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("sampler", [SMOTE(random_state=3), BorderlineSMOTE(random_state=3, kind="borderline-2")])
+@pytest.mark.parametrize(
+    "sampler", [SMOTE(random_state=3), BorderlineSMOTE(random_state=3, kind="borderline-2"), ADASYN(random_state=3)]
+)
 def test_rows_are_those_of_the_table_in_memory(tmp_path, form, sampler):
     source = write(table(), tmp_path / f"in{form}")
     report = resample_file(source, tmp_path / f"out{form}", target="class", sampler=sampler)
@@ -188,7 +190,7 @@ def test_amounts(tmp_path, amount, made):
     )
 
 
-@pytest.mark.parametrize("sampler", [SMOTE, BorderlineSMOTE])
+@pytest.mark.parametrize("sampler", [SMOTE, BorderlineSMOTE, ADASYN])
 def test_rows_are_those_of_a_device(tmp_path, monkeypatch, sampler):
     source = write(table(), tmp_path / "in.parquet")
     expected = in_memory(table(), sampler=sampler(random_state=0, device="cpu"))

@@ -14,7 +14,7 @@ import pytest
 from sklearn.base import clone
 
 import gpusmote
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import Backend
 from gpusmote.backends.base import WHOLE, Cut
 from gpusmote.footprint import Shape, on_host
@@ -44,6 +44,11 @@ SIZES = [
     (TWO, 40_000, 32, "f8", 0.075),
     (TWO, 40_000, 4, "f4", 0.075),
     (TWO, 10_000, 4, "f8", 0.45),
+    # counts of each seed, which hardly show but in a plan of few columns
+    (ADASYN(), 40_000, 32, "f4", 0.075),
+    (ADASYN(), 10_000, 16, "f8", 0.45),
+    (ADASYN(), 40_000, 4, "f4", 0.3),
+    (ADASYN(n_neighbors=1), 20_000, 1, "f4", 0.3),
 ]
 
 
@@ -142,7 +147,9 @@ def test_rows_of_which_balls_are_made_take_no_more_than_most(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["ties", "clusters", "binary", "copies", "equal", "apart"])
-@pytest.mark.parametrize("sampler", [SMOTE(), ONE, TWO], ids=["SMOTE", "borderline-1", "borderline-2"])
+@pytest.mark.parametrize(
+    "sampler", [SMOTE(), ONE, TWO, ADASYN()], ids=["SMOTE", "borderline-1", "borderline-2", "ADASYN"]
+)
 def test_rows_as_awkward_as_can_be_take_no_more_than_most(monkeypatch, sampler, kind):
     """Among them a class that is far from all others: none of its rows is in danger, and all are seeds."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

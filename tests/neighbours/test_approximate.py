@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 
-from gpusmote import SMOTE, BorderlineSMOTE, Plan
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan
 from gpusmote.backends import Backend
 from gpusmote.backends.base import Cut
 from gpusmote.errors import MissingPackageError, ParameterError
@@ -219,11 +219,12 @@ SAMPLERS = [
     SMOTE(random_state=0, search="approximate"),
     BorderlineSMOTE(random_state=0, search="approximate", recall_target=0.9),
     BorderlineSMOTE(random_state=0, search="approximate", kind="borderline-2"),
+    ADASYN(random_state=0, search="approximate"),
 ]
 
 
 @needs_faiss
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=["smote", "borderline-1", "borderline-2"])
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=["smote", "borderline-1", "borderline-2", "adasyn"])
 def test_samplers_say_what_they_did_and_do_it_again(eager, sampler, tmp_path):
     X, y = problem()
     plan = sampler.plan(X, y)

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gpusmote import SMOTE, BorderlineSMOTE
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import Backend, failures, several, transfer
 from gpusmote.backends.base import Cut
 from gpusmote.errors import DeviceLostError, GpusmoteWarning, MemoryLimitError
@@ -194,7 +194,7 @@ def data():
     return (rng.normal(size=(1_100, 5)) + 0.7 * y[:, None]).astype(np.float32), y
 
 
-SAMPLERS = [SMOTE(random_state=3), BorderlineSMOTE(random_state=3)]
+SAMPLERS = [SMOTE(random_state=3), BorderlineSMOTE(random_state=3), ADASYN(random_state=3)]
 
 
 def hosted(sampler, X, y):
