@@ -236,6 +236,6 @@ def _cupy() -> Any:
     except ImportError as error:
         raise DeviceError(
             f"An array lies on a CUDA device, and CuPy, which reads it there, cannot be imported: {error}.",
-            "pip install 'gpusmote[cuda12]', or move the array to the host.",
+            'pip install "gpusmote[cuda12]", or move the array to the host.',
         ) from error
     return cupy

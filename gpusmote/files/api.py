@@ -97,7 +97,7 @@ def resample_file(
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(
-            "Files are read and written by pyarrow, which is not installed.", "pip install 'gpusmote[files]' brings it."
+            "Files are read and written by pyarrow, which is not installed.", 'pip install "gpusmote[files]" brings it.'
         ) from error
     from gpusmote.files.engine import Request, run
 

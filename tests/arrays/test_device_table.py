@@ -84,7 +84,7 @@ def test_a_device_array_without_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(DeviceError, match="An array lies on a CUDA device, and CuPy, which reads it there") as caught:
         wrap_features(Foreign(X, Namespace, device=2))
-    assert caught.value.hint == "pip install 'gpusmote[cuda12]', or move the array to the host."
+    assert caught.value.hint == 'pip install "gpusmote[cuda12]", or move the array to the host.'
 
 
 # CuPy, by the stand-in
