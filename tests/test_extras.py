@@ -11,10 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-TEXTS = [
-    ROOT / "README.md",
-    *(file for name in ("gpusmote", "docs", "ci", "docker") for file in (ROOT / name).rglob("*")),
-]
+FOLDERS = ("gpusmote", "docs", "ci", "docker")
+TEXTS = [ROOT / "README.md", *(file for folder in FOLDERS for file in (ROOT / folder).rglob("*") if file.is_file())]
 NAMED = re.compile(r"(?:gpusmote|\.)\[([a-z][a-z0-9, -]*)\]")
 
 
