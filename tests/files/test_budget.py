@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 import gpusmote
-from gpusmote import SMOTE, BorderlineSMOTE, resample_file
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, resample_file
 from gpusmote.cli.forecast import forecast
 from gpusmote.errors import MemoryLimitError, ParameterError
 from gpusmote.files.budget import budget_of
@@ -65,8 +65,9 @@ def test_the_least_limit_is_enough_and_one_byte_less_is_not(held, planned, rows,
         SMOTE(bit_generator="mt19937"),
         BorderlineSMOTE(),
         BorderlineSMOTE(k_neighbors=150),
+        ADASYN(n_neighbors=150),
     ],
-    ids=["few", "many", "legacy", "borderline", "both"],
+    ids=["few", "many", "legacy", "borderline", "both", "adasyn"],
 )
 def test_what_a_refused_run_asks_for_is_enough_and_the_plan_says_the_same(limit, sampler, tmp_path):
     source, out = write(table(12_000), tmp_path / "in.parquet"), tmp_path / "out.parquet"

@@ -75,6 +75,15 @@ def test_the_estimate_is_what_is_measured(monkeypatch, sampler, n, d, dtype, sha
         assert 0.95 < estimate.host.plan / plan.report.bytes["plan"] < 1.05
 
 
+@pytest.mark.parametrize("bits", ["philox", "mt19937"])
+def test_counts_of_each_seed_are_in_the_estimate_of_the_plan(bits):
+    """Few rows of the class have no other among their neighbours, and many are made from each: all are seeds."""
+    X, y = mixed(20_000, 2, "f4", 0.05)
+    sampler = ADASYN(random_state=0, device="cpu", bit_generator=bits, n_neighbors=3)
+    plan = sampler.plan(X, y)
+    assert 0.98 < sampler.estimate(20_000, 2, "f4", y=counts(y)).host.plan / plan.report.bytes["plan"] < 1.02
+
+
 @pytest.mark.parametrize("kind", ["list", "integers", "pandas", "pandas of two dtypes", "by columns"])
 @pytest.mark.parametrize(("n", "d"), [(20_000, 32), (40_000, 8)])
 def test_the_estimate_knows_containers(monkeypatch, kind, n, d):
@@ -216,17 +225,23 @@ def test_the_process_grows_by_what_was_estimated():
     assert 0.85 * grown < estimated < 1.15 * grown
 
 
-ON_DEVICE = [(20_000, 32, "f4", 0.1), (20_000, 32, "f8", 0.2), (12_000, 4, "f8", 0.3), (12_000, 8, "f4", 0.3)]
+ON_DEVICE = [
+    (SMOTE(), 20_000, 32, "f4", 0.1),
+    (SMOTE(), 20_000, 32, "f8", 0.2),
+    (SMOTE(), 12_000, 4, "f8", 0.3),
+    (SMOTE(), 12_000, 8, "f4", 0.3),
+    (ADASYN(), 12_000, 8, "f4", 0.1),
+]
 
 
 @pytest.mark.filterwarnings("ignore:Neighbours are sought by tiles")
 @pytest.mark.parametrize("faiss", [True, False], ids=["faiss", "tiles"])
-@pytest.mark.parametrize(("n", "d", "dtype", "share"), ON_DEVICE)
-def test_the_estimate_is_what_a_device_holds(cuda, n, d, dtype, share, faiss):
+@pytest.mark.parametrize(("sampler", "n", "d", "dtype", "share"), ON_DEVICE)
+def test_the_estimate_is_what_a_device_holds(cuda, sampler, n, d, dtype, share, faiss):
     """What libraries take for themselves is no array of ours: it is in the estimate, and not on the stand-in."""
     machine = cuda(faiss=faiss)
     X, y = data(n, d, dtype, share)
-    sampler = SMOTE(random_state=0, device="cuda")
+    sampler = clone(sampler).set_params(random_state=0, device="cuda")
     estimate = sampler.estimate(n, d, dtype, y=counts(y))
     sampler.fit_resample(X, y)
     assert 0.85 * machine.peak < estimate.device.total - estimate.device.workspace < 1.15 * machine.peak
