@@ -148,9 +148,11 @@ def test_labels_without_classes(tmp_path, refused):
     refused(errors.NonFiniteError, write(data, path), "'class' holds NaN in row 600")
 
 
+VIEWS = int(pa.__version__.partition(".")[0]) >= 21
+NO_VIEWS = "pyarrow before 21 neither casts text to polars' text type nor writes that to Parquet"
 OTHERS = {
     "text": pa.array(["p", "q"] * 450),
-    "view": pa.array(["p", "q"] * 450, pa.string_view()),
+    **({"view": pa.array(["p", "q"] * 450, pa.string_view())} if VIEWS else {}),
     "categories": pa.array(["p", "q"] * 450).dictionary_encode(),
     "bytes": pa.array([b"p"] * 900),
     "money": pa.array([decimal.Decimal("1.50")] * 900),
@@ -169,7 +171,8 @@ def test_every_column_that_is_not_numeric_is_named_with_what_to_do(tmp_path, ref
     for name, values in OTHERS.items():
         data = data.append_column(name, values)
     path = write(data, tmp_path / f"in{form}")
-    error = refused(errors.InputTypeError, path, "11 columns are not numeric", "'text' (string)", "and 1 more")
+    told = [f"{len(OTHERS)} columns are not numeric", "'text' (string)", *["and 1 more"] * (len(OTHERS) == 11)]
+    error = refused(errors.InputTypeError, path, *told)
     assert "categorical" not in str(error)
     for name in OTHERS:
         one = write(data.select([*table().column_names, name]), path)
@@ -192,6 +195,7 @@ def test_the_line_that_encodes_text_makes_a_file_that_can_be_resampled(tmp_path,
         assert report.n_features == 7 + 2 + 1 * (form != ".csv")
 
 
+@pytest.mark.skipif(not VIEWS, reason=NO_VIEWS)
 def test_labels_in_the_text_type_of_polars(tmp_path):
     data = table()
     views = data.set_column(5, "class", data["class"].cast(pa.string_view()))

@@ -79,6 +79,10 @@ def test_the_process_does_not_grow_beyond_the_limit(big, form, megabytes, limit,
     assert report["n_synthetic"] > 0
 
 
+@pytest.mark.skipif(
+    int(pa.__version__.partition(".")[0]) < 26,
+    reason="the formulas are fitted to pyarrow 26; older ones hold less",
+)
 @pytest.mark.parametrize(("megabytes", "d", "limit"), [(50, 10, "100MB"), (120, 10, "none"), (60, 40, "none")])
 def test_the_estimate_is_what_the_process_grows_by(big, megabytes, d, limit):
     growth, report = grown(big(".parquet", megabytes, d), limit)
