@@ -18,7 +18,7 @@ LOWEST = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 
 def test_it_names_no_version_but_that_of_its_own_tool():
     commands = [line for line in SCRIPT.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    assert re.findall(r"\d+\.[\d*]+", "\n".join(commands)) == ["0.13.*"]
+    assert re.findall(r"==[\d.*]+|>=\d[\d.]*", "\n".join(commands)) == ["==0.13.*"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no bash")
@@ -33,7 +33,10 @@ def test_another_python_is_refused_and_the_right_one_is_named():
 
 def test_the_job_runs_it_on_that_python():
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: the workflow cannot be parsed")
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    file = ROOT / ".github" / "workflows" / "test.yml"
+    if not file.exists():
+        pytest.skip("this is no checkout: a source distribution has no workflows")
+    workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
     steps = workflow["jobs"]["lowest"]["steps"]
     assert [step["with"]["python-version"] for step in steps if "with" in step] == [LOWEST]
     assert steps[-1]["run"] == "./ci/lowest"
