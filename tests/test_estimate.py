@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 
 import numpy as np
 import pytest
@@ -279,3 +280,17 @@ def test_what_takes_the_most_is_told_first():
     assert "memory_limit=" in told.value.hint
     assert "synthetic rows would fit" not in told.value.hint  # the originals alone are too many
     assert "plan.batches(size)" in told.value.hint
+
+
+@pytest.mark.parametrize("how", ["plan", "fit_resample"])
+def test_the_least_limit_that_is_named_works(how):
+    """Where the result decides, too, beside which the plan is held to the byte."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20_000, 32)).astype("f4"), (rng.random(20_000) < 0.3).astype(int)
+    sampler = SMOTE(random_state=0, device="cpu", memory_limit=1)
+    with pytest.raises(MemoryLimitError) as refused:
+        getattr(sampler, how)(X, y)
+    least = int(re.search(r"memory_limit=(\d+) is the least", refused.value.hint)[1])
+    getattr(sampler.set_params(memory_limit=least), how)(X, y)
+    with pytest.raises(MemoryLimitError):
+        getattr(sampler.set_params(memory_limit=least - 1), how)(X, y)

@@ -9,6 +9,7 @@ from typing import Any
 __all__ = ["INDEX", "Bytes", "Shape"]
 
 INDEX = 8  # bytes of a position, a float64, a row's code
+_KEY = 16  # bytes of a class's key of the random stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Shape:
         return int(self.n_rows * self.n_features * self.copied) + (41 * self.n_rows if self.encodes else 0)
 
     def plan(self, rows: int, new: int, awkward: bool = False) -> int:
-        """Bytes of one class in the plan: its rows and their positions, seeds, neighbours.
+        """Bytes of one class in the plan: its rows and their positions, seeds, neighbours, key.
 
         Neighbours among all rows are told apart as if drawn with replacement, or all different where they are awkward.
         """
@@ -122,7 +123,7 @@ class Shape:
         if self.pool_of_all:
             named = rows * (1 + self.k)
             values = min(n, named) if awkward else math.ceil(n * -math.expm1(-named / n))
-        held = values * (self.n_features * self.work + INDEX) + INDEX * (rows + pairs + rows * self.counted)
+        held = values * (self.n_features * self.work + INDEX) + INDEX * (rows + pairs + rows * self.counted) + _KEY
         return held + (2 * INDEX * new if self.drawn else 0)
 
     def picking(self, rows: int, new: int) -> int:
