@@ -11,7 +11,7 @@ from gpusmote.footprint.lists import found_in_lists, lists_on_host, sample
 from gpusmote.footprint.shape import INDEX, Bytes, Shape
 from gpusmote.footprint.sources import SOURCES, Asked, Held
 from gpusmote.neighbours.candidates import AT_ONCE
-from gpusmote.neighbours.choose import Search, choose
+from gpusmote.neighbours.choose import Search, choose, second
 
 __all__ = ["on_host", "result", "rows_on_host"]
 
@@ -169,8 +169,10 @@ class _Search:
         n, d, w, k = self.rows, self.shape.n_features, self.shape.work, self.k
         most = max(self.peak(queries), self.values + INDEX * n + self._again(queries))
         if self._may_prune(queries):
-            made = self._source(1, self.count, "pruned").made
-            most = max(most, self.values + INDEX * n + self._answer(queries) + made)
+            most = max(most, self.values + INDEX * n + self._answer(queries) + self._balls().made)
+        if self._may_prune_again(queries):
+            kept = 2 * self._answer(queries) + max(source.kept for source in self._firsts(queries, 1))
+            most = max(most, self.values + INDEX * n + kept + self._balls().made)
         if self.cut.copies == 2:
             groups = n * (d * w + 4 * INDEX) + 2 * INDEX * n * k
             expanding = 60 * min(queries * (k + 1) * (k + 1), self.cut.size(AT_ONCE))
@@ -186,6 +188,21 @@ class _Search:
     def _may_prune(self, queries: int) -> bool:
         """Whether balls may be made, if only for a trial."""
         return self._chosen(queries, math.inf, 0.0) == "pruned"
+
+    def _may_prune_again(self, queries: int) -> bool:
+        """Whether balls may be made for what the first source is not certain of."""
+        search = Search(self.rows, self.shape.n_features, queries, self.k, copies=self.cut.copies)
+        return second(search, lambda _: 0.0) == "pruned"
+
+    def _balls(self) -> Held:
+        return self._source(1, self.count, "pruned")
+
+    def _firsts(self, queries: int, block: int) -> list[Held]:
+        """The first source, with ties; a tree or pairs may be any of them."""
+        names = ["product"] if self.cut.copies == 0 else ["tiles", "pairs", "tree"]
+        if self._may_prune(queries):
+            names.append("pruned")
+        return [self._source(block, self.count, name, tied=True) for name in names]
 
     def _source(self, block: int, count: int, name: str = "", item: int = 4, tied: bool = False) -> Held:
         # Which source serves does not hang on how many queries there are, but whether they are all.
@@ -236,17 +253,16 @@ class _Search:
         return max(2 * entries + values * (8 + self.shape.work), 3 * entries + 2 * INDEX * block * self.k)
 
     def _again(self, queries: int) -> int:
-        """Both passes with ties, then the last, beside what all sources keep; a tree or pairs may be any of them."""
+        """Both passes with ties, then the last, beside what all sources keep."""
         copies, wide = self.cut.copies, min(4 * self.count, self.rows)
-        names = ["product"] if copies == 0 else ["tiles", "pairs", "tree"]
-        if self._may_prune(queries):
-            names.append("pruned")
         block = min(queries, max(1, self.cut.size(AT_ONCE) // self.count))
-        first = [self._source(block, self.count, name, tied=True) for name in names]
+        first = self._firsts(queries, block)
         again = min(queries, max(1, self.cut.size(AT_ONCE) // wide))
-        second = self._source(again, wide, "tiles" if copies == 2 else "product", 8, tied=True)
-        kept = max(source.kept for source in first) + second.kept
-        finding = max(*(source.finding for source in first), second.finding)
+        others = [self._source(again, wide, "tiles" if copies == 2 else "product", 8, tied=True)]
+        if self._may_prune_again(queries):  # one search may be left little in doubt, the next much
+            others.append(self._source(block, self.count, "pruned", tied=True))
+        kept = max(source.kept for source in first) + sum(source.kept for source in others)
+        finding = max(source.finding for source in (*first, *others))
         ordering = max(self._ordering(block, self.count), self._ordering(again, wide))
         return 2 * self._answer(queries) + self._lists(queries)[0] + kept + max(finding, ordering, self._last(queries))
 

@@ -19,6 +19,7 @@ _WAITING = 0.7  # of them, in lists that are in different states, there are so m
 _ROWS_A_BALL = 5  # of all sizes, where cuts are uneven; 8 where they are even
 _CUTTING = 72  # bytes a row while nodes are cut: which node, where, its coordinate, its key, the new order
 _BLOCK, _CELL, _AREA, _AT_ONCE_IN_GROUP = 64, 1_024, 1 << 20, 16_384  # as of neighbours.group, balls and pruned
+_HITS_AT_ONCE = 1 << 16  # as of neighbours.tree, which loads SciPy's trees
 _MANY = 16  # hits of one tile for each place in the lists, from which on the lowest scores are chosen instead
 _BLOCK_VALUES = 1 << 18  # float64 values of a block in which rows are reduced
 
@@ -82,7 +83,10 @@ def _tree(asked: Asked) -> Held:
     double = 8 * asked.d if asked.work == 4 else 0
     kept = asked.n * (INDEX + _NODES + double)
     found = asked.block * ((asked.count + 1) * (2 * INDEX + 2) + asked.d * asked.work + double)
-    return Held(kept, kept, found + INDEX * asked.block * asked.count)
+    found += INDEX * asked.block * asked.count
+    if asked.tied:  # rows within reach of some queries, as Python's numbers at first
+        found = max(found, asked.block * (asked.d * (asked.work + 8) + 5 * INDEX) + max(asked.n, _HITS_AT_ONCE) * 140)
+    return Held(kept, kept, found)
 
 
 def _balls(asked: Asked) -> tuple[int, int]:

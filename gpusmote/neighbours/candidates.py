@@ -64,8 +64,8 @@ class Sequenced(Source, Protocol):
 
 
 @runtime_checkable
-class Settling(Sequenced, Protocol):
-    """One that can also finish what its lists leave in doubt."""
+class Settling(Source, Protocol):
+    """One that can also finish what its lists leave in doubt, without a look at all rows."""
 
     def settle(self, queries: Array, kth: Array, k: int) -> Array:
         """The k nearest other rows, whatever ties there are: see :func:`gpusmote.neighbours.last.last_pass`."""

@@ -208,6 +208,15 @@ def candidates(source: str, search: Search) -> int:
     return min(search.n - 1, count)
 
 
-def second(on_host: bool) -> str:
-    """Which source serves the float64 pass."""
-    return "tiles-float64" if on_host else "product-float64"
+def second(search: Search, share: Ask) -> str:
+    """Which source serves the queries that the first is not certain of, where that cannot settle them by itself.
+
+    Those may be nearly all: of clusters that lie far apart, or beside a column in much larger units, float32 sees
+    little from one centre. Balls have centres of their own, so that their lists are certain; they pay earlier than for
+    a first search, because what they take the place of is done in float64.
+    """
+    if not search.on_host or search.copies < 2:
+        return "product-float64"
+    if search.n >= 4_096 and search.m >= 2_048 and search.count <= 64 and share(0.4) <= 0.4:
+        return "pruned"
+    return "tiles-float64"

@@ -195,17 +195,17 @@ class Neighbourhood:
 
     def _choice(self, queries: Array, k: int) -> tuple[Source | None, int]:
         """The first source, None where all other rows are candidates, and how many it is asked for."""
-        pool, on_host = self._pool, self._pool.backend.name == "cpu"
-        size = Search(pool.n, pool.d, len(queries), k, on_host, pool.backend.cut.copies)
+        pool, size = self._pool, self._size(queries, k)
         number = candidates(self._pruning, size)
-        untried = self._share is None
         choice = choose(size, lambda limit: pool.lie.dimension, lambda limit: self._compared(queries, number, limit))
         if self._forced is None:
             self._report.chose(choice.source, choice.why)
         name = choice.source if self._forced is None or choice.source == "every" else self._forced
-        if untried and name != self._pruning:  # balls that served before stay for the next search
-            self._sources.pop(self._pruning, None)
         return None if name == "every" else self._source(name), candidates(name, size)
+
+    def _size(self, queries: Array, k: int) -> Search:
+        pool = self._pool
+        return Search(pool.n, pool.d, len(queries), k, pool.backend.name == "cpu", pool.backend.cut.copies)
 
     def _compared(self, queries: Array, count: int, limit: float) -> float:
         """Which share of all pairs the pruned search would compare.
@@ -218,6 +218,8 @@ class Neighbourhood:
                 return self._pool.lie.share
             source: Any = self._source(self._pruning)
             self._share = source.share(queries, count)
+            if self._share > limit:
+                del self._sources[self._pruning]
         return self._share
 
     @property
@@ -230,11 +232,6 @@ class Neighbourhood:
         self._report.certified_first += number[0]
         self._report.certified_float64 += number[1]
         self._report.certified_last += number[2]
-
-    def _affordable(self, name: str, copies: int, frugal: str) -> str:
-        """A source's name, or on the host that of one without copies of the rows, where copies cost too much."""
-        backend = self._pool.backend
-        return name if backend.name != "cpu" or backend.cut.copies >= copies else frugal
 
     def _through(self, device: Backend) -> Through:
         from gpusmote.neighbours.through import Through
@@ -261,16 +258,22 @@ class Neighbourhood:
                 self._report.used("last")
                 out[doubtful], passes[doubtful] = source.settle(asked[doubtful], kth[doubtful], k), 2
             return out, passes
+        left = asked[doubtful]
+        size = self._size(left, k)
+        name = second(size, lambda limit: self._compared(left, size.count, limit))
+        if name == self._pruning:
+            out[doubtful], again = self._search(self._source(name), left, size.count, k)
+            passes[doubtful] = pool.xp.maximum(again, 1)
+            return out, passes
         wider = min(4 * count, pool.n - 1)
         block = max(1, pool.backend.cut.size(AT_ONCE) // wider)
         for start in range(0, len(doubtful), block):
-            self._again(asked, doubtful[start : start + block], wider, k, out, passes)
+            self._again(name, asked, doubtful[start : start + block], wider, k, out, passes)
         return out, passes
 
-    def _again(self, asked: Array, doubtful: Array, wider: int, k: int, out: Array, passes: Array) -> None:
-        """The same for those that the first source was not certain of."""
+    def _again(self, name: str, asked: Array, doubtful: Array, wider: int, k: int, out: Array, passes: Array) -> None:
+        """The same for those that the first source was not certain of, by the source of that name."""
         pool, xp = self._pool, self._pool.xp
-        name = self._affordable(second(pool.backend.name == "cpu"), 2, "product-float64")
         source = self._source(name) if wider < pool.n - 1 else None
         again = xp.empty((len(doubtful), k), "i8")
         left, kth = self._pass(source, asked[doubtful], wider, k, again)

@@ -61,8 +61,8 @@ class SearchReport:
         Rows whose neighbours were sought: the sum of the four below. A row that an approximate search was tried on
         before the exact one served counts twice.
     certified_first, certified_float64, certified_last : int
-        How many of them the first source's list was certain for, how many needed the float64 pass, and how many the
-        last.
+        How many of them the first source's list was certain for, how many needed the second pass, in float64 or from
+        many centres, and how many the last.
     approximate : int
         How many of them have approximate neighbours; 0 unless ``search="approximate"``.
     recall : float or None

@@ -8,9 +8,12 @@ from scipy.spatial import cKDTree
 from gpusmote._threads import n_threads
 from gpusmote.neighbours.candidates import drop_self
 from gpusmote.neighbours.certificate import DIRECT
+from gpusmote.neighbours.last import Best
 from gpusmote.neighbours.pool import Pool
 
 __all__ = ["Tree"]
+
+_HITS_AT_ONCE = 1 << 16  # rows that the distance that decides is computed for, unless a single query has more
 
 
 class Tree:
@@ -35,3 +38,24 @@ class Tree:
         distance *= self._pool.unit
         distance *= distance
         return drop_self(np, queries, rows, distance)
+
+    def settle(self, queries: np.ndarray, kth: np.ndarray, k: int) -> np.ndarray:
+        """The k nearest other rows, whatever ties there are: see :func:`gpusmote.neighbours.last.last_pass`."""
+        pool, m = self._pool, len(queries)
+        out, points = np.empty((m, k), np.int64), pool.values[queries]
+        # Longer by more than the rounding of the tree's distances and of that which decides.
+        reach = (np.sqrt(kth) * (1 + 2.0**-30) + 2.0**-150) / pool.unit
+        size = self._tree.query_ball_point(points, reach, workers=n_threads(), return_length=True)
+        ends = np.cumsum(size)
+        start = 0
+        while start < m:
+            stop = max(start + 1, int(np.searchsorted(ends, ends[start] - size[start] + _HITS_AT_ONCE, side="right")))
+            here = slice(start, stop)
+            hits = self._tree.query_ball_point(points[here], reach[here], workers=n_threads())
+            query, row = np.repeat(np.arange(stop - start), size[here]), np.concatenate(hits).astype(np.int64)
+            other = row != queries[here][query]
+            query, row = query[other], row[other]
+            best = Best(np, stop - start, k)
+            best.add(query, row, pool.backend.rerank(pool.values, queries[here][query], row[:, None])[:, 0])
+            out[here], start = best.rows(), stop
+        return out

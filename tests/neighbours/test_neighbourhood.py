@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from gpusmote.backends import Backend
-from gpusmote.neighbours import Neighbourhood, SearchReport, lists, pairs, product, tiles
+from gpusmote.neighbours import Neighbourhood, SearchReport, lists, neighbourhood, pairs, product, pruned, tiles, tree
+from gpusmote.neighbours.balls import Balls
 from tests import reference
 from tests.neighbours.small import make_balls_small
 from tests.neighbours.tables import AWKWARD
@@ -32,6 +33,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(tiles, "_TILE", 48)
     monkeypatch.setattr(pairs, "_SIDE", 40)
     monkeypatch.setattr(product, "_HOST", (64, 50))
+    monkeypatch.setattr(tree, "_HITS_AT_ONCE", 300)
     make_balls_small(monkeypatch)
 
 
@@ -181,6 +183,49 @@ def test_the_float64_pass_is_reached():
     _, report = search(AWKWARD["clusters far apart"]())
     assert report.certified_float64 > 300
     assert report.sources == ["tiles", "tiles-float64"]
+
+
+@pytest.mark.parametrize("kind", ["clusters far apart", "one huge column"])
+def test_what_float32_cannot_tell_from_one_centre_is_told_from_many(kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((9_000, 20))
+    X += (1e6 * rng.integers(0, 3, (9_000, 1))) if kind == "clusters far apart" else (1e6 * np.eye(20)[0] * X)
+    found, report = search(X)
+    asked = rng.permutation(9_000)[:200]
+    np.testing.assert_array_equal(found[asked], reference.nearest(X, asked, K))
+    assert report.sources[:2] == ["pairs", "pruned"]
+    assert report.certified_float64 > 2_048
+    assert report.certified_last < 900
+
+
+def test_balls_are_tried_for_what_is_in_doubt_and_go_where_they_do_not_pay(monkeypatch):
+    made = []
+    monkeypatch.setattr(pruned, "Balls", lambda pool: made.append(pool) or Balls(pool))
+    X = np.random.default_rng(0).integers(0, 2, (4_200, 30)).astype(float)  # ties in all directions
+    report = SearchReport()
+    rows = Neighbourhood(Backend(), X, report)
+    rows.nearest(None, K)
+    assert report.certified_first < 4_200 - 2_048
+    assert report.sources[:2] == ["pairs", "tiles-float64"]
+    assert "pruned" not in rows._sources
+    assert not made  # the sample told
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize("source", ["tiles", "pairs", "product", "tiles-float64"])
+def test_balls_serve_what_any_source_leaves_in_doubt(monkeypatch, small_tiles, source, name):
+    monkeypatch.setattr(neighbourhood, "second", lambda size, share: "pruned")
+    X = AWKWARD[name]()
+    np.testing.assert_array_equal(search(X, source=source)[0], reference.nearest(X, None, K))
+
+
+def test_a_tree_settles_ties_by_itself():
+    """However few are left in doubt, to compare each of them with all rows would grow with the square of these."""
+    X = np.stack(np.meshgrid(*3 * [np.arange(15.0)]), axis=-1).reshape(-1, 3)
+    found, report = search(X, k=7)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, 7))
+    assert report.sources == ["tree", "last"]
+    assert report.certified_last > 0.5 * len(X)
 
 
 def test_the_last_pass_is_reached():

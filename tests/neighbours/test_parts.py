@@ -188,8 +188,25 @@ def test_the_choice_of_a_source(sizes, dimension, share, expected):
     assert ("of all pairs compared" in choice.why) == (share is not None)
 
 
-def test_the_second_source_on_the_host():
-    assert second(True) == "tiles-float64"
+@pytest.mark.parametrize(
+    ("sizes", "share", "expected"),
+    [
+        ((4_096, 17, 2_048, 5), 0.4, "pruned"),
+        ((4_096, 17, 2_048, 5), 0.41, "tiles-float64"),
+        ((4_095, 17, 2_048, 5), None, "tiles-float64"),
+        ((4_096, 17, 2_047, 5), None, "tiles-float64"),
+        ((4_096, 17, 2_048, 62), None, "tiles-float64"),
+        ((4_096, 17, 2_048, 5, True, 1), None, "product-float64"),
+        ((4_096, 17, 2_048, 5, False), None, "product-float64"),
+    ],
+)
+def test_the_choice_of_a_second_source(sizes, share, expected):
+    def ask(limit):
+        assert share is not None, "asked without need"
+        assert limit == 0.4
+        return share
+
+    assert second(Search(*sizes), ask) == expected
 
 
 @pytest.mark.parametrize("n_blocks", [1, 2, 3, 4, 9, 10])
