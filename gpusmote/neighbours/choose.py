@@ -217,6 +217,6 @@ def second(search: Search, share: Ask) -> str:
     """
     if not search.on_host or search.copies < 2:
         return "product-float64"
-    if search.n >= 4_096 and search.m >= 2_048 and search.count <= 64 and share(0.4) <= 0.4:
+    if search.n >= 4_096 and search.m >= 2_048 and search.count <= 64 and share(0.6) <= 0.6:
         return "pruned"
     return "tiles-float64"

@@ -191,8 +191,8 @@ def test_the_choice_of_a_source(sizes, dimension, share, expected):
 @pytest.mark.parametrize(
     ("sizes", "share", "expected"),
     [
-        ((4_096, 17, 2_048, 5), 0.4, "pruned"),
-        ((4_096, 17, 2_048, 5), 0.41, "tiles-float64"),
+        ((4_096, 17, 2_048, 5), 0.6, "pruned"),
+        ((4_096, 17, 2_048, 5), 0.61, "tiles-float64"),
         ((4_095, 17, 2_048, 5), None, "tiles-float64"),
         ((4_096, 17, 2_047, 5), None, "tiles-float64"),
         ((4_096, 17, 2_048, 62), None, "tiles-float64"),
@@ -203,7 +203,7 @@ def test_the_choice_of_a_source(sizes, dimension, share, expected):
 def test_the_choice_of_a_second_source(sizes, share, expected):
     def ask(limit):
         assert share is not None, "asked without need"
-        assert limit == 0.4
+        assert limit == 0.6
         return share
 
     assert second(Search(*sizes), ask) == expected
