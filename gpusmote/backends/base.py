@@ -34,6 +34,8 @@ Prepare: TypeAlias = "Callable[[Backend], Callable[[int, int], tuple[Array, ...]
 """``prepare(device)`` brings what is needed to a device and returns ``work(start, stop)``, to be called for blocks."""
 
 _BLOCK_BYTES = 32 << 20
+_COMPARED = 1 << 18  # 2 MiB of float64
+_LEAST_PAIRS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,13 @@ class Cut:
     def size(self, usual: int, least: int = 1) -> int:
         """What remains of a block of so many rows or values."""
         return max(least, int(usual * self.scale))
+
+    def compared(self, columns: int) -> int:
+        """Values of rows that are compared at once: of 64 pairs at least, where whole blocks hold as many.
+
+        Each column of a block is a call of NumPy's or two, which cost more than a handful of pairs.
+        """
+        return self.size(_COMPARED, min(_COMPARED, _LEAST_PAIRS * columns))
 
     def sides(self, rows: int, columns: int) -> tuple[int, int]:
         """What remains of a tile: fewer rows, then fewer columns, in whole groups of 32."""
@@ -246,7 +255,7 @@ class Backend:
         """
         distance = np.empty(candidates.shape, np.float64)
         d = values.shape[1]
-        block = max(1, self.cut.size(262_144) // max(1, candidates.shape[1] * d))  # 2 MiB of float64
+        block = max(1, self.cut.compared(d) // max(1, candidates.shape[1] * d))
 
         def rows(start: int, stop: int) -> None:
             # Columns outermost: each addition below then runs over contiguous memory.

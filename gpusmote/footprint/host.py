@@ -15,7 +15,7 @@ from gpusmote.neighbours.choose import Search, choose, second
 
 __all__ = ["on_host", "result", "rows_on_host"]
 
-_BLOCK_VALUES = 1 << 18  # float64 values of a block of rows that are reduced or compared
+_BLOCK_VALUES = 1 << 18  # float64 values of a block of rows that are reduced
 _SAMPLE = 4_096
 _FRAME, _BLOCK = (
     128 << 20,
@@ -249,7 +249,7 @@ class _Search:
     def _ordering(self, block: int, count: int) -> int:
         """Candidates and their distances; then their order, and the answer."""
         d, entries = self.shape.n_features, INDEX * block * count
-        values = min(block * count * d, n_threads() * max(count * d, self.cut.size(_BLOCK_VALUES)))
+        values = min(block * count * d, n_threads() * max(count * d, self.cut.compared(d)))
         return max(2 * entries + values * (8 + self.shape.work), 3 * entries + 2 * INDEX * block * self.k)
 
     def _again(self, queries: int) -> int:
@@ -271,5 +271,5 @@ class _Search:
         rows, tile = self.cut.sides(64, 4_096)
         threads, rows = min(n_threads(), -(-queries // rows)), min(rows, queries)
         tile, d, w = min(tile, self.rows), self.shape.n_features, self.shape.work
-        values = min(rows * tile * d, n_threads() * max(d, self.cut.size(_BLOCK_VALUES))) * (8 + w)
+        values = min(rows * tile * d, n_threads() * max(d, self.cut.compared(d))) * (8 + w)
         return threads * (rows * tile * 140 + (tile + rows) * d * 16 + values)

@@ -49,7 +49,7 @@ def found_in_lists(queries: int, k: int, d: int, work: int, cut: Cut) -> int:
 
     count = k + 4
     block = min(queries, max(1, AT_ONCE // count))
-    values = min(block * count * d, n_threads() * max(count * d, cut.size(1 << 18))) * (8 + work)
+    values = min(block * count * d, n_threads() * max(count * d, cut.compared(d))) * (8 + work)
     some = INDEX * block * count
     return 2 * INDEX * queries * (k + 1) + max(3 * some + values, 4 * some) + n_threads() * inverted._BLOCK * 12 * d
 

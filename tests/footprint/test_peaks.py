@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -189,6 +190,22 @@ def test_rows_as_awkward_as_can_be_take_no_more_than_most(monkeypatch, sampler, 
         warnings.simplefilter("ignore", gpusmote.errors.GpusmoteWarning)
         _, peak = peak_of(lambda: sampler.plan(X, y))
     assert peak <= most
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+@pytest.mark.parametrize("sampler", [SMOTE(), ONE], ids=["SMOTE", "borderline-1"])
+def test_many_columns_keep_within_the_least_limit(monkeypatch, sampler, threads):
+    """Where blocks cannot become smaller: so many pairs are compared at once all the same."""
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    n, d = 900, 1_277
+    X, y = mixed(n, d, "f4", 0.4)
+    sampler = clone(sampler).set_params(random_state=0, device="cpu", memory_limit=1)
+    with pytest.raises(gpusmote.errors.MemoryLimitError) as refused:
+        sampler.plan(X, y)
+    least = int(re.search(r"memory_limit=(\d+) is the least", refused.value.hint)[1])
+    _, peak = peak_of(lambda: sampler.set_params(memory_limit=least).plan(X, y))
+    assert sampler.report_.bytes["total"] <= least
+    assert peak <= least
 
 
 def test_many_threads_hold_no_more_than_estimated(monkeypatch):

@@ -1,0 +1,37 @@
+"""The host's operations where a memory limit cuts them small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpusmote.backends import base
+from gpusmote.backends.base import Backend, Cut
+
+
+def blocks_of(monkeypatch, backend, values, candidates):
+    """Distances, and the queries of each block."""
+    sizes = []
+
+    def run(work, n, block):
+        for start in range(0, n, block):
+            sizes.append(min(n, start + block) - start)
+            work(start, min(n, start + block))
+
+    monkeypatch.setattr(base, "run_blocks", run)
+    return backend.rerank(values, np.arange(len(candidates)), candidates), sizes
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 4, 1 / 64, 1 / 1024])
+@pytest.mark.parametrize("d", [3, 1_277, 5_000, 270_000])
+def test_no_block_compares_a_handful_of_pairs_where_whole_ones_compare_more(monkeypatch, d, scale):
+    rng, queries = np.random.default_rng(0), 40 if d < 10_000 else 4
+    values = rng.standard_normal((queries, d)).astype(np.float32)
+    candidates = rng.integers(0, queries, (queries, 8))
+    whole, usual = blocks_of(monkeypatch, Backend(), values, candidates)
+    backend = Backend()
+    backend.cut = Cut(scale, 0)
+    cut, sizes = blocks_of(monkeypatch, backend, values, candidates)
+    np.testing.assert_array_equal(cut, whole)
+    assert sizes[0] >= min(usual[0], 64 // 8)
+    assert sizes[0] * 8 * d <= max(8 * d, backend.cut.compared(d))
