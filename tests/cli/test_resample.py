@@ -169,6 +169,7 @@ def test_warnings_are_one_line_each(tmp_path: Path) -> None:
 
 
 def test_what_was_done_in_another_way_is_a_note(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="FAISS is not installed")
     arguments = ["resample", source, "--target", "kind", "-o", tmp_path / "out.csv", "--force", "--search"]
     done = gpusmote(*arguments, "approximate")
     (note,) = done.err.splitlines()

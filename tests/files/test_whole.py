@@ -187,6 +187,7 @@ def write_stopped_at(paths, number):
         if frame.f_code.co_filename != whole.__file__ or frame.f_code.co_name in ("close", "take_back"):
             return None
         frame.f_trace_opcodes = True
+        sys.settrace(at_call)  # Python 3.12.1, for one, looks for frames that want instructions only then
         last[frame] = "RESUME"
         return at_instruction
 
