@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from gpusmote.arrays import Target, wrap_target
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 
-__all__ = ["FileTarget", "LabelScan"]
+__all__ = ["PLAIN", "FileTarget", "LabelScan"]
 
-# Types as polars writes them, from which pyarrow cannot take rows, and what can be cast to them.
-_VIEWS = {"string_view": pa.string(), "binary_view": pa.binary()}
+PLAIN = {"string_view": pa.string(), "binary_view": pa.binary()}
+"""By their names: types as polars writes them, with which pyarrow can do little, and what is cast to them and back."""
 
 
 class FileTarget(Target):
@@ -118,8 +118,9 @@ class LabelScan:
         codes = np.concatenate(self._codes)
         self._codes.clear()
         dictionary = pa.types.is_dictionary(self._kind)
-        plain = _VIEWS.get(str(self._kind))
-        values = pa.array(list(self._numbers), self._kind.value_type if dictionary else plain or self._kind)
+        kind = self._kind.value_type if dictionary else self._kind
+        plain = PLAIN.get(str(kind))
+        values = pa.array(list(self._numbers), plain or kind)
         present = np.flatnonzero(self._counts)
         known = wrap_target(pa.chunked_array([values.take(pa.array(present))]), len(present))
         position = np.zeros(len(values), np.min_scalar_type(len(known.classes)))

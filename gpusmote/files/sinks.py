@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from gpusmote.files.csv_source import CsvSource
 from gpusmote.files.forms import Form
+from gpusmote.files.labels import PLAIN
 from gpusmote.files.sources import ParquetSource, Source
 
 __all__ = ["ArrowSink", "CsvSink", "ParquetSink", "Sink", "open_sink"]
@@ -171,14 +172,45 @@ def _needs_quotes(text: str) -> bool:
     return any(mark in text for mark in ',"\r\n')
 
 
+class _PlainSink(Sink):
+    """Another sink, whose form does not know all types of the tables.
+
+    Parameters
+    ----------
+    sink : Sink
+    schema : pyarrow.Schema
+        What tables are cast to.
+    """
+
+    def __init__(self, sink: Sink, schema: Any) -> None:
+        self._sink, self._schema = sink, schema
+
+    def write(self, table: Any) -> None:
+        self._sink.write(table.cast(self._schema))
+
+    def finish(self) -> None:
+        self._sink.finish()
+
+
 def open_sink(file: BinaryIO, form: Form, schema: Any, group_rows: int, labels: list[str], like: Source) -> Sink:
     """The sink of a form; Parquet keeps the compression of a Parquet source."""
-    if form.kind == "csv":
-        return CsvSink(file, schema, form.compression, labels)
     if form.kind == "arrow":
         return ArrowSink(file, schema, form.compression)
-    compression = like.compression() if isinstance(like, ParquetSource) else "snappy"
-    return ParquetSink(file, schema, group_rows, compression, _with_few_values(schema, like))
+    plain = pa.schema([field.with_type(_plain(field.type, form)) for field in schema], schema.metadata)
+    sink: Sink
+    if form.kind == "csv":
+        sink = CsvSink(file, plain, form.compression, labels)
+    else:
+        compression = like.compression() if isinstance(like, ParquetSource) else "snappy"
+        sink = ParquetSink(file, plain, group_rows, compression, _with_few_values(schema, like))
+    return sink if plain.equals(schema) else _PlainSink(sink, plain)
+
+
+def _plain(kind: Any, form: Form) -> Any:
+    """A type that the form can hold: polars' text in no CSV file, and as categories in no Parquet file either."""
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, PLAIN.get(str(kind.value_type), kind.value_type), kind.ordered)
+    return PLAIN.get(str(kind), kind) if form.kind == "csv" else kind
 
 
 def _with_few_values(schema: Any, like: Source) -> list[str]:

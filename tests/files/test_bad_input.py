@@ -204,6 +204,21 @@ def test_labels_in_the_text_type_of_polars(tmp_path):
         resample_file(path, tmp_path / f"out{form}", target="class", sampler=SMOTE(random_state=0))
         assert read(tmp_path / f"out{form}").schema == views.schema
         assert read(tmp_path / f"out{form}")["class"].cast(pa.string()).equals(in_memory(data)["class"])
+    resample_file(path, tmp_path / "out.csv", target="class", sampler=SMOTE(random_state=0))
+    assert read(tmp_path / "out.csv")["class"].equals(in_memory(data)["class"])
+
+
+@pytest.mark.skipif(not VIEWS, reason=NO_VIEWS)
+@pytest.mark.parametrize("form", [".parquet", ".arrow", ".csv"])
+def test_labels_in_the_categories_of_polars(tmp_path, form):
+    data = table()
+    kind = pa.dictionary(pa.uint32(), pa.string_view())
+    codes = data["class"].combine_chunks().dictionary_encode().cast(pa.dictionary(pa.uint32(), pa.string()))
+    path = write(data.set_column(5, "class", codes.cast(kind)), tmp_path / "in.arrow")
+    resample_file(path, tmp_path / f"out{form}", target="class", sampler=SMOTE(random_state=0))
+    found = read(tmp_path / f"out{form}")["class"]
+    assert (found.type == kind) == (form == ".arrow")
+    assert found.to_pylist() == in_memory(data)["class"].to_pylist()
 
 
 ROWS = [f"{i}.5,{i % 7},{'b' if i % 5 else 'a'}" for i in range(200)]
