@@ -147,7 +147,7 @@ def show_search(console: Console, sampler: gpusmote.SMOTE) -> None:
     console.print(f"Device: {sampler.device_} ({report.reason}).")
     console.print(
         f"Neighbours certified exact: {share(search.certified_first, search.queries)} of {search.queries:,} searches "
-        f"by the first pass, {share(search.certified_float64, search.queries)} by the float64 pass, "
+        f"by the first pass, {share(search.certified_second, search.queries)} by the second, "
         f"{share(search.certified_last, search.queries)} by the last.",
         "",
     )

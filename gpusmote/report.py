@@ -25,7 +25,7 @@ class Report:
     reason : str
         Why that one.
     search : SearchReport
-        ``queries``, and how many were certified by the first pass, the float64 pass and the last.
+        ``queries``, and how many were certified by the first pass, the second and the last.
     seconds : dict of str to float
         Wall time of each stage.
     bytes : dict of str to int

@@ -146,7 +146,7 @@ def test_fitted_attributes(overlapping, caplog):
     assert sampler.device_ == "cpu"
     report = sampler.report_
     assert report.search.queries == 60
-    certified = report.search.certified_first + report.search.certified_float64 + report.search.certified_last
+    certified = report.search.certified_first + report.search.certified_second + report.search.certified_last
     assert certified == 60
     assert set(report.seconds) == {"check", "search", "rows", "labels"}
     assert all(seconds >= 0 for seconds in report.seconds.values())

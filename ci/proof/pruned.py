@@ -68,7 +68,7 @@ def _one(run: Run, n: int, d: int, kind: str, rate: float, other: tuple[Any, Any
     expected = Neighbourhood(run.backend, values, SearchReport(), source="device").nearest(some, K)
     what = f"{kind}, {n:,} x {d}"
     run.check(f"{what}: the neighbours are those of the other source", bool((near[some] == expected).all()))
-    every = report.certified_first + report.certified_float64 + report.certified_last
+    every = report.certified_first + report.certified_second + report.certified_last
     run.check(f"{what}: every query is certified by some pass", every == report.queries)
     if goal and theirs is not None:
         run.goal(f"{what}: bare FAISS's seconds over those of this search", theirs / seconds, GOAL, at_least=True)

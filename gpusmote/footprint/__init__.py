@@ -6,7 +6,7 @@ measured peaks: of the host's allocations, and of the arrays on the stand-in for
 What happens follows from the sizes but for a few things that the rows decide, and of these an estimate takes the
 ordinary case for ``total``:
 
-- no row is a copy of another, and float32 tells all neighbours apart: no float64 pass;
+- no row is a copy of another, and float32 tells all neighbours apart: no second pass;
 - the rows spread evenly in all their columns, which is what a k-d tree needs many rows for, and what leaves out no
   balls of rows;
 - every row of a class is a seed: a rule that leaves out some leaves a smaller plan, and fewer searches;

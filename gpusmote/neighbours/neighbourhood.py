@@ -230,7 +230,7 @@ class Neighbourhood:
         number = [int((passes == i).sum()) for i in range(3)]
         self._report.queries += len(passes)
         self._report.certified_first += number[0]
-        self._report.certified_float64 += number[1]
+        self._report.certified_second += number[1]
         self._report.certified_last += number[2]
 
     def _through(self, device: Backend) -> Through:

@@ -60,7 +60,7 @@ class SearchReport:
     queries : int
         Rows whose neighbours were sought: the sum of the four below. A row that an approximate search was tried on
         before the exact one served counts twice.
-    certified_first, certified_float64, certified_last : int
+    certified_first, certified_second, certified_last : int
         How many of them the first source's list was certain for, how many needed the second pass, in float64 or from
         many centres, and how many the last.
     approximate : int
@@ -77,7 +77,7 @@ class SearchReport:
     why: list[str] = dataclasses.field(default_factory=list)
     queries: int = 0
     certified_first: int = 0
-    certified_float64: int = 0
+    certified_second: int = 0
     certified_last: int = 0
     approximate: int = 0
     recall: float | None = None

@@ -122,7 +122,7 @@ def test_queries_with_too_few_rows_in_their_lists_get_exact_neighbours(eager):
     table = np.r_[gaussian(3_000, 4), gaussian(30, 4, seed=1) * 0.01 + 1e3]
     found, report = search(table, 0.5, k=40)
     assert report.approximate < 2_030
-    assert report.approximate + report.certified_first + report.certified_float64 + report.certified_last == 3_030
+    assert report.approximate + report.certified_first + report.certified_second + report.certified_last == 3_030
     exact = Neighbourhood(Backend(), table, SearchReport()).nearest(np.arange(3_000, 3_030), 40)
     assert np.array_equal(found[3_000:], exact)
 

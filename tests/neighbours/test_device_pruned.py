@@ -35,7 +35,7 @@ def search(values, k=K, queries=None):
     backend, report = CudaBackend(0), SearchReport()
     found = Neighbourhood(backend, backend.asarray(values), report, "pruned-device")
     found = found.nearest(None if queries is None else backend.asarray(queries), k)
-    assert report.certified_first + report.certified_float64 + report.certified_last == report.queries == len(found)
+    assert report.certified_first + report.certified_second + report.certified_last == report.queries == len(found)
     return found.get(), report
 
 
