@@ -36,7 +36,7 @@ def groups_of(backend: Backend, values: Array) -> Groups | None:
 
 
 class Groups:
-    """Rows of equal bits, put together.
+    """Equal rows, put together; 0.0 and -0.0 are equal.
 
     Rows are ordered by a hash, and those that follow one of the same hash are compared with it in full. Where
     different rows share a hash, a group may fall into several; nothing below needs groups to be complete.
@@ -64,7 +64,8 @@ class Groups:
         block = max(1, backend.cut.size(1 << 20) // values.shape[1])
         for start in range(0, len(again), block):
             part = again[start : start + block]
-            starts[part + 1] = (bits[order[part + 1]] != bits[order[part]]).any(axis=1)
+            rows, before = _one_zero(bits[order[part + 1]]), _one_zero(bits[order[part]])
+            starts[part + 1] = (rows != before).any(axis=1)
         del again
         first = order[starts]  # stable: the lowest row of each group
         by_row = xp.argsort(first)
@@ -117,6 +118,12 @@ def _bits(values: Array) -> Array:
     return values.view(f"u{values.dtype.itemsize}")
 
 
+def _one_zero(bits: Array) -> Array:
+    """The same array, in which -0.0, which rounding makes of small negative numbers, has become 0.0."""
+    bits *= bits != bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))
+    return bits
+
+
 def _alike(xp: Any, bits: Array) -> tuple[Array, Array]:
     """The rows in the order of their hashes, and at which places of that order a hash is followed by itself."""
     hashes = _hashes(xp, bits)
@@ -131,7 +138,7 @@ def _hashes(xp: Any, bits: Array) -> Array:
     total = xp.zeros(len(bits), "u8")
     fold = np.uint64(4 * bits.dtype.itemsize)
     for j in range(bits.shape[1]):
-        column = bits[:, j].astype("u8")
+        column = _one_zero(bits[:, j].copy()).astype("u8", copy=False)
         column ^= column >> fold  # small whole numbers differ in their highest bits only
         column *= odd[j]
         total += column

@@ -67,6 +67,17 @@ def test_groups_hold_equal_rows_in_order_of_their_lowest(X):
     np.testing.assert_array_equal(groups.lowest[groups.of], first[inverse.ravel()])
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_zeros_of_either_sign_are_equal(dtype):
+    X = np.repeat([[0.0, 1.0], [2.0, -0.0], [-1.0, 0.0]], 4, axis=0).astype(dtype)
+    X[::2] = np.where(X[::2] == 0, -X[::2], X[::2])
+    before = X.copy()
+    groups = Groups(Backend(), X)
+    assert groups.of.tolist() == np.repeat([0, 1, 2], 4).tolist()
+    assert groups_of(Backend(), X).n == 3
+    assert X.tobytes() == before.tobytes()
+
+
 def test_a_hash_for_all_costs_no_neighbour(monkeypatch):
     """Groups that fall apart, because different rows share a hash, are still groups of equal rows."""
     from gpusmote.neighbours import Neighbourhood, SearchReport, duplicates
