@@ -249,7 +249,7 @@ class Neighbourhood:
         return self._sources[name]
 
     def _search(self, source: Source | None, asked: Array, count: int, k: int) -> tuple[Array, Array]:
-        """The k nearest of each query: by the first source, then in float64, then by the last pass."""
+        """The k nearest of each query: by the first source, by a second, then by the last pass."""
         pool = self._pool
         out, passes = pool.xp.empty((len(asked), k), "i8"), pool.xp.zeros(len(asked), "i1")
         doubtful, kth = self._pass(source, asked, count, k, out)
