@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,3 +14,13 @@ from tests.cli.helpers import table, write
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return write(table(), tmp_path / "in.parquet")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def signals_are_heard() -> Iterator[None]:
+    """Whoever started the tests may ignore some, which processes hand on: `nohup`, a shell's background."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

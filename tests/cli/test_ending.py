@@ -76,25 +76,20 @@ def test_a_signal_ends_the_work_once_and_lets_it_tidy(
     name: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tidied = []
-    number = getattr(signal, name)
-    usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    before = signal.getsignal(getattr(signal, name))
 
     def work() -> None:
         try:
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), getattr(signal, name))
             threading.Event().wait(5)
         finally:
-            os.kill(os.getpid(), number)  # as `timeout` sends it to the group once more
+            os.kill(os.getpid(), getattr(signal, name))  # as `timeout` sends it to the group once more
             tidied.append(True)
 
-    before = signal.signal(number, usual)  # whoever started the tests may ignore it: `nohup`, a shell's background
-    try:
-        assert finish(work, Output()) == status
-        assert tidied == [True]
-        assert capsys.readouterr().err == f"error: stopped by {name}\n"
-        assert signal.getsignal(number) == usual
-    finally:
-        signal.signal(number, before)
+    assert finish(work, Output()) == status
+    assert tidied == [True]
+    assert capsys.readouterr().err == f"error: stopped by {name}\n"
+    assert signal.getsignal(getattr(signal, name)) == before
 
 
 class Final:
