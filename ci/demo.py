@@ -306,7 +306,7 @@ def cloud(axis: Any, others: np.ndarray, late: np.ndarray, new: np.ndarray) -> N
 
 def segments(axis: Any, flights: np.ndarray, new: np.ndarray, origin: np.ndarray, n: int = 40) -> None:
     """A few synthetic flights, each on the line between the two real ones that it was made from."""
-    ends = np.stack([flights[origin["base"]], flights[origin["neighbour"]]])
+    ends = np.stack([flights[origin["base"]], flights[origin["neighbor"]]])
     # Shorter segments would vanish under their ends.
     long = np.flatnonzero(np.linalg.norm((ends[0] - ends[1]) / flights.std(axis=0), axis=1) > 0.3)[:n]
     for start, stop in ends[:, long].transpose(1, 0, 2):

@@ -17,12 +17,13 @@ counter before it generates.
 from __future__ import annotations
 
 import numbers
+import secrets
 
 import numpy as np
 
 from gpusmote.errors import ParameterError
 
-__all__ = ["Entropy", "class_key", "draw", "draw_at", "entropy_words", "permute", "philox_block", "words"]
+__all__ = ["Entropy", "class_key", "draw", "draw_at", "entropy_words", "permute", "philox_block", "seed_of", "words"]
 
 Entropy = tuple[int, ...]
 """What all keys of one call are made from; kept in the plan, so that it can be replayed."""
@@ -37,8 +38,9 @@ def entropy_words(random_state: object) -> Entropy:
     Parameters
     ----------
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
-        An int stands for itself. From a generator four 64-bit words are drawn, once. None asks the operating
-        system; NumPy's global generator is neither read nor written.
+        An int stands for itself. From a generator four 64-bit words are drawn, once. None asks the operating system
+        for a whole number below 2**53, which every JSON reader keeps; NumPy's global generator is neither read nor
+        written.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def entropy_words(random_state: object) -> Entropy:
         If it is none of these, or less than 0.
     """
     if random_state is None:
-        return tuple(int(word) for word in np.random.SeedSequence().generate_state(4, np.uint64))
+        return (secrets.randbits(53),)
     if isinstance(random_state, numbers.Integral):
         if random_state < 0:
             raise ParameterError(f"random_state is {random_state}.", "As an int it must be at least 0.")
@@ -63,6 +65,23 @@ def entropy_words(random_state: object) -> Entropy:
         f"random_state is of type {type(random_state).__name__}.",
         "It must be an int, a RandomState, a Generator or None.",
     )
+
+
+def seed_of(entropy: Entropy) -> int:
+    """The whole number that gives the same keys as this entropy: ``random_state`` of the same call again.
+
+    Examples
+    --------
+    >>> drawn = entropy_words(np.random.default_rng(0))
+    >>> bool((class_key(drawn, 1) == class_key((seed_of(drawn),), 1)).all())
+    True
+    """
+    # SeedSequence reads a whole number, and each of several, as 32-bit words with the lowest first and no zeros on top.
+    seed = at = 0
+    for word in entropy:
+        seed |= word << at
+        at += 32 * max(1, -(-word.bit_length() // 32))
+    return seed
 
 
 def class_key(entropy: Entropy, position: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class LegacyDraws:
     Raises
     ------
     ParameterError
-        For a Generator, which imbalanced-learn does not take.
+        For what imbalanced-learn does not take: a Generator, or an int above 4294967295.
     """
 
     def __init__(self, random_state: Any) -> None:
@@ -38,6 +39,11 @@ class LegacyDraws:
             raise ParameterError(
                 'random_state is a Generator, and bit_generator="mt19937" draws from the legacy one.',
                 "Give an int, a RandomState or None.",
+            )
+        if isinstance(random_state, numbers.Integral) and int(random_state) >= 2**32:
+            raise ParameterError(
+                f'random_state is {random_state}, and bit_generator="mt19937" draws from the legacy generator.',
+                "Its seeds go up to 4294967295.",
             )
         self._random_state = random_state
         self._goes_on: np.random.RandomState | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from gpusmote.backends import Array, Backend
 
-__all__ = ["SHARED_BYTES", "Part"]
+__all__ = ["SHARED_BYTES", "Part", "spans"]
 
 SHARED_BYTES = 64 << 20
 """Rows for the host from which several devices share them; below, a single link to the host takes some milliseconds."""
@@ -125,3 +125,22 @@ class Part:
             return ()
 
         return write
+
+
+def spans(parts: list[Part], start: int, stop: int) -> Iterator[tuple[Part, range, int]]:
+    """Cut the synthetic rows ``start`` to ``stop`` by class.
+
+    Yields
+    ------
+    part : Part
+    samples : range
+        Of the class, numbered from 0.
+    at : int
+        Where they begin in the slice.
+    """
+    first = 0
+    for part in parts:
+        low, high = max(start, first), min(stop, first + part.n_new)
+        if low < high:
+            yield part, range(low - first, high - first), low - start
+        first += part.n_new

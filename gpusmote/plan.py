@@ -17,7 +17,8 @@ from gpusmote.config import MemoryLimit, setting
 from gpusmote.errors import PlanError
 from gpusmote.estimate import arrange_rows, limits_of
 from gpusmote.footprint import Shape
-from gpusmote.part import Part
+from gpusmote.origins import Origins
+from gpusmote.part import Part, spans
 from gpusmote.report import Report
 from gpusmote.words import counted
 
@@ -59,8 +60,8 @@ class Plan:
     >>> bool((plan.rows(10, 20) == plan.rows(0, 200)[10:20]).all())
     True
     >>> origin = plan.origin(10, 11)
-    >>> base, neighbour = X[origin["base"]], X[origin["neighbour"]]
-    >>> bool((plan.rows(10, 11) == base + origin["gap"] * (neighbour - base)).all())
+    >>> base, neighbor = X[origin["base"]], X[origin["neighbor"]]
+    >>> bool((plan.rows(10, 11) == base + origin["gap"] * (neighbor - base)).all())
     True
     """
 
@@ -134,8 +135,8 @@ class Plan:
         Returns
         -------
         structured ndarray of shape (stop - start,), on the host
-            Fields ``class`` (label), ``base`` and ``neighbour`` (int64, positions of rows in X) and ``gap`` (float64,
-            share of the way from base to neighbour).
+            Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X) and ``gap`` (float64,
+            share of the way from base to neighbor).
 
         Raises
         ------
@@ -143,18 +144,7 @@ class Plan:
             If the slice is not within ``[0, len(plan)]``.
         """
         start, stop = self._slice(start, stop)
-        label = self._target.classes.dtype
-        label = np.dtype(object) if label.kind == "T" else label  # StringDType cannot be a field
-        kind = [("class", label), ("base", "i8"), ("neighbour", "i8"), ("gap", "f8")]
-        origin = np.empty(stop - start, kind)
-        origin["class"] = self._target.classes[self._codes(start, stop)]
-        for part, samples, at in self._spans(start, stop):
-            with self._backend.active():
-                base, neighbour, gap = part.draw(samples, self._backend)
-                found = {"base": part.rows[base], "neighbour": part.rows[neighbour], "gap": gap}
-            for field, value in found.items():
-                origin[field][at : at + len(samples)] = self._backend.to_host(value)
-        return origin
+        return Origins(self._backend, self._parts, self._target.classes).read(start, stop)
 
     def resample(self) -> tuple[Any, Any]:
         """The originals, untouched and in order, then all synthetic rows.
@@ -320,21 +310,14 @@ class Plan:
             )
         return start, stop
 
-    def _spans(self, start: int, stop: int) -> Iterator[tuple[Part, range, int]]:
-        """Which samples of which class the slice is made of, and where in it they stand."""
-        for part, first in zip(self._parts, self._ends, strict=False):
-            low, high = max(start, first), min(stop, first + part.n_new)
-            if low < high:
-                yield part, range(low - first, high - first), low - start
-
     def _codes(self, start: int, stop: int) -> np.ndarray:
         codes = np.empty(stop - start, np.int64)
-        for part, samples, at in self._spans(start, stop):
+        for part, samples, at in spans(self._parts, start, stop):
             codes[at : at + len(samples)] = part.position
         return codes
 
     def _write(self, start: int, stop: int, out: Array) -> None:
-        for part, samples, at in self._spans(start, stop):
+        for part, samples, at in spans(self._parts, start, stop):
             part.write(samples, out[at : at + len(samples)], self._backend)
 
 

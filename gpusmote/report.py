@@ -24,6 +24,9 @@ class Report:
         "cpu", "cuda:N", or the names of several devices.
     reason : str
         Why that one.
+    seed : int or None
+        ``random_state=report.seed`` makes the same rows again, also where ``random_state`` was None or a generator;
+        None where ``bit_generator="mt19937"`` drew from a generator.
     search : SearchReport
         ``queries``, and how many were certified by the first pass, the second and the last.
     seconds : dict of str to float
@@ -40,6 +43,7 @@ class Report:
 
     device: str = "cpu"
     reason: str = ""
+    seed: int | None = None
     search: SearchReport = dataclasses.field(default_factory=SearchReport)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     bytes: dict[str, int] = dataclasses.field(default_factory=dict)

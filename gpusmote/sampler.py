@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -24,7 +25,7 @@ from sklearn.utils._param_validation import (
 )
 
 from gpusmote import draws
-from gpusmote.arrays import Table, Target, wrap_features, wrap_target
+from gpusmote.arrays import Table, Target, row_taker, wrap_features, wrap_target
 from gpusmote.attempts import Call
 from gpusmote.backends import Backend, detect, select
 from gpusmote.backends.versions import FAISS, installed
@@ -34,6 +35,7 @@ from gpusmote.estimate import Estimate, arrange, limits_of
 from gpusmote.footprint import Shape
 from gpusmote.imagined import imagined
 from gpusmote.legacy import LegacyDraws
+from gpusmote.origins import Origins
 from gpusmote.part import Part
 from gpusmote.plan import Plan
 from gpusmote.recipe import ClassTask, Pool, Recipe
@@ -81,6 +83,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     _estimator_type = "sampler"
     _sampling_type = "over-sampling"
     k_neighbors: Any
+    _origins: Any  # Origins, then what they read
     _looks_at_all_rows = False  # whether neighbours are sought among all rows; tells how large the work is
     _has_counts = False  # whether its recipes say how many rows each seed gets, which the plan then holds
 
@@ -91,7 +94,12 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
             Mapping,
             callable,
         ],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": [
+            Interval(numbers.Integral, 0, None, closed="left"),
+            np.random.RandomState,
+            np.random.Generator,
+            None,
+        ],
         "device": [str],
         "bit_generator": [StrOptions({"philox", "mt19937"}), None],
         "shrink_k": ["boolean"],
@@ -153,7 +161,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         self._check(X, y)
         return self
 
-    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+    def fit_resample(self, X: Any, y: Any, **metadata: Any) -> tuple[Any, Any]:
         """The originals, then the synthetic rows class by class in sorted class order.
 
         Parameters
@@ -163,6 +171,11 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
             what speaks DLPack. Finite numbers. Never written to.
         y : container of shape (n_rows,)
             Labels, of at least two classes.
+        **metadata : container of shape (n_rows, ...), or None
+            More about each row, under names of your choice: ``sample_weight``, ``groups``, row numbers. A synthetic
+            row takes what its base row has; with ``sample_origins_`` you can apply another rule. The results are in
+            ``metadata_``, because pipelines take exactly X and y from ``fit_resample``. For the same reason metadata
+            is not routed: a pipeline hands its later steps the metadata of the original rows, not the sampler's.
 
         Returns
         -------
@@ -180,7 +193,29 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         MemoryLimitError
             If the result would not fit, estimated before anything is allocated.
         """
-        return self._call(X, y).run(Plan.resample, True)
+        call = self._call(X, y)
+        takers = {name: row_taker(name, values, call.table.n_rows) for name, values in metadata.items()}
+        resampled = call.run(Plan.resample, True)
+        if takers:
+            originals = np.arange(call.table.n_rows)
+            rows = np.concatenate([originals, self.sample_origins_["base"]])
+            self.metadata_ = {name: take(rows) for name, take in takers.items()}
+        return resampled
+
+    @property
+    def sample_origins_(self) -> np.ndarray:
+        """structured ndarray of shape (n_synthetic_,): where each synthetic row of the last call comes from.
+
+        Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X), ``gap`` (float64): the row
+        is ``X[base] + gap * (X[neighbor] - X[base])``. Computed when it is first read. :meth:`Plan.origin` gives any
+        slice of them.
+        """
+        origins = vars(self).get("_origins")
+        if origins is None:
+            raise NotFittedError(f"This {type(self).__name__} has made no rows yet: call fit_resample first.")
+        if isinstance(origins, Origins):
+            self._origins = origins.read(0, len(origins))
+        return np.asarray(self._origins)
 
     def plan(self, X: Any, y: Any) -> Plan:
         """Search the neighbours and fix the random stream, without making a row.
@@ -262,6 +297,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         packages = *backend.packages, *(faiss[:1] if faiss else ())
         report.add_versions("gpusmote", "numpy", "scipy", "scikit-learn", *packages)
         self.report_ = report
+        self.n_synthetic_ = sum(part.n_new for part in parts)
+        self._origins = Origins(backend, parts, target.classes)
         return Plan(backend, table, target, parts, report)
 
     def _check_parameters(self) -> None:
@@ -274,6 +311,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
 
     def _check(self, X: Any, y: Any) -> tuple[Table, Target, dict[int, int]]:
         self._check_parameters()
+        for name in ("n_synthetic_", "_origins", "metadata_"):  # of an earlier call
+            self.__dict__.pop(name, None)
         table = wrap_features(X)
         target = wrap_target(y, table.n_rows)
         table.check_finite()
@@ -399,8 +438,11 @@ class _Planner:
         self._entropy: draws.Entropy = ()
         if (sampler.bit_generator or setting("bit_generator")) == "mt19937":
             self._legacy = LegacyDraws(sampler.random_state)
+            given = sampler.random_state
+            report.seed = int(given) if isinstance(given, numbers.Integral) else None
         else:
             self._entropy = draws.entropy_words(sampler.random_state)
+            report.seed = draws.seed_of(self._entropy)
 
     def part(self, task: ClassTask, recipe: Recipe) -> Part:
         backend, pool = self._backend, recipe.pool

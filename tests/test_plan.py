@@ -78,13 +78,13 @@ def test_any_slice_is_the_whole(made):
 def test_origin_is_where_the_rows_come_from(made):
     X, y, plan, _ = made
     origin = plan.origin()
-    assert origin.dtype.names == ("class", "base", "neighbour", "gap")
-    base, neighbour = X[origin["base"]].astype(np.float64), X[origin["neighbour"]].astype(np.float64)
+    assert origin.dtype.names == ("class", "base", "neighbor", "gap")
+    base, neighbour = X[origin["base"]].astype(np.float64), X[origin["neighbor"]].astype(np.float64)
     expected = base + origin["gap"][:, None] * (neighbour - base)
     assert np.array_equal(plan.rows(), expected.astype(X.dtype))
     assert np.array_equal(y[origin["base"]], origin["class"])
     assert ((origin["gap"] >= 0) & (origin["gap"] < 1)).all()
-    assert (origin["base"] != origin["neighbour"]).all()
+    assert (origin["base"] != origin["neighbor"]).all()
 
 
 def test_slices_that_are_none(made):

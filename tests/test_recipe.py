@@ -37,7 +37,7 @@ def test_counts_and_reach(overlapping, bit_generator):
     assert counts.sum() == 1000
     assert (np.diff(origin["base"]) >= 0).all()
     allowed = members[nearest(X[members], None, 5)][np.searchsorted(members, origin["base"])]
-    assert (allowed == origin["neighbour"][:, None]).any(axis=1).all()
+    assert (allowed == origin["neighbor"][:, None]).any(axis=1).all()
     assert ((origin["gap"] >= 0.25) & (origin["gap"] < 0.5)).all()
     assert np.array_equal(plan.rows(100, 700), plan.rows()[100:700])
     scattered = np.concatenate([X_part for X_part, _ in plan.batches(333, shuffle=False)])

@@ -71,6 +71,27 @@ def test_29_hundredths_of_100_are_29():
     assert ours(0.29, np.repeat([0, 1], [100, 5])) == {1: 24}
 
 
+@STEADY
+@given(COUNTS, st.integers(1, 100), st.sampled_from([float, np.float32, np.float64]))
+def test_a_float_up_to_1_is_a_share_of_the_largest_class(counts, percent, kind):
+    y = labels_of(counts)
+    wanted = percent * max(counts) // 100
+    assume(wanted >= counts[1])
+    assert ours({"b": kind(percent / 100)}, y) == {"b": wanted - counts[1]}
+
+
+@STEADY
+@given(COUNTS, st.integers(2, 90), st.sampled_from([float, np.float32, np.float64, np.int8, np.int64]))
+def test_a_whole_number_of_any_type_is_a_number_of_rows(counts, wanted, kind):
+    assume(wanted >= counts[0])
+    assert ours({"a": kind(wanted)}, labels_of(counts)) == {"a": wanted - counts[0]}
+
+
+def test_1_is_a_row_and_1_point_0_is_the_largest_class():
+    y = np.repeat([0, 1], [10, 1])
+    assert (ours({1: 1}, y), ours({1: 1.0}, y)) == ({1: 0}, {1: 9})
+
+
 def test_a_class_may_outgrow_the_majority():
     assert ours({1: 50}, np.repeat([0, 1], [10, 5])) == {1: 45}
 
@@ -101,6 +122,10 @@ def test_dates_can_be_named(unit):
         ({"z": 5}, [5, 3], "names 'z', which y does not hold. Its classes are 'a', 'b'"),
         ({"b": 2}, [5, 3], "asks for 2 rows of class 'b', which has 3"),
         ({"b": 4.5}, [5, 3], "asks for 4.5 rows of class 'b'"),
+        ({"b": np.inf}, [5, 3], "asks for inf rows of class 'b'"),
+        ({"b": -0.5}, [5, 3], "asks for -0.5 rows of class 'b'"),
+        ({"b": "4"}, [5, 3], "asks for '4' rows of class 'b'"),
+        ({"b": 0.4}, [5, 3], "asks for 2 rows (0.4 of the 5 of the largest class) of class 'b', which has 3"),
         ({"b": True}, [5, 3], "asks for True rows of class 'b'"),
         (lambda y: 3, [5, 3], "callable returned int"),
         (["a"], [5, 3], "of type list"),

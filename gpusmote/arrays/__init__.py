@@ -35,13 +35,14 @@ import numpy as np
 import scipy.sparse
 
 from gpusmote.arrays.kinds import is_instance, is_sequence_like, refuse_known_features, type_name
+from gpusmote.arrays.labels import row_taker
 from gpusmote.arrays.numpy_table import from_array_like, from_ndarray
 from gpusmote.arrays.table import Table, Write
 from gpusmote.arrays.target import Target, wrap_target
 from gpusmote.errors import InputTypeError
 from gpusmote.words import indefinite
 
-__all__ = ["Table", "Target", "Write", "wrap_features", "wrap_target"]
+__all__ = ["Table", "Target", "Write", "row_taker", "wrap_features", "wrap_target"]
 
 
 def wrap_features(X: Any) -> Table:

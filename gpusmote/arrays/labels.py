@@ -19,7 +19,7 @@ from gpusmote.arrays.kinds import is_instance, is_sequence_like, type_name
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from gpusmote.words import counted, indefinite
 
-__all__ = ["Labels", "read_labels", "refuse_missing"]
+__all__ = ["Labels", "read_labels", "refuse_missing", "row_taker"]
 
 
 def _as_taken(taken: Any, X: Any, n_original: int) -> Any:
@@ -69,7 +69,7 @@ def read_labels(y: Any) -> Labels:
         return _read_list(y)
     if is_instance(y, "pandas", "Series", "DataFrame"):
         return _read_pandas(y)
-    if is_instance(y, "polars", "Series", "DataFrame") or is_instance(y, "pyarrow", "Array", "ChunkedArray", "Table"):
+    if _is_arrow(y):
         return _read_arrow(y)
     if scipy.sparse.issparse(y):
         return Labels(y.toarray(), partial(_take_sparse, y))
@@ -188,3 +188,63 @@ def _take_dlpack(y: Any, rows: np.ndarray) -> Any:
     if is_instance(y, "torch", "Tensor"):
         return y[sys.modules["torch"].from_numpy(rows).to(y.device)]
     return y[rows]
+
+
+def row_taker(name: str, values: Any, n_rows: int) -> Callable[[np.ndarray], Any]:
+    """How rows are taken from a container that has one entry for each row of X, whatever the entries are.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    values : container of shape (n_rows, ...), or None
+
+    Returns
+    -------
+    callable
+        ``take(rows)`` gives a container of the same kind with these rows (ndarray of int64), in this order; a pandas
+        one has a new default index. None gives None.
+
+    Raises
+    ------
+    InputError
+        If the container does not have ``n_rows`` entries.
+    """
+    if values is None:
+        return lambda rows: None
+    found = _length(values)
+    if found != n_rows:
+        has = f"is {values!r}" if found is None else f"has length {found:,}"
+        raise InputError(
+            f"{name} {has}, and X has {counted(n_rows, 'row')}.",
+            "Keywords of fit_resample carry one entry for each row of X; parameters go to the constructor.",
+        )
+    if isinstance(values, list):
+        return partial(_take_list, values)
+    if is_instance(values, "pandas", "Series", "DataFrame"):
+        return lambda rows: values.take(rows).reset_index(drop=True)
+    if _is_arrow(values):
+        return partial(_take_arrow, values)
+    if scipy.sparse.issparse(values):
+        return partial(_take_sparse, values)
+    if is_instance(values, "cupy", "ndarray"):
+        from gpusmote.arrays.device_table import TakeOnDevice
+
+        return TakeOnDevice(values)
+    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
+        return partial(_take_dlpack, values)
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    return partial(_take_numpy, array, array.dtype)
+
+
+def _length(values: Any) -> int | None:
+    """The number of entries of a container; None of what is none."""
+    if (shape := getattr(values, "shape", None)) is not None:
+        return int(shape[0]) if shape else None
+    return len(values) if is_sequence_like(values) or _is_arrow(values) else None
+
+
+def _is_arrow(values: Any) -> bool:
+    return is_instance(values, "polars", "Series", "DataFrame") or is_instance(
+        values, "pyarrow", "Array", "ChunkedArray", "Table"
+    )

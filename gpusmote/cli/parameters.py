@@ -134,7 +134,7 @@ def merged(classes: Mapping[str, Any]) -> tuple[Parameter, ...]:
     )
 
 
-_KINDS = {"boolean": bool, "random_state": int, "array-like": list, str: str, Mapping: object, dict: object}
+_KINDS = {"boolean": bool, "array-like": list, str: str, Mapping: object, dict: object}
 """Constraints that say by themselves what is typed."""
 
 

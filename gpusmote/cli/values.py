@@ -16,7 +16,6 @@ __all__ = ["allowed", "checked", "nearest", "number_or_text", "one_of"]
 
 _ROWS = """'{"rare": 5000}'"""
 _WORDS: dict[Any, str] = {
-    "random_state": "a whole number from 0 to 4294967295",
     "array-like": "names with commas between",
     str: "text",
     Mapping: f"JSON such as {_ROWS}",

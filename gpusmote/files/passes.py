@@ -210,10 +210,10 @@ class Passes:
         """class, base, neighbour, gap."""
         kind = self._source.schema.field(self._target).type
         return pa.schema(
-            [("class", kind), ("base", pa.int64()), ("neighbour", pa.int64()), ("gap", pa.float64())]
+            [("class", kind), ("base", pa.int64()), ("neighbor", pa.int64()), ("gap", pa.float64())]
         )  # fmt: skip
 
     def _origins(self, plan: Plan, start: int, stop: int, labels: Any) -> Any:
         origin = plan.origin(start, stop)
-        found = [np.ascontiguousarray(origin[field]) for field in ("base", "neighbour", "gap")]
+        found = [np.ascontiguousarray(origin[field]) for field in ("base", "neighbor", "gap")]
         return pa.Table.from_arrays([labels, *map(pa.array, found)], schema=self.origins_schema())

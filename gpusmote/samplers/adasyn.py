@@ -46,7 +46,7 @@ class ADASYN(BaseSampler):
 
     Attributes
     ----------
-    sampling_strategy_, n_features_in_, feature_names_in_, device_, report_
+    sampling_strategy_, n_features_in_, feature_names_in_, n_synthetic_, sample_origins_, metadata_, device_, report_
         See :class:`SMOTE`.
 
     See Also

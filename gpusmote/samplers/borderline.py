@@ -47,7 +47,7 @@ class BorderlineSMOTE(BaseSampler):
 
     Attributes
     ----------
-    sampling_strategy_, n_features_in_, feature_names_in_, device_, report_
+    sampling_strategy_, n_features_in_, feature_names_in_, n_synthetic_, sample_origins_, metadata_, device_, report_
         See :class:`SMOTE`.
 
     See Also

@@ -23,14 +23,15 @@ class SMOTE(BaseSampler):
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable, default="auto"
-        How many rows each class ends with: a ratio of minority to majority, a dict from label to rows, or which
-        classes end with as many as the largest: "minority", "not minority", "not majority" (which is "auto"), "all".
+        How many rows each class ends with: a ratio of minority to majority, a dict from label to rows (or to a share
+        of the largest class's rows, a float up to 1), or which classes end with as many as the largest: "minority",
+        "not minority", "not majority" (which is "auto"), "all".
 
-        Or a callable that takes y and returns such a dict. These are the forms that imbalanced-learn takes.
+        Or a callable that takes y and returns such a dict. All forms that imbalanced-learn takes are among these.
     random_state : int, RandomState, Generator or None, default=None
         The same number gives the same rows on every device.
 
-        From a generator one is drawn.
+        None and generators give other rows each time; ``report_.seed`` is the number that makes them again.
     k_neighbors : int or estimator, default=5
         Neighbours to choose from.
 
@@ -77,10 +78,17 @@ class SMOTE(BaseSampler):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only where X has names that are all strings.
+    n_synthetic_ : int
+        Synthetic rows of the last call; they follow the originals.
+    sample_origins_ : structured ndarray of shape (n_synthetic_,)
+        Where each of them comes from: ``class``, ``base`` and ``neighbor`` (positions of rows in X), ``gap``. Computed
+        when it is first read.
+    metadata_ : dict of str to container
+        What was given to ``fit_resample`` beside X and y, with an entry for each synthetic row, too.
     device_ : str
         Where the work was done.
     report_ : Report
-        Seconds, bytes and certified queries of the last call.
+        Seconds, bytes, certified queries and seed of the last call.
 
     See Also
     --------

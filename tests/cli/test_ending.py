@@ -213,7 +213,7 @@ def test_a_wrong_command_line_ends_with_2_and_a_line_of_why(
         (["--sampler", "Foo"], "It must be ADASYN, SMOTE or BorderlineSMOTE."),
         (["--search", "approx"], "Did you mean approximate? It must be approximate or exact."),
         (["--k-neighbors", "0"], "It must be a whole number of at least 1."),
-        (["--random-state", "x"], "It must be a whole number from 0 to 4294967295."),
+        (["--random-state", "x"], "It must be a whole number of at least 0."),
         (["--recall-target", "0"], "It must be a number above 0 and at most 1."),
         (
             ["--sampling-strategy", "1.5"],

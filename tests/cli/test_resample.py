@@ -94,8 +94,8 @@ def test_originals_are_left_out_and_origins_written(source: Path, tmp_path: Path
     assert done.status == 0, done.err
     made, origin, data = read(out), read(origins), read(source)
     assert (made.num_rows, rare(out)) == (80, 80)
-    assert origin.column_names == ["class", "base", "neighbour", "gap"]
-    base, neighbour = (data["height"].take(origin[name]).to_numpy() for name in ("base", "neighbour"))
+    assert origin.column_names == ["class", "base", "neighbor", "gap"]
+    base, neighbour = (data["height"].take(origin[name]).to_numpy() for name in ("base", "neighbor"))
     assert (base + origin["gap"].to_numpy() * (neighbour - base) == made["height"].to_numpy()).all()
 
 

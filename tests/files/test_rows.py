@@ -168,9 +168,9 @@ def test_only_synthetic_rows_and_their_origins(tmp_path):
         found, whole, origin = read(out), read(tmp_path / "all.parquet"), read(origins)
         assert found["x0"].equals(whole["x0"][len(table()) :])
         assert report.rows_after == report.n_synthetic == len(origin) == len(found)
-        assert origin.column_names == ["class", "base", "neighbour", "gap"]
+        assert origin.column_names == ["class", "base", "neighbor", "gap"]
         x = table()["x0"].to_numpy()
-        base, neighbour, gap = (origin[name].to_numpy() for name in ("base", "neighbour", "gap"))
+        base, neighbour, gap = (origin[name].to_numpy() for name in ("base", "neighbor", "gap"))
         assert (base.max() > 800, (found["x0"].to_numpy() == x[base] + gap * (x[neighbour] - x[base])).all()) == (
             True,
             True,

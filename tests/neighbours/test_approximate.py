@@ -240,7 +240,7 @@ def test_samplers_say_what_they_did_and_do_it_again(eager, sampler, tmp_path):
     plan.save(tmp_path / "plan.npz")
     assert np.array_equal(Plan.load(tmp_path / "plan.npz", X).rows(), rows)
     origin = plan.origin()
-    base, neighbour, gap = X[origin["base"]], X[origin["neighbour"]], origin["gap"][:, None]
+    base, neighbour, gap = X[origin["base"]], X[origin["neighbor"]], origin["gap"][:, None]
     assert np.allclose(rows, base + gap * (neighbour - base), rtol=1e-6, atol=1e-5)
 
 

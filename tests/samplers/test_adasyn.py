@@ -121,7 +121,7 @@ def test_rows_lie_towards_the_nearest_of_the_class_each_as_likely(overlapping):
     members = np.flatnonzero(y == 1)
     assert (np.diff(origin["base"]) >= 0).all()  # seed after seed
     allowed = members[nearest(X[members], None, 5)][np.searchsorted(members, origin["base"])]
-    which = allowed == origin["neighbour"][:, None]
+    which = allowed == origin["neighbor"][:, None]
     assert which.any(axis=1).all()
     assert stats.chisquare(np.bincount(which.argmax(axis=1))).pvalue > 1e-3
     assert stats.kstest(origin["gap"], "uniform").pvalue > 1e-3

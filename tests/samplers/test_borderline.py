@@ -39,7 +39,7 @@ def test_kind_1_stays_within_the_class(overlapping):
     origin = BorderlineSMOTE(random_state=0).plan(X, y).origin()
     members = np.flatnonzero(y == 1)
     allowed = dict(zip(members, members[nearest(X[members], None, 5)], strict=True))
-    assert all(row["neighbour"] in allowed[row["base"]] for row in origin)
+    assert all(row["neighbor"] in allowed[row["base"]] for row in origin)
 
 
 def test_kind_2_goes_half_the_way_to_other_classes(overlapping):
@@ -47,8 +47,8 @@ def test_kind_2_goes_half_the_way_to_other_classes(overlapping):
     plan = BorderlineSMOTE(random_state=0, kind="borderline-2", sampling_strategy={1: 20_060}).plan(X, y)
     origin = plan.origin()
     allowed = nearest(X, origin["base"][:500], 5)
-    assert (allowed == origin["neighbour"][:500, None]).any(axis=1).all()
-    foreign = y[origin["neighbour"]] != 1
+    assert (allowed == origin["neighbor"][:500, None]).any(axis=1).all()
+    foreign = y[origin["neighbor"]] != 1
     assert 0.1 < foreign.mean() < 0.9
     assert 0.49 < origin["gap"][foreign].max() < 0.5
     assert origin["gap"][~foreign].max() > 0.99

@@ -23,8 +23,8 @@ def test_rows_lie_between_a_row_and_one_of_its_k_nearest(real_table, k, dtype):
         allowed = members[nearest(X[members], None, k)]
         of = origin["class"] == label
         where = np.searchsorted(members, origin["base"][of])
-        assert (allowed[where] == origin["neighbour"][of, None]).any(axis=1).all()
-    base, neighbour = X[origin["base"]].astype(float), X[origin["neighbour"]].astype(float)
+        assert (allowed[where] == origin["neighbor"][of, None]).any(axis=1).all()
+    base, neighbour = X[origin["base"]].astype(float), X[origin["neighbor"]].astype(float)
     low, high = np.minimum(base, neighbour), np.maximum(base, neighbour)
     assert ((rows >= low) & (rows <= high)).all()
 
@@ -33,7 +33,7 @@ def test_every_pair_is_as_likely_as_every_other_and_the_gap_uniform(overlapping)
     X, y = overlapping
     plan = SMOTE(random_state=1, sampling_strategy={1: 60 + 60_000}).plan(X, y)
     origin = plan.origin()
-    pairs, counts = np.unique(np.stack([origin["base"], origin["neighbour"]]), axis=1, return_counts=True)
+    pairs, counts = np.unique(np.stack([origin["base"], origin["neighbor"]]), axis=1, return_counts=True)
     assert pairs.shape[1] == 60 * 5
     assert stats.chisquare(counts).pvalue > 1e-3
     assert stats.kstest(origin["gap"], "uniform").pvalue > 1e-3
@@ -43,7 +43,7 @@ def test_duplicates_are_neighbours_of_each_other():
     X = np.array([[0.0], [0.0], [9.0], [20.0], [21.0], [22.0], [23.0], [24.0]])
     y = np.array([1, 1, 1, 0, 0, 0, 0, 0])
     origin = SMOTE(random_state=0, k_neighbors=1).plan(X, y).origin()
-    assert set(zip(origin["base"].tolist(), origin["neighbour"].tolist(), strict=True)) <= {(0, 1), (1, 0), (2, 0)}
+    assert set(zip(origin["base"].tolist(), origin["neighbor"].tolist(), strict=True)) <= {(0, 1), (1, 0), (2, 0)}
 
 
 def test_a_class_of_k_rows_is_refused_with_the_largest_k_that_fits():
