@@ -33,7 +33,7 @@ TABLES = {
     "small": lambda: table(120, 4, [80, 40]),
     "float32": lambda: table(900, 7, [700, 150, 50], "f4"),
     "wide": lambda: table(300, 90, [200, 100]),
-    "sparse": lambda: (scipy.sparse.csr_array(table(200, 9, [150, 50])[0] * (np.arange(9) % 3 > 0)), [0] * 150 + [1] * 50),
+    "sparse": lambda: (scipy.sparse.csr_array(table(200, 9, [150, 50])[0] * (np.arange(9) % 3)), [0] * 150 + [1] * 50),
     "one column": lambda: table(400, 1, [300, 100]),
     "integers": lambda: ((table(500, 5, [400, 100])[0] // 8).astype("i4"), np.repeat(["no", "yes"], [400, 100])),
     "pruned": lambda: table(24_000, 3, [6_000, 18_000], "f4"),
