@@ -1,4 +1,4 @@
-"""Run the commands whose output README.md shows, and put there what they print.
+"""Run the commands whose output README.md and docs/ show, and put there what they print.
 
     python3 ci/readme.py              # all of them
     python3 ci/readme.py bench test   # those whose command has one of these words
@@ -20,7 +20,12 @@ OUTPUT = re.compile(r"(<!-- output of (.+?) -->\n).*?(<!-- end of output -->)", 
 
 
 def main(words: list[str]) -> None:
-    readme = ROOT / "README.md"
+    for document in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]:
+        renew(document, words)
+
+
+def renew(document: Path, words: list[str]) -> None:
+    """Put fresh outputs into one document."""
 
     def again(block: re.Match[str]) -> str:
         if words and not any(word in block[2] for word in words):
@@ -28,9 +33,10 @@ def main(words: list[str]) -> None:
         return f"{block[1]}\n```\n{run(block[2])}\n```\n\n{block[3]}"
 
     # The text is read again at the end: a command may take minutes, in which someone edits it.
-    fresh = {block[2]: again(block) for block in OUTPUT.finditer(readme.read_text(encoding="utf-8"))}
-    text = readme.read_text(encoding="utf-8")
-    readme.write_text(OUTPUT.sub(lambda block: fresh.get(block[2], block[0]), text), encoding="utf-8")
+    fresh = {block[2]: again(block) for block in OUTPUT.finditer(document.read_text(encoding="utf-8"))}
+    text = document.read_text(encoding="utf-8")
+    if fresh:
+        document.write_text(OUTPUT.sub(lambda block: fresh.get(block[2], block[0]), text), encoding="utf-8")
 
 
 def run(command: str) -> str:

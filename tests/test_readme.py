@@ -28,6 +28,9 @@ DOCUMENTS = [
     *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md"))),
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = {
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("benchmarks.md", "demo.md", "devices.md")
+}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
@@ -75,7 +78,8 @@ def test_the_examples_print_what_the_document_says(
 
 
 def test_there_are_examples_to_run() -> None:
-    assert len(blocks("README.md")) >= 5
+    assert len(blocks("README.md")) >= 2
+    assert sum(len(blocks(document)) for document in DOCUMENTS) > 10
     assert len(blocks("CONTRIBUTING.md")) == 2
     assert blocks("CONTRIBUTING.md")[0].printed is None
 
@@ -113,7 +117,9 @@ def test_files_that_the_guide_names_exist() -> None:
 
 def test_the_speed_table_has_the_benchs_shapes() -> None:
     shown = [
-        tuple(cell.strip() for cell in line.split("|")[1:3]) for line in README.splitlines() if line.startswith("|")
+        tuple(cell.strip() for cell in line.split("|")[1:3])
+        for line in SHOWN["benchmarks.md"].splitlines()
+        if line.startswith("|")
     ]
     assert [row for row in shown if re.fullmatch(r"[\d,]+ x \d+", row[0])][: len(bench.CASES)] == [
         (str(case), case.dtype) for case in bench.CASES
@@ -121,7 +127,7 @@ def test_the_speed_table_has_the_benchs_shapes() -> None:
 
 
 def test_the_rule_for_auto_is_the_one_in_force() -> None:
-    assert f"10<sup>{math.log10(WORK_WORTH_A_DEVICE):g}</sup> values" in README.replace("\n", " ")
+    assert f"10<sup>{math.log10(WORK_WORTH_A_DEVICE):g}</sup> values" in SHOWN["devices.md"].replace("\n", " ")
 
 
 def test_the_pasted_demo_counts_are_those_of_the_table() -> None:
@@ -134,7 +140,7 @@ def test_the_pasted_demo_counts_are_those_of_the_table() -> None:
     spec.loader.exec_module(demo)
     flights = demo.load(1)
     late = int(flights.y_train.sum())
-    shown = " ".join(README.split())
+    shown = " ".join(SHOWN["demo.md"].split())
     assert f"│ others │ {len(flights.y_train) - late:,} │" in shown
     assert f"│ more than 2 hours late │ {late:,} │" in shown
 
@@ -145,8 +151,8 @@ def test_outputs_are_renewed_by_their_command(monkeypatch: pytest.MonkeyPatch, t
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    shown = [block[2] for block in script.OUTPUT.finditer(README)]
-    assert {"./ci/demo", "python -m gpusmote bench", "python -m gpusmote bench --memory"} < set(shown)
+    shown = {block[2] for text in (README, *SHOWN.values()) for block in script.OUTPUT.finditer(text)}
+    assert {"./ci/demo", "python -m gpusmote bench", "python -m gpusmote bench --memory"} < shown
     readme = tmp_path / "README.md"
     failing = "<!-- output of exit 1 -->\n<!-- end of output -->\n"
     readme.write_text(f"a\n<!-- output of echo one -->\nold\n<!-- end of output -->\nb\n{failing}")
