@@ -21,7 +21,6 @@ def main(given: list[str]) -> None:
 
     from gpusmote import draws
     from gpusmote.backends.cuda import CudaBackend
-    from gpusmote.neighbours import Neighbourhood, SearchReport
 
     if "--stand-in" not in given:
         cupy.cuda.set_allocator(None)  # a pool would hide what lies beyond an array
@@ -41,10 +40,6 @@ def main(given: list[str]) -> None:
     backend.draw_at(key, backend.asarray(rng.integers(0, 2**40, 333)), 9)
     codes, neighbours = backend.asarray(rng.integers(0, 3, 40)), backend.asarray(rng.integers(0, 40, (333, 5)))
     backend.count_foreign(codes, neighbours, 1)
-    for d in (1, 33, 100):
-        values = backend.asarray(rng.normal(size=(1100, d)))
-        Neighbourhood(backend, values, SearchReport(), source="pruned-device").nearest(None, 5)
-    print("kernel ran: search_balls_32, search_balls_64, search_balls_256")
     backend.synchronize()
     print("kernel ran: draw_slice, draw_gathered, count_foreign")
 

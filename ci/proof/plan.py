@@ -44,7 +44,6 @@ STEPS = (
     Step("memory", "proof.memory", "Peak device memory", 15, 40),
     Step("through", "proof.through", "A class larger than the device", 15, 40),
     Step("certificate", "proof.search", "Queries certified by each pass", 15, 40),
-    Step("pruned", "proof.pruned", "Search that leaves rows out", 20, 60),
     Step("precision", "proof.search", "FAISS in fewer bits, and from several threads", 15, 45),
     Step("growth", "proof.samplers", "Growth of the cost", 15, 60),
     Step("large", "proof.memory", "Tables of more than 2^31 values", 10, 40),

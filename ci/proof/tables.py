@@ -8,11 +8,9 @@ import numpy as np
 
 from proof.run import Run
 
-__all__ = ["KINDS", "LOW", "halves", "imbalanced", "low", "on_device", "rows"]
+__all__ = ["KINDS", "halves", "imbalanced", "on_device", "rows"]
 
 KINDS = ("plain", "heavy-tailed", "one column x 1000", "clusters 100 apart", "clusters 10,000 apart", "whole numbers")
-
-LOW = ("curved sheet", "ten Gaussians", "independent columns")
 
 
 def rows(rng: np.random.Generator, n: int, d: int, dtype: Any = np.float32, kind: str = "plain") -> np.ndarray:
@@ -37,35 +35,6 @@ def rows(rng: np.random.Generator, n: int, d: int, dtype: Any = np.float32, kind
         values *= 1e-41 if values.dtype == np.float32 else 1e-310
     elif kind == "huge":
         values *= 1e34 if values.dtype == np.float32 else 1e300
-    return values
-
-
-def low(rng: np.random.Generator, n: int, d: int, kind: str) -> np.ndarray:
-    """Rows of few dimensions, as those of real tables are: a sheet of six, curved, with noise; ten Gaussian clusters of
-    eight each, with noise; and, to hold against them, rows of as many dimensions as columns.
-
-    Returns
-    -------
-    ndarray of shape (n, d), float32
-    """
-    values = np.empty((n, d), np.float32)
-    if kind == "curved sheet":
-        bend, tilt = (rng.standard_normal((6, d), dtype=np.float32) for _ in range(2))
-    else:
-        centres = 4 * rng.standard_normal((10, d), dtype=np.float32)
-        axes = rng.standard_normal((10, 8, d), dtype=np.float32) / np.float32(np.sqrt(8))
-    for start in range(0, n, 1 << 16):
-        some = values[start : start + (1 << 16)]
-        rng.standard_normal(out=some, dtype=np.float32)
-        if kind == "curved sheet":
-            at = rng.standard_normal((len(some), 6), dtype=np.float32)
-            some *= np.float32(0.05)
-            some += np.sin(at @ bend / np.float32(np.sqrt(6))) + np.float32(0.3) * (at @ tilt)
-        elif kind == "ten Gaussians":
-            some *= np.float32(0.1)
-            of, at = rng.integers(0, 10, len(some)), rng.standard_normal((len(some), 8), dtype=np.float32)
-            for i in range(10):
-                some[of == i] += centres[i] + at[of == i] @ axes[i]
     return values
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from gpusmote.backends.base import Cut
-from gpusmote.footprint.balls import Balls, balls_on_device
 from gpusmote.footprint.host import result
 from gpusmote.footprint.lists import lists_on_device, sample
 from gpusmote.footprint.shape import INDEX, Bytes, Shape
 from gpusmote.neighbours.candidates import AT_ONCE
-from gpusmote.neighbours.choose import Search
 from gpusmote.neighbours.faiss_gpu import MOST_WORKSPACE, faiss_workspace
 
 __all__ = ["beside_a_device", "on_device", "rows_on_device", "through_device"]
@@ -44,13 +42,12 @@ def on_device(shape: Shape, cut: Cut, output: bool, faiss: bool) -> Bytes:
     for rows, new in shape.classes:
         own = _DeviceSearch(shape, cut, rows, shape.k, faiss)
         held_by_all = everyone.kept(rows) + 2 * INDEX * shape.n_rows if everyone else 0
-        balls_of_all = everyone.more_kept(rows) if everyone else 0
         pool = max(pool, (0 if shape.pool_of_all else own.copies(rows)) + held_by_all)
         for search in (own, *((everyone,) if everyone else ())):
             blocks = max(blocks, search.blocks(rows))
             workspace = max(workspace, search.workspace(rows))
             before = plan + INDEX * rows + (held_by_all if search is own else 0)
-            most = max(most, before + balls_of_all * (search is own) + search.worst(rows))
+            most = max(most, before + search.worst(rows))
             if search is everyone or not shape.pool_of_all:  # else the class is searched by itself if no row is a seed
                 total = max(total, before + search.peak(rows))
         total = max(total, plan + held_by_all + shape.picking(rows, new))
@@ -130,16 +127,6 @@ class _DeviceSearch:
     def kept(self, queries: int) -> int:
         return self.values() + self.copies(queries)
 
-    def balls(self, queries: int) -> Balls | None:
-        """See :func:`~gpusmote.footprint.balls.balls_on_device`; approximate lists are made without."""
-        search = Search(self.rows, self.shape.n_features, queries, self.k, on_host=False, copies=self.cut.copies)
-        return None if self.lists(queries)[0] else balls_on_device(search, self.cut)
-
-    def more_kept(self, queries: int) -> int:
-        """What balls of rows are larger than what is kept without."""
-        balls = self.balls(queries)
-        return max(0, INDEX * self.rows + balls.kept - self.copies(queries)) if balls else 0
-
     def lists(self, queries: int) -> tuple[int, int, int]:
         """See :func:`~gpusmote.footprint.lists.lists_on_device`."""
         if not (self.shape.approximate and self.faiss):
@@ -187,18 +174,15 @@ class _DeviceSearch:
         kept, made, _ = self.lists(queries)
         if kept:  # rows and distances of all queries, beside those of the sample
             result += 2 * INDEX * queries * (self.k + 1)
-        balls = self.balls(queries)  # are tried, in vain
-        looking = max(sample, made, balls.tried + self._answer(queries) if balls else 0)
-        working = max(INDEX * self.rows + looking, self.exact() + kept + max(reduce, result + self.blocks(queries)))
+        working = max(
+            INDEX * self.rows + max(sample, made), self.exact() + kept + max(reduce, result + self.blocks(queries))
+        )
         return self.values() + max(grouping, working)
 
     def worst(self, queries: int) -> int:
         n, d, w = self.rows, self.shape.n_features, self.shape.work
         grouped = n * (d * w + 96) + 2 * INDEX * n * self.k if self.cut.copies == 2 else 0
-        peak, balls = self.peak(queries), self.balls(queries)
-        if balls:
-            peak = max(peak, self.values() + INDEX * n + balls.kept + self._answer(queries) + balls.finding)
-        return peak + grouped + self.awkward()
+        return self.peak(queries) + grouped + self.awkward()
 
     def _answer(self, queries: int) -> int:
         return queries * (INDEX * self.k + INDEX + 1)

@@ -10,13 +10,11 @@ from typing import TypeAlias
 from gpusmote.neighbours.candidates import AT_ONCE
 
 __all__ = [
-    "DEVICE_PRUNED_FROM",
     "LISTED",
     "RULES",
     "Choice",
     "Rule",
     "Search",
-    "candidates",
     "choose",
     "rules_for",
     "second",
@@ -24,13 +22,6 @@ __all__ = [
 
 LISTED = 31
 """Candidates of a list on a device: FAISS selects 32, the query among them, with the kernel that it has for 6."""
-
-DEVICE_PRUNED_FROM: int | None = None
-"""From how many rows on a device leaves out balls of rows; None is never.
-
-``ci/gpu`` measures where it pays (step "pruned"); until a device has run it, FAISS serves whatever the size. By what
-the kernel has to do (its header), one would expect about a million rows.
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,22 +50,13 @@ class Search:
 
     @property
     def count(self) -> int:
-        """Candidates that a query gets: some more than are wanted."""
-        return self.k + 3 if self.on_host else max(LISTED, self.k + 8)
+        """Candidates that a query gets: some more than are wanted, if there are so many rows."""
+        return min(self.n - 1, self.k + 3 if self.on_host else max(LISTED, self.k + 8))
 
     @property
     def lists_of_all(self) -> bool:
         """Whether every row is a query, and the lists of all at once are not too large."""
         return self.m == self.n and self.n * self.count <= AT_ONCE
-
-
-def _device_prunes(search: Search) -> bool:
-    least = DEVICE_PRUNED_FROM
-    if search.on_host or search.copies < 2 or least is None or search.n < least or search.m < 2_048:
-        return False
-    from gpusmote.neighbours.device_pruned import serves
-
-    return serves(search.n, search.d, candidates("pruned-device", search))
 
 
 Ask: TypeAlias = "Callable[[float], float]"
@@ -115,15 +97,6 @@ class Rule:
 
 RULES = (
     Rule("every", lambda s: s.n - 1 <= s.count, "no more rows than candidates"),
-    Rule(
-        "pruned-device",
-        _device_prunes,
-        "on a device that has been found to gain by it (none yet), at most 256 columns and 32 candidates",
-        "share",
-        lambda s: 0.25,
-        "at most 25 % of all pairs compared in a trial",
-        "{:.0%} of all pairs compared in a trial",
-    ),
     Rule("device", lambda s: not s.on_host, "on a device: FAISS, or tiles in CuPy where it is missing"),
     # Nor is there room to look at how the rows lie.
     Rule("product", lambda s: not s.copies, "no memory for a copy of the rows"),
@@ -199,13 +172,7 @@ def choose(search: Search, dimension: Ask, share: Ask) -> Choice:
         why.append(rule.found.format(answer))
         if answer <= limit:
             break
-    return Choice(rule.source, candidates(rule.source, search), "; ".join(why))
-
-
-def candidates(source: str, search: Search) -> int:
-    """How many candidates a source is asked for: lists as long as FAISS's cost it pairs that it would leave out."""
-    count = max(16, search.k + 8) if source == "pruned-device" else search.count
-    return min(search.n - 1, count)
+    return Choice(rule.source, search.count, "; ".join(why))
 
 
 def second(search: Search, share: Ask) -> str:

@@ -10,7 +10,7 @@ from gpusmote._threads import single_threaded_blas
 from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import AT_ONCE, Sequenced, Settling, Source, every_other
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64, certified
-from gpusmote.neighbours.choose import LISTED, Search, candidates, choose, second
+from gpusmote.neighbours.choose import LISTED, Search, choose, second
 from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
@@ -71,12 +71,6 @@ def _device(pool: Pool) -> Source:
     return device_source(pool)
 
 
-def _pruned_device(pool: Pool) -> Source:
-    from gpusmote.neighbours.device_pruned import DevicePruned
-
-    return DevicePruned(pool)
-
-
 SOURCES: dict[str, Callable[[Pool], Source]] = {
     "tree": _tree,
     "pruned": _pruned,
@@ -86,7 +80,6 @@ SOURCES: dict[str, Callable[[Pool], Source]] = {
     "product": _product,
     "product-float64": _product64,
     "device": _device,
-    "pruned-device": _pruned_device,
 }
 """Every source of candidates by the name that :mod:`~gpusmote.neighbours.choose` gives it."""
 
@@ -196,12 +189,13 @@ class Neighbourhood:
     def _choice(self, queries: Array, k: int) -> tuple[Source | None, int]:
         """The first source, None where all other rows are candidates, and how many it is asked for."""
         pool, size = self._pool, self._size(queries, k)
-        number = candidates(self._pruning, size)
-        choice = choose(size, lambda limit: pool.lie.dimension, lambda limit: self._compared(queries, number, limit))
+        choice = choose(
+            size, lambda limit: pool.lie.dimension, lambda limit: self._compared(queries, size.count, limit)
+        )
         if self._forced is None:
             self._report.chose(choice.source, choice.why)
         name = choice.source if self._forced is None or choice.source == "every" else self._forced
-        return None if name == "every" else self._source(name), candidates(name, size)
+        return None if name == "every" else self._source(name), choice.count
 
     def _size(self, queries: Array, k: int) -> Search:
         pool = self._pool
@@ -213,18 +207,13 @@ class Neighbourhood:
         By a trial, for which balls are made, unless a sample foretells too much; what was tried is not tried again.
         """
         if self._share is None:
-            # On a device balls cost next to nothing.
-            if self._pool.backend.name == "cpu" and self._pool.lie.share > limit:
+            if self._pool.lie.share > limit:
                 return self._pool.lie.share
-            source: Any = self._source(self._pruning)
+            source: Any = self._source("pruned")
             self._share = source.share(queries, count)
             if self._share > limit:
-                del self._sources[self._pruning]
+                del self._sources["pruned"]
         return self._share
-
-    @property
-    def _pruning(self) -> str:
-        return "pruned" if self._pool.backend.name == "cpu" else "pruned-device"
 
     def _count(self, passes: Array) -> None:
         number = [int((passes == i).sum()) for i in range(3)]
@@ -261,7 +250,7 @@ class Neighbourhood:
         left = asked[doubtful]
         size = self._size(left, k)
         name = second(size, lambda limit: self._compared(left, size.count, limit))
-        if name == self._pruning:
+        if name == "pruned":
             out[doubtful], again = self._search(self._source(name), left, size.count, k)
             passes[doubtful] = pool.xp.maximum(again, 1)
             return out, passes

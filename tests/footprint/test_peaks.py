@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import json
 import os
 import re
@@ -19,13 +18,8 @@ import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import Backend
 from gpusmote.backends.base import WHOLE, Cut
-from gpusmote.backends.cuda import CudaBackend
 from gpusmote.footprint import Shape, on_host
-from gpusmote.footprint.balls import balls_on_device
 from gpusmote.footprint.sources import SOURCES, Asked, Held
-from gpusmote.neighbours import choose
-from gpusmote.neighbours.candidates import AT_ONCE
-from gpusmote.neighbours.device_pruned import DevicePruned
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.pruned import Pruned
 from tests.footprint.helpers import counts, data, mixed, peak_of
@@ -263,55 +257,6 @@ def test_the_estimate_is_what_a_device_holds(cuda, sampler, n, d, dtype, share, 
     sampler.fit_resample(X, y)
     assert 0.85 * machine.peak < estimate.device.total - estimate.device.workspace < 1.15 * machine.peak
     assert sampler.report_.bytes["total"] == estimate.total == estimate.device.total
-
-
-@pytest.mark.parametrize("scale", [1.0, 1 / 16])
-@pytest.mark.parametrize(("n", "d", "dtype"), [(9_000, 4, "f8"), (9_000, 32, "f4"), (4_000, 100, "f8")])
-def test_balls_on_a_device_take_what_is_estimated(cuda, monkeypatch, n, d, dtype, scale):
-    monkeypatch.setattr(choose, "DEVICE_PRUNED_FROM", n)
-    machine, rng = cuda(), np.random.default_rng(0)
-    X, backend = (rng.standard_normal((n, 3)) @ rng.standard_normal((3, d))).astype(dtype), CudaBackend(0)
-    backend.cut = Cut(scale)
-
-    def peak_of(work):
-        gc.collect()
-        machine.peak = before = machine.used
-        work()
-        return machine.peak - before
-
-    with backend.active():
-        source = DevicePruned(Pool(backend, backend.asarray(X)))
-        queries = backend.xp.arange(n)
-        held = balls_on_device(choose.Search(n, d, n, 5, on_host=False), backend.cut)
-        before = machine.used
-        assert 0.85 * held.tried < peak_of(lambda: source.share(queries, 16)) < 1.15 * held.tried
-        assert 0.99 * held.kept < machine.used - before < 1.01 * held.kept
-        block = queries[: backend.cut.size(AT_ONCE) // 16]
-        assert 0.85 * held.finding < peak_of(lambda: source.candidates(block, 16)) < 1.15 * held.finding
-
-
-@pytest.mark.parametrize("kind", ["rows in a plane", "even", "grid"])
-@pytest.mark.parametrize("sampler", [SMOTE(), ONE, TWO], ids=["SMOTE", "borderline-1", "borderline-2"])
-def test_rows_of_which_a_device_makes_balls_take_no_more_than_most(cuda, monkeypatch, sampler, kind):
-    monkeypatch.setattr(choose, "DEVICE_PRUNED_FROM", 2_048)
-    machine, rng = cuda(faiss=True), np.random.default_rng(0)
-    n, d = 7_000, 80
-    columns = 80 if kind == "even" else 2
-    X = (rng.standard_normal((n, columns)) @ rng.standard_normal((columns, d))).astype("f4")
-    if kind == "grid":
-        X[:, 2:] = 0
-        X[:, :2] = np.stack(np.divmod(np.arange(n), 83), axis=1)
-    y = (np.arange(n) % 10 < 4).astype(np.int64)
-    sampler = clone(sampler).set_params(random_state=0, device="cuda")
-    estimate = sampler.estimate(n, d, "f4", y=counts(y)).device
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", gpusmote.errors.GpusmoteWarning)
-        sampler.plan(X, y)
-    served = "pruned-device" in sampler.report_.search.sources
-    assert served == (kind != "even")
-    assert machine.peak < (estimate.most if served else 1.15 * estimate.total) - estimate.workspace
-    monkeypatch.setattr(choose, "DEVICE_PRUNED_FROM", None)
-    assert sampler.estimate(n, d, "f4", y=counts(y)).device.most < estimate.most
 
 
 IN_LISTS = """

@@ -18,9 +18,6 @@ BOUNDS = {
     "rerank_distances_float32": (64, 17_408),
     "rerank_distances_float64": (64, 34_816),
     "count_foreign": (40, 0),
-    "search_balls_32": (128, 30_608),
-    "search_balls_64": (128, 39_056),
-    "search_balls_256": (168, 48_272),
 }
 CHIPS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 FILES = sorted(path.name for path in kernels.folder().glob("*.cu"))
@@ -96,19 +93,6 @@ def test_every_kernel_states_its_launch_bounds(file):
 def test_no_atomics(file):
     """Their order would be another at every run; none of the kernels needs one."""
     assert "atomic" not in kernels.source(file)
-
-
-def test_the_search_reads_and_writes_sixteen_bytes_at_once():
-    """Rows and queries in shared memory, rows in the device's, centres in pairs of float64; and its products fuse."""
-    program = compiler._NVRTCProgram(kernels.source("search_balls.cu"), "kernel.cu", method="ptx")
-    ptx = program.compile((*kernels.OPTIONS, "-ftz=true", "-arch=compute_90"), io.StringIO())[0].decode()
-    for part in ptx.split(".entry")[1:]:
-        assert len(re.findall(r"ld\.shared\.v4\.\w32", part)) >= 48
-        assert len(re.findall(r"st\.shared\.v4\.\w32", part)) >= 4
-        assert len(re.findall(r"ld\.global\S*\.v4\.\w32", part)) >= 2
-        assert len(re.findall(r"ld\.global\S*\.v2\.\w64", part)) >= 12
-        assert len(re.findall(r"fma\.rn\.ftz\.f32", part)) >= 256
-        assert not re.findall(r"(?:ld|st)\.local", part)
 
 
 def test_interpolation_moves_sixteen_bytes_at_once():

@@ -150,33 +150,6 @@ def test_distances_beyond_32_bits():
     assert distance.tolist() == [[4.0 * columns, columns, 0.0]]
 
 
-def test_search_beyond_32_bits():
-    """The rows hold more than 2**31 values, and stand at the end; all other balls lie out of reach."""
-    n, columns, count = 2**31 // 4 + 1000, 4, 3
-    leaves = -(-n // 16)
-    branches = -(-leaves // 32)
-    rows, z = sparse(n * columns, np.float32).reshape(n, columns), sparse(n, np.float32)
-    leaf_centres, branch_centres = (sparse(size * columns, np.float64) for size in (leaves, branches))
-    leaf_radii, branch_radii = (sparse(size, np.float32) for size in (leaves, branches))
-    order, low = sparse(branches, np.int64), sparse(branches, np.float32)
-    last = (branches - 1) * 512
-    branch_radii[-1], leaf_radii[last // 16 :] = 1.0, 1.0
-    order[0], low[:1] = branches - 1, -1.0
-    order[1:32], low[1:] = np.arange(31), 5.0
-    branch_centres.reshape(-1, columns)[:31, 0] = 10.0
-    rows[last:, 0] = np.arange(n - last) / 1024
-    z[last:] = 1.0
-    places, tasks = np.arange(n - 5, n), np.array([[0, 5, 0]])
-    found, edge, met = np.empty((5, count), np.int64), np.empty(5), np.empty(4, np.int64)
-    arrays = (rows, z, leaf_centres, leaf_radii, branch_centres, branch_radii, order, low, tasks, places)
-    kernel = build(kernels.source("search_balls.cu"))["search_balls_32"]
-    ends = [a.ctypes.data for a in (found, edge, met)]
-    kernel.launch((1,), (128,), [*(a.ctypes.data for a in arrays), n, columns, count, *ends])
-    assert found[4].tolist() == [n - 2, n - 3, n - 4]
-    assert {n - 4, n - 2} < set(found[2].tolist()) < {n - 5, n - 4, n - 2, n - 1}
-    assert 0 < met[0] <= -(-(n - last) // 16)
-
-
 def test_counts_beyond_32_bits():
     width = 5
     rows = 2**31 // width + 1000

@@ -27,8 +27,6 @@ static dim3 gridDim, blockDim, blockIdx, threadIdx;
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __dsub_rn(double a, double b) { return a - b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
-inline int __ffs(int bits) { return __builtin_ffs(bits); }
-inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return static_cast<unsigned long long>(static_cast<unsigned __int128>(a) * b >> 64);
 }
@@ -64,7 +62,7 @@ struct Fibre {
     bool alive = false;
     char waits = 0;  // for its 'w'arp, its 'b'lock, or nothing
     bool begun = false;
-    unsigned barriers = 0, exchanges = 0, votes = 0;
+    unsigned barriers = 0;
 };
 static std::vector<Fibre> fibres;
 static Fibre* running;
@@ -107,53 +105,6 @@ static void wait_for(char whom) {
 }
 inline void __syncthreads() { wait_for('b'); }
 inline void __syncwarp() { wait_for('w'); }
-static bool votes[2][1024];
-inline int __syncthreads_or(int vote) {
-    auto& cast = votes[++running->votes % 2];
-    cast[running - fibres.data()] = vote != 0;
-    __syncthreads();
-    for (unsigned i = 0; i < blockDim.x * blockDim.y * blockDim.z; ++i) {
-        if (cast[i]) return 1;
-    }
-    return 0;
-}
-
-// What the lanes of a warp show each other: each lays its value down, all wait, each takes what it wants. The next time
-// they use another place, so that nobody overwrites what a slow lane has yet to read.
-static unsigned long long shown[2][32][32];
-inline unsigned lane_number() { return static_cast<unsigned>(running - fibres.data()) % 32; }
-static unsigned long long (&lay_down(const void* value, std::size_t size))[32] {
-    auto& warp = shown[++running->exchanges % 2][(running - fibres.data()) / 32];
-    warp[lane_number()] = 0;
-    std::memcpy(&warp[lane_number()], value, size);
-    __syncwarp();
-    return warp;
-}
-template <class T>
-static T exchange(T value, unsigned from) {
-    auto& warp = lay_down(&value, sizeof(T));
-    std::memcpy(&value, &warp[from], sizeof(T));
-    return value;
-}
-template <class T>
-inline T __shfl_sync(unsigned, T value, int from) {
-    return exchange(value, static_cast<unsigned>(from) % 32);
-}
-template <class T>
-inline T __shfl_up_sync(unsigned, T value, unsigned step) {
-    return exchange(value, lane_number() < step ? lane_number() : lane_number() - step);
-}
-template <class T>
-inline T __shfl_xor_sync(unsigned, T value, int mask) {
-    return exchange(value, lane_number() ^ static_cast<unsigned>(mask));
-}
-inline unsigned __ballot_sync(unsigned, bool vote) {
-    auto& warp = lay_down(&vote, sizeof(vote));
-    unsigned votes = 0;
-    for (unsigned lane = 0; lane < 32; ++lane) votes |= static_cast<unsigned>(warp[lane]) << lane;
-    return votes;
-}
-inline int __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
 
 static void resume(unsigned number) {
     void* fake = nullptr;
@@ -198,7 +149,7 @@ static bool run_block(unsigned threads) {
         fibre.alive = true;
         fibre.waits = 0;
         fibre.begun = false;
-        fibre.barriers = fibre.exchanges = fibre.votes = 0;
+        fibre.barriers = 0;
         makecontext(&fibre.place.context, run_fibre, 0);
     }
     do {
