@@ -103,7 +103,7 @@ class NoSeedsError(GpusmoteError, ValueError):
 
 
 class PlanError(GpusmoteError, ValueError):
-    """A plan is asked for rows that it does not hold, or is loaded beside another X."""
+    """A plan is asked for rows that it does not hold, is loaded beside another X, or its file is damaged."""
 
 
 class DeviceError(GpusmoteError, RuntimeError):

@@ -293,7 +293,11 @@ class Plan:
         Raises
         ------
         PlanError
-            If the file is no plan, or X or y is not what it was made from.
+            If the file is no plan, is damaged or was written by a version with another format, or if X or y is not
+            what it was made from.
+        MemoryLimitError
+            If the plan does not fit in ``memory_limit`` as :func:`gpusmote.get_config` says it; nothing was
+            decompressed.
         OSError
             If the file cannot be read.
         """

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan
-from gpusmote.errors import MemoryLimitError, ParameterError, PlanError
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan, config_context
+from gpusmote.errors import FileError, MemoryLimitError, ParameterError, PlanError
+from gpusmote.files import whole
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=40)
 
@@ -140,15 +147,15 @@ def test_a_plan_does_not_see_later_changes_of_x():
 def test_replay_to_the_bit(sampler, labels, tmp_path):
     X, y = table(labels=labels)
     plan = sampler.plan(X, y)
-    plan.save(tmp_path / "plan.npz")
-    again = Plan.load(tmp_path / "plan.npz", X.copy())
+    plan.save(tmp_path / "a.plan")
+    again = Plan.load(tmp_path / "a.plan", X.copy())
     assert again.counts == plan.counts
     assert again.rows().tobytes() == plan.rows().tobytes()
     assert np.array_equal(again.origin(), plan.origin())
     for ours, theirs in zip(plan.resample(), again.resample(), strict=True):
         assert ours.dtype == theirs.dtype
         assert np.array_equal(ours, theirs)
-    assert list(tmp_path.iterdir()) == [tmp_path / "plan.npz"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.plan"]
 
 
 def test_labels_that_are_objects_survive_replay(tmp_path):
@@ -195,14 +202,55 @@ def test_a_failed_save_leaves_nothing_and_the_old_file(tmp_path, monkeypatch):
     plan.save(tmp_path / "plan")
     before = (tmp_path / "plan").read_bytes()
 
-    def full(*args, **kwargs):
-        raise OSError("No space left on device")
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError("No space left on device")
 
-    monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(whole, "open", lambda name, mode, buffering: Full(name, mode), raising=False)
+    with pytest.raises(FileError, match="No space left"):
         plan.save(tmp_path / "plan")
     assert (tmp_path / "plan").read_bytes() == before
     assert list(tmp_path.iterdir()) == [tmp_path / "plan"]
+
+
+def interrupted_save(plan, path, number):
+    """Save, but for Ctrl-C at one of the lines that are run; whether there were so few that it did not come."""
+    seen = 0
+
+    def at_line(frame, event, _):
+        nonlocal seen
+        seen += event == "line"
+        if event == "line" and seen == number:
+            raise KeyboardInterrupt
+        return at_line
+
+    def at_call(frame, event, _):  # contextlib and whole.py: what removes the file is not stopped itself
+        return None if frame.f_code.co_filename in (contextlib.__file__, whole.__file__) else at_line
+
+    before = sys.gettrace()
+    sys.settrace(at_call)
+    try:
+        plan.save(path)
+    except KeyboardInterrupt:
+        return False
+    finally:
+        sys.settrace(before)
+    return True
+
+
+def test_ctrl_c_at_any_moment_of_a_save_stays_ctrl_c(tmp_path):
+    plan = SMOTE(random_state=0).plan(*table())
+    plan.save(tmp_path / "plan")
+    content = (tmp_path / "plan").read_bytes()
+    (tmp_path / "plan").unlink()
+    number = 1
+    while not interrupted_save(plan, tmp_path / "plan", number):
+        for path in tmp_path.iterdir():  # it came after the file was whole
+            assert path == tmp_path / "plan"
+            assert path.read_bytes() == content
+            path.unlink()
+        number += 1
+    assert number > 100
 
 
 @pytest.mark.parametrize(
@@ -245,24 +293,190 @@ def test_the_callers_labels_may_be_handed_over_again(tmp_path):
         Plan.load(tmp_path / "plan", X, y[::-1])
 
 
-def test_damaged_files_are_no_plans(tmp_path):
+def sealed(content):
+    """The bytes of a file whose digest is right, whatever it holds."""
+    return content + hashlib.blake2b(content, digest_size=32).digest()
+
+
+@pytest.mark.parametrize("name", ["adasyn", "borderline-2", "mt19937"])
+def test_a_file_with_any_bit_flipped_is_no_plan(name, tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.repeat([0, 1], [28, 12])
+    SAMPLERS[name].plan(X, y).save(tmp_path / "plan")
+    content = (tmp_path / "plan").read_bytes()
+    assert content == sealed(content[:-32])
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "other").write_bytes(damaged)
+        with pytest.raises(PlanError, match=r"is not a plan, or damaged|is a plan of format"):
+            Plan.load(tmp_path / "other", X)
+    for length in range(len(content)):
+        (tmp_path / "other").write_bytes(content[:length])
+        with pytest.raises(PlanError, match=r"is not a plan, or damaged|is a plan of format"):
+            Plan.load(tmp_path / "other", X)
+    for more in (b"\0", b"\n", content):
+        (tmp_path / "other").write_bytes(content + more)
+        with pytest.raises(PlanError, match=r"is not a plan, or damaged|is a plan of format"):
+            Plan.load(tmp_path / "other", X)
+
+
+def changed(header, number, **fields):
+    part = {**header["parts"][number], **fields}
+    return {**header, "parts": [part if i == number else other for i, other in enumerate(header["parts"])]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: [],
+        lambda header: None,
+        lambda header: {},
+        lambda header: {**header, "shape": [230]},
+        lambda header: {**header, "shape": [-230, 4]},
+        lambda header: {**header, "shape": [230.0, 4]},
+        lambda header: {**header, "shape": [True, 4]},
+        lambda header: {**header, "fingerprint": None},
+        lambda header: {**header, "codes": "|O8"},
+        lambda header: {**header, "codes": "<f8"},
+        lambda header: {**header, "codes": 8},
+        lambda header: {**header, "codes": "<i8"},
+        lambda header: {**header, "classes": None},
+        lambda header: {**header, "classes": [[0], [1], [2]]},
+        lambda header: {**header, "classes": [2, 1, 0]},
+        lambda header: {**header, "classes": {"dtype": "|O8", "size": 3}},
+        lambda header: {**header, "classes": {"dtype": "|V8", "size": 3}},
+        lambda header: {**header, "classes": {"dtype": "<i3", "size": 3}},
+        lambda header: {**header, "classes": {"dtype": "<i8", "size": -1}},
+        lambda header: {**header, "classes": {"dtype": "<i8", "size": 2}},
+        lambda header: {**header, "parts": None},
+        lambda header: {**header, "parts": [None]},
+        lambda header: {**header, "parts": header["parts"][::-1]},
+        lambda header: {**header, "parts": [*header["parts"], header["parts"][0]]},
+        lambda header: changed(header, 0, position=2),
+        lambda header: changed(header, 1, position=1),
+        lambda header: changed(header, 1, position=3),
+        lambda header: changed(header, 1, position=-1),
+        lambda header: changed(header, 1, position=1.0),
+        lambda header: changed(header, 0, n_new=0),
+        lambda header: changed(header, 0, n_new=-5),
+        lambda header: changed(header, 0, n_new=2**63),
+        lambda header: changed(changed(header, 0, n_new=2**63 - 1), 1, n_new=2**63 - 1),
+        lambda header: changed(header, 0, k="5"),
+        lambda header: changed(header, 0, k=0),
+        lambda header: changed(header, 0, n_seeds=0),
+        lambda header: changed(header, 0, n_values=float("nan")),
+        lambda header: changed(header, 0, dtypes={}),
+        lambda header: changed(header, 0, dtypes={**header["parts"][0]["dtypes"], "low": "<f8"}),
+        lambda header: changed(header, 0, dtypes={**header["parts"][0]["dtypes"], "gaps": "<f8"}),
+        lambda header: changed(header, 0, dtypes={**header["parts"][0]["dtypes"], "other": "<f8"}),
+        lambda header: changed(header, 0, dtypes={**header["parts"][0]["dtypes"], "key": "<u4"}),
+        lambda header: changed(header, 0, dtypes={**header["parts"][0]["dtypes"], "rows": "<f8"}),
+        lambda header: changed(header, 0, dtypes={**header["parts"][0]["dtypes"], "seeds": "<u8"}),
+    ],
+)
+def test_a_header_that_says_something_else_is_refused(change, tmp_path):
     X, y = table()
-    SMOTE(random_state=0).plan(X, y).save(tmp_path / "plan")
-    whole = (tmp_path / "plan").read_bytes()
-    expected = Plan.load(tmp_path / "plan", X).rows()
-    for at in range(0, len(whole), max(1, len(whole) // 60)):
-        damaged = bytearray(whole)
-        damaged[at] ^= 0xFF
-        (tmp_path / "damaged").write_bytes(damaged)
-        with contextlib.suppress(PlanError):  # a byte that nothing depends on does no harm; all else is noticed
-            assert np.array_equal(Plan.load(tmp_path / "damaged", X).rows(), expected)
-    for header in ("{}", "no JSON", "[]", '{"format": 1}'):
-        np.savez(tmp_path / "odd.npz", header=np.array(header))
-        with pytest.raises(PlanError, match="is not a plan"):
-            Plan.load(tmp_path / "odd.npz", X)
-    np.savez(tmp_path / "odd.npz", header=np.array('{"format": 99}'))
-    with pytest.raises(PlanError, match="a plan of format 99; this gpusmote reads format 1"):
-        Plan.load(tmp_path / "odd.npz", X)
+    SMOTE(random_state=3).plan(X, y).save(tmp_path / "plan")
+    first, text, rest = (tmp_path / "plan").read_bytes()[:-32].split(b"\n", 2)
+    header = json.loads(text)
+    (tmp_path / "plan").write_bytes(sealed(b"\n".join([first, json.dumps(header).encode(), rest])))
+    assert len(Plan.load(tmp_path / "plan", X)) == 220
+    (tmp_path / "plan").write_bytes(sealed(b"\n".join([first, json.dumps(change(header)).encode(), rest])))
+    with pytest.raises(PlanError, match="damaged"):
+        Plan.load(tmp_path / "plan", X)
+
+
+@pytest.mark.parametrize("text", [b"", b"no JSON", b"\xff", b"[" * 100_000, b'{"shape": 1e999}', b"9" * 5000])
+def test_a_header_that_is_none_is_refused(text, tmp_path):
+    (tmp_path / "plan").write_bytes(sealed(b"gpusmote plan, format 2\n" + text + b"\n"))
+    with pytest.raises(PlanError, match="damaged"):
+        Plan.load(tmp_path / "plan", table()[0])
+
+
+def test_a_plan_of_another_format_is_refused(tmp_path):
+    for number in (1, 3, 99):
+        (tmp_path / "plan").write_bytes(b"gpusmote plan, format %d\n" % number)
+        with pytest.raises(PlanError, match=f"a plan of format {number}; this gpusmote reads format 2"):
+            Plan.load(tmp_path / "plan", table()[0])
+
+
+def first_to(value):
+    return lambda array: np.concatenate([[value], array.ravel()[1:]]).astype(array.dtype).reshape(array.shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "change"),
+    [
+        ("smote", "rows", first_to(-1)),
+        ("smote", "rows", first_to(230)),
+        ("smote", "rows", first_to(2**62)),
+        ("smote", "seeds", first_to(-1)),
+        ("smote", "seeds", first_to(80)),
+        ("smote", "neighbours", first_to(-1)),
+        ("smote", "neighbours", first_to(2**40)),
+        ("adasyn", "ends", first_to(-1)),
+        ("adasyn", "ends", first_to(10**6)),
+        ("adasyn", "ends", lambda ends: ends[::-1]),
+        ("adasyn", "ends", lambda ends: ends - 1),
+        ("adasyn", "ends", np.zeros_like),
+        ("borderline-2", "low", first_to(np.nan)),
+        ("borderline-2", "low", first_to(-0.5)),
+        ("borderline-2", "low", first_to(0.75)),
+        ("borderline-2", "width", first_to(np.inf)),
+        ("borderline-2", "width", first_to(1.5)),
+        ("mt19937", "picks", first_to(-1)),
+        ("mt19937", "picks", first_to(10**6)),
+        ("adasyn mt19937", "picks", first_to(5)),
+        ("mt19937", "gaps", first_to(1e9)),
+        ("mt19937", "gaps", first_to(np.nan)),
+        ("mt19937", "gaps", first_to(-1e-9)),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(name, field, change, tmp_path):
+    X, y = table()
+    plan = SAMPLERS[name].plan(X, y)
+    part = plan._parts[-1]
+    plan._parts[-1] = dataclasses.replace(part, **{field: change(getattr(part, field))})
+    plan.save(tmp_path / "plan")
+    with pytest.raises(PlanError, match=f"damaged: .*{field}"):
+        Plan.load(tmp_path / "plan", X)
+
+
+@pytest.mark.parametrize("field", ["n_values", "n_seeds", "n_new", "k"])
+def test_what_a_header_declares_is_held_to_the_limit_before_it_is_allocated(field, tmp_path):
+    X, y = table()
+    SAMPLERS["mt19937"].plan(X, y).save(tmp_path / "plan")
+    first, text, rest = (tmp_path / "plan").read_bytes()[:-32].split(b"\n", 2)
+    header = changed(json.loads(text), 0, **{field: 10**8})
+    (tmp_path / "plan").write_bytes(sealed(b"\n".join([first, json.dumps(header).encode(), rest])))
+    tracemalloc.start()
+    with config_context(memory_limit="50MB"), pytest.raises(MemoryLimitError, match="is the least that works"):
+        Plan.load(tmp_path / "plan", X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+    header = changed(json.loads(text), 0, **{field: 1000})  # within the limit, but not in the file
+    (tmp_path / "plan").write_bytes(sealed(b"\n".join([first, json.dumps(header).encode(), rest])))
+    with pytest.raises(PlanError, match="damaged"):
+        Plan.load(tmp_path / "plan", X)
+
+
+def test_a_plan_without_rows_survives_replay(tmp_path):
+    X = table()[0][:60]
+    plan = SMOTE().plan(X, np.repeat([0, 1], 30))
+    plan.save(tmp_path / "plan")
+    assert Plan.load(tmp_path / "plan", X).rows().shape == (0, 4)
+
+
+def test_labels_that_are_classes_by_declaration_only_need_y(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    X, codes = table()
+    y = pandas.Series(np.array([0.5, 1.5, 2.5])[codes], dtype="category")
+    plan = SMOTE(random_state=0).plan(X, y)
+    plan.save(tmp_path / "plan")
+    assert np.array_equal(Plan.load(tmp_path / "plan", X, y).rows(), plan.rows())
+    with pytest.raises(PlanError, match="Hand over y"):
+        Plan.load(tmp_path / "plan", X)
 
 
 def test_a_plan_can_be_read_by_whom_the_umask_lets(tmp_path):
