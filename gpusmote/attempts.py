@@ -12,9 +12,9 @@ import numpy as np
 from gpusmote.arrays import Table, Target
 from gpusmote.backends import Backend, failures, select
 from gpusmote.backends.select import warn_once
+from gpusmote.budget import Estimate, arrange, fit, limits_of
 from gpusmote.config import parse_device, setting
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryLimitError, MemoryShortageError
-from gpusmote.estimate import Estimate, arrange, limits_of
 from gpusmote.report import Report
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ class Call:
         Rows to make for each class that gets any.
     checked : float
         Seconds that the check took.
-    encoded : bool
-        Whether y was read and encoded, rather than handed over as a Target.
     """
 
     sampler: BaseSampler
@@ -49,7 +47,6 @@ class Call:
     target: Target
     make: dict[int, int]
     checked: float
-    encoded: bool
 
     def run(self, finish: Callable[[Plan], Result], output: bool) -> Result:
         """``finish(plan)``, wherever the plan can be made.
@@ -116,9 +113,8 @@ class Call:
         note: str = "",
     ) -> Result:
         limits = limits_of(self._asked(), backend)
-        shape = self.sampler._shape(self.table, self.target, self.make)
-        shape = dataclasses.replace(shape, encodes=self.encoded)
-        estimate = arrange(shape, backend.name, self.table.device, limits, output=output)
+        sizes = self.sampler._sizes(self.table, self.target, self.make)
+        estimate = arrange(sizes, backend.name, self.table.device, limits, output=output)
         report = Report(reason=reason, notes=[note] if note else [], seconds={"check": self.checked})
         try:
             return finish(self._plan(backend, estimate, report))
@@ -127,17 +123,17 @@ class Call:
             _let_go(error)
         backend.release()
         rewind()
-        again = f"{first} It was tried again with blocks of half the size."
+        again = f"{first} It was tried again with a quarter of the working memory."
         report = Report(reason=reason, notes=[*report.notes, again], seconds={"check": self.checked})
         logger.warning("%s", again)
         try:
-            return finish(self._plan(backend, estimate.halved(), report))
+            return finish(self._plan(backend, estimate.smaller(), report))
         except MemoryShortageError as error:
             free = limits_of(None, backend)["cpu" if backend.name == "cpu" else "cuda"].bytes
             raise MemoryLimitError(
-                f"{error.message} With blocks of half the size it ran out again; the work was estimated at "
-                f"{estimate.total:,} bytes, of which {estimate.as_dict()['blocks']:,} for blocks.",
-                f"memory_limit={max(1, (free or estimate.total) // 2)} would cut the work to half of what is free now.",
+                f"{error.message} With a quarter of the working memory it ran out again; the call needs up to "
+                f"{estimate.total:,} bytes.",
+                f"memory_limit={max(1, (free or estimate.total) // 2)} would take half of what is free now.",
             ) from error
 
     def _plan(self, backend: Backend, estimate: Estimate, report: Report) -> Plan:
@@ -145,11 +141,11 @@ class Call:
         sampler = self.sampler
         sampler.device_ = report.device = backend.label
         logger.info("%s runs on %s: %s", type(sampler).__name__, backend.label, report.reason)
-        if estimate.cut.pool_rows is not None:
-            rows = f"{estimate.cut.pool_rows:,} rows at a time"
+        if estimate.memory.pool_rows is not None:
+            rows = f"{estimate.memory.pool_rows:,} rows at a time"
             report.notes.append(f"{backend.label} has no room for all rows: they go through it in blocks, {rows}.")
         report.bytes.update(estimate.as_dict())
-        plan = sampler._planned(estimate.fit(backend), self.table, self.target, self.make, report)
+        plan = sampler._planned(fit(estimate, backend), self.table, self.target, self.make, report)
         plan.memory_limit = sampler.memory_limit
         return plan
 

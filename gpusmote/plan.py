@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 import os
 from collections.abc import Iterator
@@ -13,10 +14,9 @@ import numpy as np
 from gpusmote import draws
 from gpusmote.arrays import Table, Target
 from gpusmote.backends import Array, Backend
+from gpusmote.budget import Sizes, arrange, limits_of
 from gpusmote.config import MemoryLimit, setting
 from gpusmote.errors import PlanError
-from gpusmote.estimate import arrange_rows, limits_of
-from gpusmote.footprint import Shape
 from gpusmote.origins import Origins
 from gpusmote.part import Part, spans
 from gpusmote.report import Report
@@ -113,11 +113,11 @@ class Plan:
             If they would not fit; it says how many would.
         """
         start, stop = self._slice(start, stop)
-        self._keep_within(stop - start, 0)
-        with self._backend.active():
+        backend = self._within(stop - start, 0)
+        with backend.active():
             out = self._place().xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
-            self._write(start, stop, out)
-            return self._table.only(out, self._backend)
+            self._write(start, stop, out, backend)
+            return self._table.only(out, backend)
 
     def labels(self, start: int = 0, stop: int | None = None) -> Any:
         """Labels of the synthetic rows ``start`` to ``stop``, in y's kind of container.
@@ -159,26 +159,24 @@ class Plan:
         MemoryLimitError
             If the result would not fit, before any of it is made.
         """
-        self._keep_within(len(self), self._table.n_rows)
-        with self._backend.active(), self.report.stage("rows", self._backend):
-            X = self._table.append(len(self), self._write, self._backend)
+        backend = self._within(len(self), self._table.n_rows)
+        with backend.active(), self.report.stage("rows", backend):
+            X = self._table.append(len(self), functools.partial(self._write, backend=backend), backend)
         with self.report.stage("labels"):
             y = self._target.append(self._codes(0, len(self)), X)
         return X, y
 
-    def _keep_within(self, n_new: int, n_rows: int) -> None:
-        """Cut the making of rows, to be returned below so many originals, so that it keeps within its memory."""
+    def _within(self, n_new: int, n_rows: int) -> Backend:
+        """The backend, cut to make so many rows below so many originals within the memory limit."""
         table, backend = self._table, self._backend
         asked = setting("memory_limit") if self.memory_limit is None else self.memory_limit
-        apart = 0.0 if n_rows else float(table.work_dtype.itemsize)  # rows alone are made first, then wrapped
-        shape = Shape.of(
-            table, ((0, n_new),), n_rows=n_rows, unwrapped=table.unwrapped + apart, joined=table.joined and n_rows > 0
-        )
-        if asked is None and shape.output < _NOT_WORTH_ASKING:
-            return
+        sizes = Sizes(n_rows, table.n_features, table.work_dtype.itemsize, ((0, n_new),), table.result_bytes)
+        if not n_rows:
+            sizes = dataclasses.replace(sizes, result=table.rows_bytes)
+        if asked is None and sizes.output(n_new) < _NOT_WORTH_ASKING:
+            return backend
         limits = limits_of(asked, backend, sum(part.nbytes() for part in self._parts))
-        cut = arrange_rows(shape, backend.name, table.device, limits)
-        backend.cut = dataclasses.replace(backend.cut, scale=cut.scale)
+        return backend.within(arrange(sizes, backend.name, table.device, limits).memory)
 
     def batches(self, size: int, *, shuffle: bool = True, random_state: Any = None) -> Iterator[tuple[Any, Any]]:
         """Mini-batches of originals and synthetic rows, each row once, without ever holding them all.
@@ -320,9 +318,9 @@ class Plan:
             codes[at : at + len(samples)] = part.position
         return codes
 
-    def _write(self, start: int, stop: int, out: Array) -> None:
+    def _write(self, start: int, stop: int, out: Array, backend: Backend) -> None:
         for part, samples, at in spans(self._parts, start, stop):
-            part.write(samples, out[at : at + len(samples)], self._backend)
+            part.write(samples, out[at : at + len(samples)], backend)
 
 
 def _whole(value: Any, what: str) -> int:

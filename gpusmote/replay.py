@@ -23,12 +23,11 @@ import numpy as np
 
 from gpusmote.arrays import Table, Target, wrap_features, wrap_target
 from gpusmote.backends import Array, Backend, select
+from gpusmote.budget import Sizes, arrange, limits_of
 from gpusmote.config import setting
 from gpusmote.errors import InputError, PlanError
-from gpusmote.estimate import arrange_rows, limits_of
 from gpusmote.files.problems import reading, writing
 from gpusmote.files.whole import whole_files
-from gpusmote.footprint import Shape
 from gpusmote.part import Part
 from gpusmote.report import Report
 
@@ -138,7 +137,7 @@ def load(
             "work_dtype": table.work_dtype.str,
         }
         _refuse_another_x(name, header, found)
-        _keep_within(header, layout, table, backend)
+        backend = _cut_to_limit(header, layout, table, backend)
         _refuse_another_x(name, header, {"fingerprint": table.fingerprint()})
         arrays = _unpacked(name, file, layout)
         target = _target(name, header, arrays, y, table.n_rows)
@@ -250,16 +249,16 @@ def _refuse_another_x(name: str, header: dict[str, Any], found: dict[str, Any]) 
             )
 
 
-def _keep_within(header: dict[str, Any], layout: list[_Stored], table: Table, backend: Backend) -> None:
-    """Cut the making of rows within ``memory_limit``, or refuse a plan that is too large for it."""
+def _cut_to_limit(header: dict[str, Any], layout: list[_Stored], table: Table, backend: Backend) -> Backend:
+    """The backend, cut within ``memory_limit``; a plan that is too large for it is refused."""
     width = table.n_features * table.work_dtype.itemsize
     rows = sum(part["n_values"] for part in header["parts"])
     label = layout[1].dtype.itemsize if isinstance(header["classes"], dict) else 8
     plan = rows * width + sum(max(8 * array.size, array.nbytes) for array in layout) + table.n_rows * label
-    new = tuple((0, part["n_new"]) for part in header["parts"])
-    shape = Shape.of(table, new, n_rows=0)
-    limits = limits_of(setting("memory_limit"), backend)
-    backend.cut = arrange_rows(shape, backend.name, table.device, limits, plan, output=False)
+    classes = tuple((0, part["n_new"]) for part in header["parts"])
+    sizes = Sizes(table.n_rows, table.n_features, table.work_dtype.itemsize, classes, table.result_bytes)
+    limits = limits_of(setting("memory_limit"), backend, plan)
+    return backend.within(arrange(sizes, backend.name, table.device, limits, output=False).memory)
 
 
 def _unpacked(name: str, file: BinaryIO, layout: list[_Stored]) -> Iterator[np.ndarray]:

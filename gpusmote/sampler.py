@@ -10,7 +10,6 @@ import numbers
 import sys
 import time
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
@@ -27,13 +26,12 @@ from sklearn.utils._param_validation import (
 from gpusmote import draws
 from gpusmote.arrays import Table, Target, row_taker, wrap_features, wrap_target
 from gpusmote.attempts import Call
-from gpusmote.backends import Backend, detect, select
+from gpusmote.backends import Backend
 from gpusmote.backends.versions import FAISS, installed
+from gpusmote.budget import Estimate, Sizes
 from gpusmote.config import setting
 from gpusmote.errors import InputError, NoSeedsError, ParameterError, warn
-from gpusmote.estimate import Estimate, arrange, limits_of
-from gpusmote.footprint import Shape
-from gpusmote.imagined import imagined
+from gpusmote.estimate import estimate_of
 from gpusmote.legacy import LegacyDraws
 from gpusmote.origins import Origins
 from gpusmote.part import Part
@@ -85,7 +83,6 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     k_neighbors: Any
     _origins: Any  # Origins, then what they read
     _looks_at_all_rows = False  # whether neighbours are sought among all rows; tells how large the work is
-    _has_counts = False  # whether its recipes say how many rows each seed gets, which the plan then holds
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "sampling_strategy": [
@@ -239,7 +236,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     def estimate(
         self, n_rows: int, n_features: int, dtype: Any = np.float64, *, y: Any, device: str | None = None
     ) -> Estimate:
-        """How much memory :meth:`fit_resample` would hold for a NumPy array on the host, without an array.
+        """How much memory :meth:`fit_resample` needs at most for a NumPy array on the host, without the array.
 
         Parameters
         ----------
@@ -255,38 +252,30 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         Returns
         -------
         Estimate
-            Bytes by purpose for the host and the device, and how the work would be cut under ``memory_limit``.
+            Upper bounds in bytes, by purpose, and how the work would be cut under ``memory_limit``.
 
         Raises
         ------
         ParameterError
             If a parameter or an argument has a value that is not allowed, or y has another number of rows than n_rows.
         MemoryLimitError
-            If it would not fit however small it is cut.
+            If it cannot be cut small enough to fit.
 
         Examples
         --------
         >>> from gpusmote import SMOTE
         >>> estimate = SMOTE(device="cpu").estimate(100_000, 32, "float32", y={"no": 90_000, "yes": 10_000})
-        >>> estimate.host.output
-        23040000
+        >>> estimate.output, estimate.total < 400_000_000
+        (31680000, True)
         """
         self._check_parameters()
-        table, classes, counts = imagined(n_rows, n_features, dtype, y)
-        make = rows_to_make(self.sampling_strategy, classes, counts, lambda: np.repeat(classes, counts))
-        make = {c: n for c, n in make.items() if n}
-        target: Any = SimpleNamespace(counts=counts)
-        shape, work = self._shape(table, target, make), self._work(table, target, make)
-        backend, _ = select(self.device if device is None else device, work, "cpu")
-        limit = setting("memory_limit") if self.memory_limit is None else self.memory_limit
-        faiss = backend.name != "cpu" and detect.look().has_faiss
-        return arrange(shape, backend.name, "cpu", limits_of(limit, backend), faiss=faiss)
+        return estimate_of(self, n_rows, n_features, dtype, y, self.device if device is None else device)
 
     def _call(self, X: Any, y: Any) -> Call:
         start = time.perf_counter()
         table, target, make = self._check(X, y)
         wanted = {c: n for c, n in make.items() if n}
-        return Call(self, table, target, wanted, time.perf_counter() - start, target is not y)
+        return Call(self, table, target, wanted, time.perf_counter() - start)
 
     def _planned(self, backend: Backend, table: Table, target: Target, wanted: dict[int, int], report: Report) -> Plan:
         with backend.active(), report.stage("search", backend):
@@ -342,31 +331,20 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         """The parameter that says how many neighbours of a seed there are, whatever a sampler calls it."""
         return self.k_neighbors
 
-    def _sought(self) -> tuple[int, bool]:
-        """How many neighbours are sought among all rows at most (0 is none), and whether seeds' are among them."""
-        if not self._looks_at_all_rows:
-            return 0, False
-        return neighbours_number(getattr(self, "m_neighbors", self._k)), False
-
-    def _shape(self, table: Table, target: Target, make: dict[int, int]) -> Shape:
-        """The sizes that memory is estimated from."""
-        all_k, pool_of_all = self._sought()
-        # A k that is larger than its pool is refused or cut down later, with an error that names the class.
-        own = max((int(target.counts[c]) for c in make), default=1)
-        k = min(neighbours_number(self._k), (table.n_rows if pool_of_all else own) - 1)
-        return Shape(
+    def _sizes(self, table: Table, target: Target, make: dict[int, int]) -> Sizes:
+        """What the memory of a call depends on; a k that is too large is refused later, with an error that names it."""
+        names = [name for name in self._parameter_constraints if name.endswith("_neighbors")]
+        return Sizes(
             table.n_rows,
             table.n_features,
             table.work_dtype.itemsize,
-            table.itemsize,
             tuple((int(target.counts[c]), n) for c, n in make.items()),
-            max(1, k),
-            min(all_k, table.n_rows - 1),
-            pool_of_all,
-            counted=self._has_counts,
-            drawn=(self.bit_generator or setting("bit_generator")) == "mt19937",
-            approximate=self.search == "approximate",
-            **{name: getattr(table, name) for name in ("in_place", "joined", "shares", "copied", "unwrapped")},
+            table.result_bytes,
+            min(max(neighbours_number(getattr(self, name)) for name in names), table.n_rows - 1),
+            self._looks_at_all_rows,
+            (self.bit_generator or setting("bit_generator")) == "mt19937",
+            table.kept,
+            target.row_bytes,
         )
 
     def _parts(

@@ -36,8 +36,6 @@ def _read_columns(names: list[str], columns: list[Any]) -> list[Column]:
 class PolarsTable(FrameTable):
     """A polars DataFrame; the originals' memory is shared with the result, as polars.concat does."""
 
-    shares = True
-
     def __init__(self, X: Any) -> None:
         super().__init__(_read_columns(X.columns, X.get_columns()), X.columns, len(X))
         self._X = X
@@ -55,8 +53,6 @@ class PolarsTable(FrameTable):
 
 class ArrowTable(FrameTable):
     """A pyarrow Table, with its schema's metadata; the originals' memory is shared with the result."""
-
-    shares = True
 
     def __init__(self, X: Any) -> None:
         super().__init__(_read_columns(X.column_names, X.columns), X.column_names, len(X))

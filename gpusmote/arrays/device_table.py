@@ -47,7 +47,6 @@ class DeviceTable(Table):
         self._X = X
         self.n_rows, self.n_features = X.shape
         self.work_dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
-        self.in_place = X.dtype == self.work_dtype and bool(X.flags.c_contiguous)
         self.itemsize = float(X.dtype.itemsize)
         self.device = f"cuda:{int(X.device.id)}"
 
@@ -71,7 +70,7 @@ class DeviceTable(Table):
         cupy = _cupy()
         chosen = rows if isinstance(rows, np.ndarray) else np.arange(self.n_rows)[slice(None) if rows is None else rows]
         out = np.empty((len(chosen), self.n_features), self.work_dtype)
-        step = max(1, backend.cut.size(transfer.BLOCK_BYTES) // max(1, out.itemsize * self.n_features))
+        step = max(1, backend.memory.size(transfer.BLOCK_BYTES) // max(1, out.itemsize * self.n_features))
         with self._X.device:
             for start in range(0, len(chosen), step):
                 block = self._X[cupy.asarray(chosen[start : start + step])]

@@ -73,7 +73,7 @@ class FrameTable(Table):
     n_rows : int
     """
 
-    joined = True
+    copies = 2  # frames of new rows, then the frame of all rows
     _X: Any
 
     def __init__(self, columns: list[Column], labels: list[Hashable], n_rows: int) -> None:
@@ -86,6 +86,7 @@ class FrameTable(Table):
         self.work_dtype = np.dtype(np.float32 if single else np.float64)
         self._by_blocks = all(column.keep for column in columns)  # the others are read whole each time
         self.itemsize = sum(column.dtype.itemsize for column in columns) / len(columns)
+        self.kept = sum(n_rows * column.dtype.itemsize for column in columns if column.keep)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._X,)  # the columns are read again where it is unpickled

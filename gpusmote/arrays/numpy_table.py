@@ -40,9 +40,8 @@ class NumpyTable(Table):
         self._numbers = object_to_float(X, labels) if X.dtype.kind == "O" else X
         self.n_rows, self.n_features = X.shape
         self.work_dtype = np.dtype(np.float32 if native(X.dtype) == np.float32 else np.float64)
-        self.in_place = self._numbers.dtype == self.work_dtype and bool(self._numbers.flags.c_contiguous)
         self.itemsize = _LIST_ITEM_BYTES if X.dtype.kind == "O" else float(X.dtype.itemsize)
-        self.copied = 0.0 if self._numbers is X else 8.0
+        self.kept = 0 if self._numbers is X else self._numbers.nbytes
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         numbers = self._numbers
@@ -109,7 +108,7 @@ def from_array_like(X: Any) -> Table:
     inner = from_ndarray(values)
     if not isinstance(X, list):
         return inner
-    inner.copied = max(inner.copied, inner.itemsize)
+    inner.kept += values.nbytes
     return WrappedTable(inner, _to_list, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)
 
 

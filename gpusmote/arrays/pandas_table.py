@@ -44,7 +44,7 @@ def from_pandas(X: Any) -> Table:
     if isinstance(shared, np.dtype) and shared.kind != "O":
         table = NumpyTable(X.to_numpy(), labels)
         if not np.may_share_memory(table._X, X.iloc[:, -1].to_numpy()):  # columns of one dtype in several blocks
-            table.copied += table.itemsize
+            table.kept += table._X.nbytes
         return WrappedTable(table, _Shell(X.iloc[:0], X.index), string_names(labels))
     return PandasTable(X)
 

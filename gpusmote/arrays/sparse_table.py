@@ -39,7 +39,7 @@ class SparseTable(Table):
         What error messages call the columns.
     """
 
-    joined = True
+    copies = 3  # values and their columns in blocks, then in one piece
 
     def __init__(self, X: Any, labels: ColumnLabels = None) -> None:
         check_dtype(X.dtype)

@@ -34,17 +34,11 @@ class Table(abc.ABC):
     device : str
         "cpu" or "cuda:N": where the caller's data lie.
     itemsize : float
-        Bytes of one value in the caller's container; what the output's size is estimated from.
-    in_place : bool
-        Whether :meth:`take` gives all rows without copying them.
-    joined : bool
-        Whether :meth:`append` puts the new rows together with the originals once all are made.
-    shares : bool
-        Whether what :meth:`append` gives shares the originals' memory with the caller's data.
-    copied : float
-        Bytes of one value in a copy of X that reading it left, and that is kept.
-    unwrapped : float
-        Bytes of one value of the result in the form from which :meth:`append` makes the caller's; 0 where it is that.
+        Bytes of one value in the caller's container.
+    kept : int
+        Bytes of copies of X that reading makes and keeps, at most.
+    copies : int
+        How often the synthetic rows exist in the caller's container while :meth:`append` works.
     """
 
     n_rows: int
@@ -53,11 +47,17 @@ class Table(abc.ABC):
     work_dtype: np.dtype
     device: str = "cpu"
     itemsize: float = 8.0
-    in_place: bool = False
-    joined: bool = False
-    shares: bool = False
-    copied: float = 0.0
-    unwrapped: float = 0.0
+    kept: int = 0
+    copies: int = 1
+
+    def result_bytes(self, n_new: int) -> int:
+        """Bytes that :meth:`append` holds at most while it makes so many rows, but for its blocks."""
+        return int((self.n_rows + self.copies * n_new) * self.n_features * self.itemsize)
+
+    def rows_bytes(self, n_new: int) -> int:
+        """Bytes of so many rows as a work array and as :meth:`only` gives them."""
+        wrapped = self.result_bytes(n_new) - self.result_bytes(0)
+        return wrapped + n_new * self.n_features * self.work_dtype.itemsize
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         """Rows as a C-contiguous work array on the backend's device.
@@ -160,9 +160,9 @@ class WrappedTable(Table):
         self._restore = restore
         self.n_rows, self.n_features = inner.n_rows, inner.n_features
         self.work_dtype, self.device = inner.work_dtype, inner.device
-        self.in_place, self.joined, self.copied = inner.in_place, inner.joined, inner.copied
         self.names = names
-        self.itemsize, self.unwrapped = (inner.itemsize, 0.0) if itemsize is None else (itemsize, inner.itemsize)
+        self.kept, self.copies = inner.kept, inner.copies
+        self.itemsize = inner.itemsize if itemsize is None else itemsize + inner.itemsize
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         return self._inner.take(rows, backend)
@@ -201,7 +201,7 @@ def write_in_blocks(
 
     ``rows`` is the same memory each time, so that the whole never exists in the work dtype.
     """
-    step = min(block_rows(n_features, dtype, backend.cut.size(block_bytes)), max(1, n_new))
+    step = min(block_rows(n_features, dtype, backend.memory.size(block_bytes)), max(1, n_new))
     scratch = xp.empty((step, n_features), dtype)
     for start in range(0, n_new, step):
         stop = min(start + step, n_new)

@@ -29,8 +29,11 @@ class Target:
         The labels that occur, sorted; for indicator columns, the positions of the columns.
     counts : ndarray of shape (c,), int64
         Rows of each.
+    row_bytes : int
+        Bytes a row that sorting the labels into classes, or making the resampled ones, takes at most.
     """
 
+    row_bytes = 48
     codes: np.ndarray
     classes: np.ndarray
     counts: np.ndarray

@@ -5,18 +5,19 @@ Arithmetic is the same everywhere: float64, each operation rounded on its own, o
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from gpusmote import draws
-from gpusmote._threads import run_blocks
+from gpusmote._threads import n_threads, run_blocks
 from gpusmote.backends import failures
 
-__all__ = ["WHOLE", "Array", "Backend", "Cut", "Make", "Piece", "Prepare", "Read"]
+__all__ = ["Array", "Backend", "Make", "Piece", "Prepare", "Read", "WorkingMemory"]
 
 Array = Any
 """A NumPy array, or what takes its place on the backend's device."""
@@ -34,32 +35,43 @@ Prepare: TypeAlias = "Callable[[Backend], Callable[[int, int], tuple[Array, ...]
 """``prepare(device)`` brings what is needed to a device and returns ``work(start, stop)``, to be called for blocks."""
 
 _BLOCK_BYTES = 32 << 20
+_WORKING_BYTES = 256 << 20
+_THREAD_BYTES = 16 << 20
 _COMPARED = 1 << 18  # 2 MiB of float64
 _LEAST_PAIRS = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Cut:
-    """How the work of a call is cut, so that it keeps within its memory; the rows do not depend on it.
+class WorkingMemory:
+    """How much memory the blocks of a call may take, which decides their sizes; the rows do not depend on it.
 
     Attributes
     ----------
-    scale : float
-        Share of their usual sizes that blocks have.
+    bytes : int
+        Of all blocks that are held at a time. Blocks have their usual sizes where it is :meth:`usual`.
     copies : {2, 1, 0}
         Whether a search may keep copies of its rows: in float32 for the first pass and in float64 for the second (2),
         for the first only (1), or none, but convert them tile by tile each time (0). Rows that are equal are put
         together only where it is 2; else they are ties like others.
     pool_rows : int or None
         So many rows of a pool lie on the device at once, and as many queries; None is all.
-    workspace : int or None
+    faiss : int or None
         Bytes that FAISS may take for itself; None is what it takes unasked.
     """
 
-    scale: float = 1.0
+    bytes: int
     copies: int = 2
     pool_rows: int | None = None
-    workspace: int | None = None
+    faiss: int | None = None
+    scale: float = dataclasses.field(init=False)  # share of their usual sizes that blocks have
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", min(1.0, self.bytes / self.usual()))
+
+    @staticmethod
+    def usual() -> int:
+        """256 MiB, or more where many threads have a block each."""
+        return max(_WORKING_BYTES, n_threads() * _THREAD_BYTES)
 
     def size(self, usual: int, least: int = 1) -> int:
         """What remains of a block of so many rows or values."""
@@ -79,9 +91,10 @@ class Cut:
         fewer = max(16, int(rows * self.scale))
         return fewer, max(64, min(columns, int(columns * self.scale * rows / fewer)) // 32 * 32)
 
-
-WHOLE = Cut()
-"""Nothing is cut smaller than speed wants it."""
+    def quarter(self) -> WorkingMemory:
+        """A quarter of it, with no copies, for another attempt after memory has run out."""
+        rows = None if self.pool_rows is None else max(64, self.pool_rows // 4)
+        return WorkingMemory(self.bytes // 4, 0, rows, None if self.faiss is None else self.faiss // 4)
 
 
 class Backend:
@@ -97,7 +110,7 @@ class Backend:
         numpy or cupy: what the arrays are made and combined with where no operation below is needed.
     packages : tuple of str
         Distributions that the device needs besides NumPy, for reports.
-    cut : Cut
+    memory : WorkingMemory
         How large blocks may be.
     through : Backend or None
         The device that seeks neighbours where the rows themselves lie on the host.
@@ -108,9 +121,15 @@ class Backend:
     name = "cpu"
     xp: Any = np
     packages: tuple[str, ...] = ()
-    cut: Cut = WHOLE
+    memory: WorkingMemory = WorkingMemory(1 << 40)
     through: Backend | None = None
     members: tuple[Backend, ...] = ()
+
+    def within(self, memory: WorkingMemory) -> Self:
+        """The same backend with its work cut in another way."""
+        found = copy.copy(self)
+        found.memory = memory
+        return found
 
     @property
     def label(self) -> str:
@@ -163,7 +182,7 @@ class Backend:
             ``make(start, stop, target)`` writes rows to a C-contiguous array of shape (stop - start, d) on the device.
         """
         row_bytes = out.nbytes // max(1, len(out)) + 64  # with the row's draw
-        step = self.cut.size(max(1, _BLOCK_BYTES // row_bytes))
+        step = self.memory.size(max(1, _BLOCK_BYTES // row_bytes))
         for start in range(0, len(out), step):
             make(start, min(len(out), start + step), out[start : start + step])
 
@@ -224,7 +243,7 @@ class Backend:
             Where the rows are written, C-contiguous.
         """
         block = max(
-            1, self.cut.size(131_072) // max(1, values.shape[1])
+            1, self.memory.size(131_072) // max(1, values.shape[1])
         )  # 1 MiB of float64: the block stays in a core's cache
 
         def rows(start: int, stop: int) -> None:
@@ -255,7 +274,7 @@ class Backend:
         """
         distance = np.empty(candidates.shape, np.float64)
         d = values.shape[1]
-        block = max(1, self.cut.compared(d) // max(1, candidates.shape[1] * d))
+        block = max(1, self.memory.compared(d) // max(1, candidates.shape[1] * d))
 
         def rows(start: int, stop: int) -> None:
             # Columns outermost: each addition below then runs over contiguous memory.

@@ -49,7 +49,7 @@ class CudaBackend(Backend):
         self.packages = tuple(distribution[0] for distribution in found if distribution is not None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CudaBackend, (self.ordinal,), {"cut": self.cut}  # a module, which self.xp is, cannot be pickled
+        return CudaBackend, (self.ordinal,), {"memory": self.memory}  # a module, which self.xp is, cannot be pickled
 
     def active(self) -> AbstractContextManager[Any]:
         return failures.Told(lambda: self.xp.cuda.Device(self.ordinal), self.name)
@@ -70,13 +70,13 @@ class CudaBackend(Backend):
     def upload(self, read: Read, shape: tuple[int, int], dtype: np.dtype) -> Array:
         with self.active():
             out = self.xp.empty(shape, dtype)
-            transfer.send(self.xp, out, read, self.cut.size(transfer.BLOCK_BYTES))
+            transfer.send(self.xp, out, read, self.memory.size(transfer.BLOCK_BYTES))
         return out
 
     def fill(self, out: Array, make: Make) -> None:
         with self.active():
             if isinstance(out, np.ndarray):
-                transfer.download(self.xp, out, make, self.cut.size(transfer.BLOCK_BYTES))
+                transfer.download(self.xp, out, make, self.memory.size(transfer.BLOCK_BYTES))
             else:
                 super().fill(out, make)
 

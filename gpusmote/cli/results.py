@@ -42,10 +42,6 @@ def of_plan(said: Forecast) -> dict[str, Any]:
         "classes": {str(row["label"]): f"{row['before']:,} -> {row['after']:,}" for row in said.classes},
         "device": f"{said.device}: {said.reason}",
         "bytes": said.bytes,
-        f"seconds, about (by {counted(said.sample, 'row')})": {
-            **{stage: round(seconds, 3) for stage, seconds in said.seconds.items()},
-            "in all": round(sum(said.seconds.values()), 1),
-        },
     }
 
 

@@ -40,7 +40,6 @@ class HeldRows(Table):
         self._shell = _shell(schema)
         self.n_rows, self.n_features, self.names = n_rows, len(schema), list(schema.names)
         self.work_dtype = self._shell.work_dtype
-        self.in_place = groups is None
         self._groups = groups
         self._size = n_rows if groups is None else sum(map(len, groups))
         self._values = np.empty((0, self.n_features), self.work_dtype)

@@ -31,6 +31,8 @@ class FileTarget(Target):
         The column's type, where that of ``labels`` is another.
     """
 
+    row_bytes = 0  # they are sorted into classes already
+
     def __init__(
         self, codes: np.ndarray, classes: np.ndarray, counts: np.ndarray, labels: Any, kind: Any = None
     ) -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
-from gpusmote.backends import Backend, detect
+from gpusmote.backends import Backend
+from gpusmote.budget import Estimate, Limit, arrange, limits_of
 from gpusmote.config import parse_device, setting
 from gpusmote.errors import MemoryLimitError
-from gpusmote.estimate import Estimate, Limit, arrange, limits_of
 from gpusmote.files.budget import Budget
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget
 from gpusmote.sampler import BaseSampler
 from gpusmote.words import counted
 
-__all__ = ["Needs", "beside_plan", "check_plan", "in_search", "left_of", "needs_of"]
-
-_SLACK = 1.25  # of the arrays of a search: with what the C library keeps between them
-_KEY = 64  # of the random stream and such, a class: what an estimate leaves out
+__all__ = ["Needs", "beside_plan", "check_plan", "left_of", "needs_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +52,7 @@ def left_of(budget: Budget, beside: int) -> dict[str, int | float] | None:
     """The ``memory_limit`` of a search, with ``beside`` bytes held; None where nobody asked for a limit."""
     if "cpu" not in budget.asked or budget.limit is None:
         return dict(budget.asked) or None
-    return {**budget.asked, "cpu": max(1, int((budget.limit - beside) / _SLACK))}
-
-
-def in_search(beside: int, total: int) -> int:
-    """Bytes during a search whose arrays have ``total`` bytes, with ``beside`` bytes held."""
-    return beside + math.ceil(total * _SLACK)
+    return {**budget.asked, "cpu": max(1, budget.limit - beside)}
 
 
 def needs_of(
@@ -87,15 +78,18 @@ def needs_of(
     """
     beside, held = beside_plan(rows, labels) + budget.libraries, rows.nbytes + int(labels.codes.nbytes)
     result = rows.n_rows + sum(make.values())
-    plan = search = most = 0
+    plan = search = least = 0
     refused: MemoryLimitError | None = None
     if make:
-        found, refused = _Search(sampler, rows, labels, make, backend, left_of(budget, beside)).arranged()
-        plan = max(part.plan for part in (found.host, found.device) if part is not None) + _KEY * len(make)
-        search, most = found.host.total, found.host.most
+        sizes = sampler._sizes(rows, labels, make)
+        plan, least = sizes.plan, sizes.least
+        try:
+            search = _estimate(sampler, sizes, backend, left_of(budget, beside)).host
+        except MemoryLimitError as error:
+            refused, search = error, least
     planned = int(labels.codes.nbytes) + plan
-    least = budget.least(held, planned, result, in_search(beside, most + 1))
-    if refused is not None and refused.hint.startswith("memory_limit="):
+    least = budget.least(held, planned, result, beside + least)
+    if refused is not None:
         refused = MemoryLimitError(f"{refused.message} Beside that {beside:,} bytes are held.", _advice(least))
     everyone = bool(make) and sampler._looks_at_all_rows
     try:
@@ -106,7 +100,7 @@ def needs_of(
     except MemoryLimitError as error:
         refused = error
     needed = held + budget.reading()
-    peak = max(needed, in_search(beside, most if refused else search), planned + budget.streaming(result))
+    peak = max(needed, beside + search, planned + budget.streaming(result))
     return Needs(held, needed, peak, least, refused)
 
 
@@ -134,46 +128,15 @@ def _told(rows: HeldRows, everyone: str, held: int) -> str:
     return f"{counted(rows.n_held, 'row')} x {counted(rows.n_features, 'column')} {whose} must be held, {held:,} bytes"
 
 
-class _Search:
-    """The cut of a search within what is left of a limit."""
-
-    def __init__(
-        self,
-        sampler: BaseSampler,
-        rows: HeldRows,
-        labels: FileTarget,
-        make: dict[int, int],
-        backend: Backend,
-        left: Any,
-    ) -> None:
-        self._shape = dataclasses.replace(sampler._shape(rows, labels, make), encodes=False)
-        self._where, self._limits = backend.name, limits_of(left, backend)
-        self._faiss = backend.name != "cpu" and detect.look().has_faiss
-        automatic = parse_device(sampler.device)[0] == "auto" == parse_device(setting("device"))[0]
-        if self._where != "cpu" and automatic and left is None:
-            try:
-                self._within(None)
-            except MemoryLimitError:  # the CPU makes up for it
-                self._where = "cpu"
-
-    def arranged(self) -> tuple[Estimate, MemoryLimitError | None]:
-        """The cut; where there is none, the one that needs least on the host, and the error."""
-        self._within(None)  # if the device has no room, this raises
+def _estimate(sampler: BaseSampler, sizes: Any, backend: Backend, left: Any) -> Estimate:
+    """The memory of the search; where a device that nobody asked for has no room, of the search on the CPU."""
+    limits = limits_of(left, backend)
+    if backend.name != "cpu":
         try:
-            return self._within(self._limits["cpu"].bytes), None
-        except MemoryLimitError as error:
-            return self._least(), error
-
-    def _within(self, limit: int | None) -> Estimate:
-        limits = {**self._limits, "cpu": Limit("cpu", limit, self._limits["cpu"].given)}
-        return arrange(self._shape, self._where, "cpu", limits, output=False, faiss=self._faiss)
-
-    def _least(self) -> Estimate:
-        best, low = self._within(None), 0
-        while low < best.host.most - 1:  # what fits into ``low`` is not known to be possible
-            middle = (low + best.host.most) // 2
-            try:
-                best = self._within(middle)
-            except MemoryLimitError:
-                low = middle
-        return best
+            arrange(sizes, backend.name, "cpu", {**limits, "cpu": Limit("cpu", None, False)}, output=False)
+        except MemoryLimitError:
+            automatic = parse_device(sampler.device)[0] == "auto" == parse_device(setting("device"))[0]
+            if left is not None or not automatic:
+                raise
+            return arrange(sizes, "cpu", "cpu", limits, output=False)
+    return arrange(sizes, backend.name, "cpu", limits, output=False)

@@ -19,7 +19,7 @@ from gpusmote.files.csv_source import CsvSource, WiderTypeError
 from gpusmote.files.forms import Form
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget, LabelScan
-from gpusmote.files.needs import beside_plan, check_plan, in_search, left_of, needs_of
+from gpusmote.files.needs import beside_plan, check_plan, left_of, needs_of
 from gpusmote.files.problems import naming
 from gpusmote.files.sinks import CsvSink, Sink
 from gpusmote.files.sources import Source
@@ -147,7 +147,7 @@ class Passes:
         planned, result = int(labels.codes.nbytes) + plan.report.bytes["plan"], rows.n_rows + len(plan)
         self.peak = max(
             int(labels.codes.nbytes) + rows.nbytes + self._budget.reading(),
-            in_search(beside, plan.report.bytes.get("total", 0)),
+            beside + plan.report.bytes.get("host", plan.report.bytes.get("total", 0)),
             planned + self._budget.streaming(result),
         )
         rows.let_go()

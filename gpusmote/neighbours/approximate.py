@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpusmote.backends.base import WHOLE, Array, Backend
+from gpusmote.backends.base import Array, Backend
 from gpusmote.neighbours.candidates import AT_ONCE
 from gpusmote.neighbours.inverted import InvertedLists, drawn, inverted_lists, require
 from gpusmote.neighbours.neighbourhood import Neighbourhood
@@ -33,8 +33,6 @@ clusters: with 10,000 rows the exact search is faster, with 20,000 they are even
 _MOST_ON_HOST, _MOST_ON_DEVICE = 1 / 16, 1 / 4
 """Shares of the lists beyond which the exact search costs less. On the host, measured: FAISS takes 13 to 16 ns for each
 row of 32 columns that it looks at, the tiles of the exact search 1. On a device not yet measured."""
-
-_FULL = WHOLE.copies  # of the rows: with fewer allowed, lists are one copy too many
 
 
 class ApproximateNeighbourhood:
@@ -88,7 +86,7 @@ class ApproximateNeighbourhood:
         n = len(self._values)
         if m <= SAMPLE or m * n < SMALLEST_WORK:
             return f"Too few for an approximate search to pay, {counted(m, 'query')} among {counted(n, 'row')}"
-        if self._backend.through is not None or self._backend.cut.copies < _FULL:
+        if self._backend.through is not None or self._backend.memory.copies < 2:  # lists are one copy more
             return f"Memory leaves no room for lists of {counted(n, 'row')}"
         if self._lists is None:
             self._pool = Pool(self._backend, self._values)

@@ -29,7 +29,7 @@ class DeviceTiles:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._block, self._tile = pool.backend.cut.sides(_BLOCK, _TILE)
+        self._block, self._tile = pool.backend.memory.sides(_BLOCK, _TILE)
         padded = -(-pool.n // _GROUP) * _GROUP
         self._rows = reduced32(pool, padded)
         # Rows that fill up the last group are infinitely far from everywhere.

@@ -61,7 +61,7 @@ class Groups:
         bits = _bits(values)
         order, again = _alike(xp, bits)
         starts = xp.ones(len(values), bool)
-        block = max(1, backend.cut.size(1 << 20) // values.shape[1])
+        block = max(1, backend.memory.size(1 << 20) // values.shape[1])
         for start in range(0, len(again), block):
             part = again[start : start + block]
             rows, before = _one_zero(bits[order[part + 1]]), _one_zero(bits[order[part]])

@@ -82,7 +82,7 @@ class FaissGpu:
 
     def _at_once(self, k: int) -> int:
         """Queries that FAISS is given at once: what keeps its tiles within its workspace."""
-        pool, limit = self._pool, self._pool.backend.cut.workspace
+        pool, limit = self._pool, self._pool.backend.memory.faiss
         block = pool.block(pool.d + 2 * k)
         return block if limit is None else min(block, faiss_queries(limit, pool.n, pool.d, k))
 
@@ -91,7 +91,7 @@ class FaissGpu:
         xp = self._pool.xp
         indices = xp.empty((len(asked), k), "i8")
         distances = xp.empty((len(asked), k), "f4")
-        ordinal, workspace = _ordinal(self._pool), self._pool.backend.cut.workspace
+        ordinal, workspace = _ordinal(self._pool), self._pool.backend.memory.faiss
         bf_knn(self._faiss, xp, ordinal, self._rows, asked, distances, indices, workspace)
         return indices, distances
 

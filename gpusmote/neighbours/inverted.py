@@ -225,7 +225,7 @@ class DeviceLists:
 
     def __init__(self, pool: Pool, faiss: Any) -> None:
         self._pool, self._faiss, self._ordinal = pool, faiss, _ordinal(pool.backend)
-        self._resources = faiss_gpu._resources(faiss, pool.xp, self._ordinal, pool.backend.cut.workspace)
+        self._resources = faiss_gpu._resources(faiss, pool.xp, self._ordinal, pool.backend.memory.faiss)
         self.number = _number(pool.n)
         rows = reduced32(pool, pool.n)
         sample = rows[pool.backend.asarray(drawn(_ROWS_A_LIST * self.number, pool.n))]

@@ -14,7 +14,7 @@ __all__ = ["Best", "Nearest", "last_pass", "sides"]
 
 def sides(pool: Pool) -> tuple[int, int]:
     """Queries and rows of a last pass that meet at once."""
-    queries, rows = pool.backend.cut.sides(64, 4_096)
+    queries, rows = pool.backend.memory.sides(64, 1_024)
     return queries, rows
 
 

@@ -100,7 +100,7 @@ class Neighbourhood:
 
     def __init__(self, backend: Backend, values: Array, report: SearchReport, source: str | None = None) -> None:
         self._report, self._forced = report, source
-        groups = self._groups = groups_of(backend, values) if backend.cut.copies == 2 else None
+        groups = self._groups = groups_of(backend, values) if backend.memory.copies == 2 else None
         self._pool = Pool(backend, values if groups is None else values[groups.lowest])
         self._n, self._sources = len(values), dict[str, Source]()
         self._spread: Spread | None = None
@@ -157,7 +157,7 @@ class Neighbourhood:
             every, of = xp.unique(of, return_inverse=True)
         near, passes = self.search(every, min(k, groups.n - 1), len(every) == groups.n)
         distance = pool.backend.rerank(pool.values, every, near)
-        block = max(1, pool.backend.cut.size(AT_ONCE) // ((k + 1) * (k + 1)))
+        block = max(1, pool.backend.memory.size(AT_ONCE) // ((k + 1) * (k + 1)))
         for start in range(0, len(queries), block):
             part = slice(start, start + block)
             out[part] = groups.expand(queries[part], near[of[part]], distance[of[part]], k)
@@ -175,7 +175,7 @@ class Neighbourhood:
         if pool.backend.members and len(queries) >= LEAST_QUERIES:
             return self._over_devices().nearest(queries, k, everything)
         source, count = self._choice(queries, k)
-        block = max(1, pool.backend.cut.size(AT_ONCE) // count)
+        block = max(1, pool.backend.memory.size(AT_ONCE) // count)
         sequence = None
         if isinstance(source, Sequenced) and len(queries) > block:
             sequence = source.sequence(queries)
@@ -199,7 +199,7 @@ class Neighbourhood:
 
     def _size(self, queries: Array, k: int) -> Search:
         pool = self._pool
-        return Search(pool.n, pool.d, len(queries), k, pool.backend.name == "cpu", pool.backend.cut.copies)
+        return Search(pool.n, pool.d, len(queries), k, pool.backend.name == "cpu", pool.backend.memory.copies)
 
     def _compared(self, queries: Array, count: int, limit: float) -> float:
         """Which share of all pairs the pruned search would compare.
@@ -255,7 +255,7 @@ class Neighbourhood:
             passes[doubtful] = pool.xp.maximum(again, 1)
             return out, passes
         wider = min(4 * count, pool.n - 1)
-        block = max(1, pool.backend.cut.size(AT_ONCE) // wider)
+        block = max(1, pool.backend.memory.size(AT_ONCE) // wider)
         for start in range(0, len(doubtful), block):
             self._again(name, asked, doubtful[start : start + block], wider, k, out, passes)
         return out, passes

@@ -117,7 +117,7 @@ class Pool:
 
     def block(self, width: int) -> int:
         """Rows of ``width`` float64 numbers that make 2 MiB on the host, 64 MiB on a device."""
-        return max(1, self.backend.cut.size(1 << (18 if self.backend.name == "cpu" else 23)) // max(1, width))
+        return max(1, self.backend.memory.size(1 << (18 if self.backend.name == "cpu" else 23)) // max(1, width))
 
     def _measure(self, start: int, stop: int) -> None:
         z = self.reduced(slice(start, stop))
@@ -214,7 +214,7 @@ class Window(Pool):
         self._send(number % self._places * self._size, last - first, next_to_each_other, after)
 
     def _send(self, at: int, n: int, reading: Callable[[np.ndarray], Read], after: Any) -> None:
-        size = self.backend.cut.size(transfer.BLOCK_BYTES)
+        size = self.backend.memory.size(transfer.BLOCK_BYTES)
         whole = self._whole
         for host, out in ((whole.values, self._all_values), (whole.norms, self._all_norms)):
             transfer.send(self.xp, out[at : at + n], reading(host), size, after)

@@ -10,7 +10,7 @@ from gpusmote.neighbours.pool import Pool
 
 __all__ = ["Product", "scores"]
 
-_HOST, _DEVICE = (256, 2048), (1024, 8192)  # queries and rows that meet at once
+_HOST, _DEVICE = (256, 2048), (1024, 4096)  # queries and rows that meet at once
 
 
 class Product:
@@ -27,7 +27,7 @@ class Product:
         self.name = f"product-{'float32' if arithmetic.dtype == 'f4' else 'float64'}"
         self.arithmetic = arithmetic
         self._pool = pool
-        self._block, self._tile = pool.backend.cut.sides(*(_HOST if pool.backend.name == "cpu" else _DEVICE))
+        self._block, self._tile = pool.backend.memory.sides(*(_HOST if pool.backend.name == "cpu" else _DEVICE))
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
         """See :class:`~gpusmote.neighbours.candidates.Source`."""

@@ -42,7 +42,7 @@ class Through:
 
     def __init__(self, pool: Pool, device: Backend, used: Callable[[str], None]) -> None:
         self._pool, self._device, self._used = pool, device, used
-        self._size = min(pool.n, device.cut.pool_rows or pool.n)
+        self._size = min(pool.n, device.memory.pool_rows or pool.n)
         # Half of the rows are searched while the other half goes up. The queries decide how often all rows go up, so
         # that the bytes moved are not more than with all the room for rows that are searched.
         parts = -(-pool.n // max(1, self._size // 2)) if self._size < pool.n else 1
@@ -139,7 +139,7 @@ class _Block:
         for first in window.over():
             source = make(window)
             arithmetic, name = source.arithmetic, source.name
-            block = max(1, self._device.cut.size(AT_ONCE) // count)
+            block = max(1, self._device.memory.size(AT_ONCE) // count)
             for start in range(0, m, block):
                 part = slice(start, start + block)
                 found, far, outside = self._meet(window, source, window.queries[part], count)

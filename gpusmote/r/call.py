@@ -15,10 +15,9 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, val
 from gpusmote import draws
 from gpusmote.arrays import wrap_features
 from gpusmote.backends import Array, Backend, select
+from gpusmote.budget import Estimate, Sizes, arrange, fit, limits_of
 from gpusmote.config import setting
 from gpusmote.errors import MemoryLimitError, ParameterError, TooFewRowsError, warn
-from gpusmote.estimate import Estimate, arrange, limits_of
-from gpusmote.footprint import Shape
 from gpusmote.neighbours import SearchReport
 from gpusmote.part import Part
 from gpusmote.r.result import Result
@@ -76,7 +75,7 @@ class Call:
         self._table = wrap_features(self._split.values)
         n, d = self._split.values.shape
         p = len(self._split.minority)
-        self._shape = self._sizes(n, p, among_all, {name: value for name, (value, _) in checked.items()})
+        self._call_sizes = self._sizes(n, p, among_all, {name: value for name, (value, _) in checked.items()})
         backend, reason = select("auto", float(d) * p * (n if among_all else p), "cpu")
         self._backend = self._within_memory(backend)
         logger.info("r.%s runs on %s: %s", function, self._device.name, reason)
@@ -90,23 +89,15 @@ class Call:
         self.own = self.pool(self._split.minority, "minority")
         self.everyone = Pool(self._backend, self._table, None, "X", self._search)
 
-    def _sizes(self, n: int, p: int, among_all: bool, options: Mapping[str, Any]) -> Shape:
-        """What memory is estimated from, but for the rows to make.
+    def _sizes(self, n: int, p: int, among_all: bool, options: Mapping[str, Any]) -> Sizes:
+        """What the memory of a call depends on, but for the rows to make.
 
         X is read into a copy of its own. ``data`` and ``syn_data`` hold every synthetic row, ``data`` and the two
         originals every other: the rows, and once more what the frames are made from.
         """
-        of_all = options.get("method") == "type2"
-        return Shape.of(
-            self._table,
-            ((p, 0),),
-            max(1, min(int(options["C"]), n - 1) if of_all else min(int(options["K"]), p - 1)),
-            all_k=min(int(options.get("C", options["K"])), n - 1) if among_all else 0,
-            pool_of_all=of_all,
-            counted=True,
-            copied=8.0,
-            unwrapped=8.0,
-        )
+        d = self._table.n_features
+        k = max(int(options[name]) for name in ("K", "C") if name in options)
+        return Sizes(n, d, 8, ((p, 0),), lambda n_new: 8 * d * (3 * n + 4 * n_new), min(k, n - 1), among_all)
 
     @property
     def _device(self) -> Backend:
@@ -116,13 +107,13 @@ class Call:
     def _arranged(self, backend: Backend, n_new: int, output: bool) -> Estimate:
         """The work within the ``memory_limit`` of :func:`gpusmote.get_config`, or what is free."""
         p = len(self._split.minority)
-        shape, limits = dataclasses.replace(self._shape, classes=((p, n_new),)), setting("memory_limit")
-        return arrange(shape, backend.name, "cpu", limits_of(limits, backend), output=output)
+        sizes, limits = dataclasses.replace(self._call_sizes, classes=((p, n_new),)), setting("memory_limit")
+        return arrange(sizes, backend.name, "cpu", limits_of(limits, backend), output=output)
 
     def _within_memory(self, backend: Backend) -> Backend:
         """The backend, its work cut; the CPU where a device that nobody asked for has no room."""
         try:
-            return self._arranged(backend, 0, False).fit(backend)
+            return fit(self._arranged(backend, 0, False), backend)
         except MemoryLimitError as error:
             if backend.name == "cpu" or setting("memory_limit") is not None:
                 raise
@@ -184,8 +175,7 @@ class Call:
         backend, pool = self._backend, recipe.pool
         ends = np.cumsum(np.asarray(recipe.counts, np.int64))
         n_new = int(ends[-1]) if len(ends) else 0
-        found = self._arranged(self._device, n_new, True)
-        backend.cut = found.cut if backend.through is None else found.host_cut
+        self._arranged(self._device, n_new, True)  # refuses what would not fit
         out = np.empty((n_new, self._table.n_features), np.float64)
         if not n_new:
             return out

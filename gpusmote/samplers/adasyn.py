@@ -97,7 +97,6 @@ class ADASYN(BaseSampler):
         self.no_seeds = no_seeds
 
     _looks_at_all_rows = True
-    _has_counts = True
 
     @property
     def _k(self) -> Any:

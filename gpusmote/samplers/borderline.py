@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Unpack
 from sklearn.utils._param_validation import StrOptions
 
 from gpusmote.recipe import ClassTask, Recipe, half_way_to
-from gpusmote.sampler import BaseSampler, CommonParameters, neighbours_constraint, neighbours_number
+from gpusmote.sampler import BaseSampler, CommonParameters, neighbours_constraint
 
 __all__ = ["BorderlineSMOTE"]
 
@@ -101,11 +101,6 @@ class BorderlineSMOTE(BaseSampler):
         self.no_seeds = no_seeds
 
     _looks_at_all_rows = True
-
-    def _sought(self) -> tuple[int, bool]:
-        k, m = neighbours_number(self.k_neighbors), neighbours_number(self.m_neighbors)
-        among_all = self.kind == "borderline-2"
-        return max(m, k) if among_all else m, among_all
 
     def _recipe(self, task: ClassTask) -> Recipe:
         neighbours = task.everyone.nearest(task.rows, self.m_neighbors, self.shrink_k)

@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan
-from gpusmote.backends.base import Cut
+from gpusmote.backends.base import WorkingMemory
 from gpusmote.backends.hosted import HostedBackend
 from tests.standin.install import cuda  # noqa: F401 (a fixture)
 
@@ -232,8 +232,8 @@ def test_several_devices(cuda):  # noqa: F811
 def test_a_backend_keeps_within_its_memory(cuda):  # noqa: F811
     cuda()
     backend = importlib.import_module("gpusmote.backends.cuda").CudaBackend(0)
-    backend.cut = Cut(scale=0.25, pool_rows=100)
-    hosted = HostedBackend(backend)
-    hosted.cut = Cut(scale=0.5)
+    backend = backend.within(WorkingMemory(10**6, pool_rows=100))
+    hosted = HostedBackend(backend).within(WorkingMemory(10**7))
     found = pickle.loads(pickle.dumps(hosted))
-    assert (found.name, found.through.name, found.cut, found.through.cut) == ("cpu", "cuda:0", hosted.cut, backend.cut)
+    assert (found.name, found.through.name) == ("cpu", "cuda:0")
+    assert (found.memory, found.through.memory) == (hosted.memory, backend.memory)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpusmote.backends import base
-from gpusmote.backends.base import Backend, Cut
+from gpusmote.backends.base import Backend, WorkingMemory
 
 
 def blocks_of(monkeypatch, backend, values, candidates):
@@ -29,9 +29,8 @@ def test_no_block_compares_a_handful_of_pairs_where_whole_ones_compare_more(monk
     values = rng.standard_normal((queries, d)).astype(np.float32)
     candidates = rng.integers(0, queries, (queries, 8))
     whole, usual = blocks_of(monkeypatch, Backend(), values, candidates)
-    backend = Backend()
-    backend.cut = Cut(scale, 0)
+    backend = Backend().within(WorkingMemory(int(scale * WorkingMemory.usual()), 0))
     cut, sizes = blocks_of(monkeypatch, backend, values, candidates)
     np.testing.assert_array_equal(cut, whole)
     assert sizes[0] >= min(usual[0], 64 // 8)
-    assert sizes[0] * 8 * d <= max(8 * d, backend.cut.compared(d))
+    assert sizes[0] * 8 * d <= max(8 * d, backend.memory.compared(d))

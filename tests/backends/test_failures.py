@@ -236,7 +236,7 @@ def test_memory_that_runs_out_once_is_made_up_for(cuda, monkeypatch, random_stat
     assert len(calls) > 1
     (note,) = sampler.report_.notes
     assert "Memory ran out on cuda:0" in note
-    assert "blocks of half the size" in note
+    assert "a quarter of the working memory" in note
     if not isinstance(state, int):  # and the generator is left where one call leaves it
         other = random_state()
         SMOTE(random_state=other, bit_generator=bits, device="cpu").fit_resample(X, y)
@@ -244,7 +244,7 @@ def test_memory_that_runs_out_once_is_made_up_for(cuda, monkeypatch, random_stat
         assert draw(state).tolist() == draw(other).tolist()
 
 
-def test_the_second_attempt_has_half_the_blocks_and_the_memory_of_the_first(cuda, monkeypatch):
+def test_the_second_attempt_has_a_quarter_of_the_blocks_and_the_memory_of_the_first(cuda, monkeypatch):
     machine = cuda()
     from gpusmote.backends.cuda import CudaBackend
 
@@ -253,14 +253,14 @@ def test_the_second_attempt_has_half_the_blocks_and_the_memory_of_the_first(cuda
 
     def fail(self, *arguments):
         gc.collect()
-        seen.append((self.cut.scale, machine.used))
+        seen.append((self.memory.scale, machine.used))
         if len(seen) == 1:
             raise OutOfMemoryError("Out of memory allocating 5 bytes")
         real(self, *arguments)
 
     monkeypatch.setattr(CudaBackend, "interpolate", fail)
     SMOTE(device="cuda").fit_resample(*data())
-    assert seen[1][0] == seen[0][0] / 2
+    assert seen[1][0] == seen[0][0] / 4
     assert seen[1][1] <= seen[0][1]  # nothing of the first attempt is left
 
 
@@ -283,7 +283,7 @@ def test_memory_that_runs_out_twice(cuda, monkeypatch):
 
     error = OutOfMemoryError("Out of memory allocating 5 bytes")
     calls = out_of_memory(10**9, monkeypatch, CudaBackend, "interpolate", error)
-    found = refused(SMOTE(), MemoryLimitError, r"ran out again; the work was estimated at [\d,]+ bytes")
+    found = refused(SMOTE(), MemoryLimitError, r"ran out again; the call needs up to [\d,]+ bytes")
     assert not isinstance(found, MemoryShortageError)
     assert len(calls) == 2
     assert int(found.hint.split("memory_limit=")[1].split()[0]) > 0

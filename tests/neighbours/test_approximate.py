@@ -14,7 +14,7 @@ import pytest
 
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan
 from gpusmote.backends import Backend
-from gpusmote.backends.base import Cut
+from gpusmote.backends.base import WorkingMemory
 from gpusmote.errors import MissingPackageError, ParameterError
 from gpusmote.neighbours import Neighbourhood, SearchReport, approximate, inverted
 from gpusmote.neighbours.approximate import measured_recall
@@ -110,7 +110,7 @@ def test_few_queries_or_rows_are_searched_exactly(n_queries):
 @needs_faiss
 def test_without_room_for_lists_the_exact_search_serves(eager):
     backend = Backend()
-    backend.cut = Cut(copies=1)
+    backend.memory = WorkingMemory(WorkingMemory.usual(), 1)
     found, report = search(clusters(2_500, 4), backend=backend)
     assert np.array_equal(found, Neighbourhood(Backend(), clusters(2_500, 4), SearchReport()).nearest(None, 5))
     assert report.notes == [NO_ROOM]

@@ -10,7 +10,7 @@ import pytest
 
 from gpusmote import SMOTE, BorderlineSMOTE
 from gpusmote.backends import Backend, detect, failures, several
-from gpusmote.backends.base import Cut
+from gpusmote.backends.base import WorkingMemory
 from gpusmote.backends.hosted import HostedBackend
 from gpusmote.errors import DeviceError, GpusmoteWarning, MissingPackageError
 from gpusmote.neighbours import Neighbourhood, SearchReport, approximate, faiss_gpu, inverted
@@ -83,7 +83,7 @@ def test_lists_longer_than_faiss_selects_are_searched_exactly(device, eager, mon
 @needs_gpu_build
 def test_rows_that_go_through_a_device_in_parts_are_searched_exactly(device, eager):
     _, backend = device
-    backend.cut = Cut(pool_rows=1_000)
+    backend.memory = WorkingMemory(WorkingMemory.usual(), pool_rows=1_000)
     found, report = search(clusters(2_500, 4), backend=HostedBackend(backend))
     assert np.array_equal(found, Neighbourhood(Backend(), clusters(2_500, 4), SearchReport()).nearest(None, 5))
     assert report.notes == [NO_ROOM]

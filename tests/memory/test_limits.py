@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import memory
-from gpusmote.backends.base import Cut
 from gpusmote.errors import MemoryLimitError, ParameterError
-from gpusmote.footprint import Shape, on_device, on_host
-from tests.footprint.helpers import data, mixed, peak_of
+from gpusmote.backends.base import WorkingMemory
+from gpusmote.budget import Limit, Sizes, arrange
+from tests.memory.helpers import data, mixed, peak_of
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
@@ -30,7 +30,7 @@ def limits(least):
 def least_of(sampler, X, y):
     """The least limit that works, as the error says it."""
     with pytest.raises(
-        MemoryLimitError, match=r"needs at least [\d,]+ bytes, .*; memory_limit allows 1 byte "
+        MemoryLimitError, match=r"needs at least [\d,]+ bytes \(.*; memory_limit allows 1 byte "
     ) as caught:
         sampler.set_params(memory_limit=1).plan(X, y)
     return int(caught.value.hint.split("memory_limit=")[1].split()[0])
@@ -60,17 +60,40 @@ def test_a_limit_holds_and_changes_no_row(monkeypatch, sampler, kind):
     d=st.integers(1, 500),
     share=st.floats(0.01, 0.45),
     new=st.floats(0.01, 3),
-    among_all=st.sampled_from([(0, False), (10, False), (5, True)]),
-    scale=st.sampled_from([1.0, 0.25, 1 / 64]),
-    copies=st.sampled_from([2, 1, 0]),
+    all_rows=st.booleans(),
+    where=st.sampled_from(["cpu", "cuda:0"]),
+    output=st.booleans(),
+    limit=st.integers(1, 10**11),
 )
-def test_the_most_is_no_less_than_the_total(n, d, share, new, among_all, scale, copies):
-    """A limit is held against the most."""
+def test_what_is_arranged_is_within_the_limit(n, d, share, new, all_rows, where, output, limit):
+    """And what is refused is told a limit that works, and no smaller one does."""
     rows = max(7, int(n * share))
-    shape = Shape(n, d, 4, 4.0, ((rows, int(rows * new)),), 5, *among_all)
-    for output in (True, False):
-        for found in (on_host(shape, Cut(scale, copies), output), on_device(shape, Cut(scale, copies), output, True)):
-            assert found.most >= found.total > 0
+    sizes = Sizes(n, d, 4, ((rows, int(rows * new)),), lambda m: (n + m) * d * 4, 5, all_rows)
+
+    def arranged(limit):
+        limits = {"cpu": Limit("cpu", limit, True), "cuda": Limit("cuda", limit, True)}
+        return arrange(sizes, where, "cpu", limits, output=output)
+
+    try:
+        found = arranged(limit)
+    except MemoryLimitError as error:
+        if where == "cpu":
+            least = int(re.search(r"memory_limit=(\d+) is the least", error.hint)[1])
+            assert least > limit
+            assert arranged(least).total <= least
+            with pytest.raises(MemoryLimitError):
+                arranged(least - 1)
+    else:
+        assert 0 < found.total <= limit
+        assert found.host <= limit
+        assert found.memory.bytes > 0
+
+
+def test_blocks_are_cut_to_the_working_memory():
+    usual = WorkingMemory.usual()
+    assert WorkingMemory(10 * usual).size(1000) == 1000
+    assert WorkingMemory(usual // 4).size(1000) == 250
+    assert WorkingMemory(usual).quarter() == WorkingMemory(usual // 4, 0)
 
 
 @settings(derandomize=True, deadline=None, max_examples=25)
@@ -85,7 +108,7 @@ def test_the_same_rows_for_every_limit(share, kind, dtype, sampler):
     X = (10 * X).astype(dtype)
     sampler = sampler.set_params(device="cpu", memory_limit=None)
     expected = sampler.fit_resample(X, y)[0].tobytes()
-    least = least_of(sampler, X, y) + 8 * 900 * 5 * 8
+    least = least_of(sampler, X, y) + (8 * 5 + 48) * 900 * 2
     assert sampler.set_params(memory_limit=int(share * least)).fit_resample(X, y)[0].tobytes() == expected
 
 
@@ -112,9 +135,9 @@ def test_a_limit_of_the_device_holds_and_changes_no_row(cuda, sampler, kind, fai
 
 def test_a_class_larger_than_the_device(cuda):
     """The stand-in's device ends where its memory does, and no limit is given."""
-    X, y = data(3_000, 200, "f4", 0.4)
+    X, y = data(6_000, 400, "f4", 0.4)
     expected = SMOTE(random_state=0, device="cpu").fit_resample(X, y)[0].tobytes()
-    own = 1_200 * 200 * 4
+    own = 2_400 * 400 * 4
     machine = cuda(memory=own, faiss=True)
     sampler = SMOTE(random_state=0, device="cuda")
     assert sampler.fit_resample(X, y)[0].tobytes() == expected
@@ -131,7 +154,7 @@ def test_x_on_a_device_that_has_no_room_for_a_copy(cuda):
     import cupy
 
     there = cupy.asarray(X)
-    sampler = SMOTE(random_state=0, device="cuda", memory_limit=X.nbytes + 1_000_000)
+    sampler = SMOTE(random_state=0, device="cuda", memory_limit=2 * X.nbytes + 3_000_000)
     assert sampler.fit_resample(there, y)[0].get().tobytes() == expected
     assert any("no room for all rows" in note for note in sampler.report_.notes)
 
@@ -199,9 +222,9 @@ def test_an_estimate_knows_strategies_labels_and_dtypes():
     y = np.repeat(["a", "b", "c"], [500, 300, 200])
     for labels in (y, {"a": 500, "b": 300, "c": 200}):
         estimate = SMOTE(device="cpu", sampling_strategy={"b": 400}).estimate(1000, 7, "i2", y=labels)
-        assert estimate.host.output == 1100 * 7 * 2
-        assert estimate.device is None
-    assert SMOTE(sampling_strategy="minority").estimate(1000, 7, y=y).host.output == 1300 * 7 * 8
+        assert estimate.output == 1100 * 7 * 2 + 1100 * 48  # rows and labels
+        assert estimate.where == "cpu"
+    assert SMOTE(sampling_strategy="minority").estimate(1000, 7, y=y).output == 1300 * (7 * 8 + 48)
     with pytest.raises(ParameterError, match=r"y has 1,000 rows in its classes, X has 999"):
         SMOTE().estimate(999, 7, y={"a": 500, "b": 500})
 
@@ -210,9 +233,9 @@ def test_an_estimate_of_a_device(cuda):
     cuda(memory=1 << 28)
     estimate = SMOTE(device="cuda").estimate(2_000_000, 64, "f4", y={0: 10**6, 1: 10**6 - 5, 2: 5})
     assert estimate.where == "cuda:0"
-    assert estimate.cut.pool_rows is not None
-    assert estimate.device.most <= 0.9 * (1 << 28)
-    assert estimate.host.output == 3 * 10**6 * 64 * 4
+    assert estimate.memory.pool_rows is not None
+    assert estimate.total <= 0.9 * (1 << 28)
+    assert estimate.output == 3 * 10**6 * (64 * 4 + 48)
 
 
 def test_a_plans_rows_keep_within_the_limit(monkeypatch):
@@ -274,7 +297,7 @@ def test_r_keeps_within_the_limit(monkeypatch, function):
 def test_what_takes_the_most_is_told_first():
     y = {0: 900_000, 1: 100_000}
     with pytest.raises(
-        MemoryLimitError, match=r"To make it takes at least [\d,]+ bytes, .* \(the result 57,600,000"
+        MemoryLimitError, match=r"To make it takes at least [\d,]+ bytes \(the result 115,200,000"
     ) as told:
         SMOTE(memory_limit="1MB", device="cpu").estimate(1_000_000, 4, y=y)
     assert "memory_limit=" in told.value.hint
