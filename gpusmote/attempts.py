@@ -70,7 +70,7 @@ class Call:
             backend, reason = self._select()
             return self._within_memory(backend, reason, finish, output, rewind)
         except (DeviceError, MemoryLimitError) as error:
-            name = "the CUDA device" if backend is None else backend.label
+            name = "the CUDA device" if backend is None else backend.name
             why = self._surrender(error, backend)
             if why is None:
                 raise
@@ -143,11 +143,11 @@ class Call:
     def _plan(self, backend: Backend, estimate: Estimate, report: Report) -> Plan:
         """The plan, of work that is cut as the estimate says."""
         sampler = self.sampler
-        sampler.device_ = report.device = backend.label
-        logger.info("%s runs on %s: %s", type(sampler).__name__, backend.label, report.reason)
+        sampler.device_ = report.device = backend.name
+        logger.info("%s runs on %s: %s", type(sampler).__name__, backend.name, report.reason)
         if estimate.cut.pool_rows is not None:
             rows = f"{estimate.cut.pool_rows:,} rows at a time"
-            report.notes.append(f"{backend.label} has no room for all rows: they go through it in blocks, {rows}.")
+            report.notes.append(f"{backend.name} has no room for all rows: they go through it in blocks, {rows}.")
         report.bytes.update(estimate.as_dict())
         plan = sampler._planned(estimate.fit(backend), self.table, self.target, self.make, report)
         plan.memory_limit = sampler.memory_limit

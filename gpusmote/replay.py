@@ -95,7 +95,7 @@ def load(
     _keep_within(stored, header["n_parts"], table, backend)
     with backend.active():
         parts = [_part(stored, number, table, backend) for number in range(header["n_parts"])]
-    return backend, table, target, parts, Report(device=backend.label, reason=reason)
+    return backend, table, target, parts, Report(device=backend.name, reason=reason)
 
 
 def _keep_within(stored: dict[str, np.ndarray], n_parts: int, table: Table, backend: Backend) -> None:

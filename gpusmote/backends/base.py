@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from gpusmote import draws
 from gpusmote._threads import run_blocks
 from gpusmote.backends import failures
 
-__all__ = ["WHOLE", "Array", "Backend", "Cut", "Make", "Piece", "Prepare", "Read"]
+__all__ = ["WHOLE", "Array", "Backend", "Cut", "Make", "Read"]
 
 Array = Any
 """A NumPy array, or what takes its place on the backend's device."""
@@ -26,12 +26,6 @@ Read = Callable[[int, int, np.ndarray], None]
 
 Make = Callable[[int, int, Array], None]
 """``make(start, stop, target)`` writes rows to a C-contiguous array on the backend's device."""
-
-Piece: TypeAlias = tuple[int, int, tuple[Array, ...]]
-"""``start, stop`` and what was made of that block."""
-
-Prepare: TypeAlias = "Callable[[Backend], Callable[[int, int], tuple[Array, ...]]]"
-"""``prepare(device)`` brings what is needed to a device and returns ``work(start, stop)``, to be called for blocks."""
 
 _BLOCK_BYTES = 32 << 20
 _COMPARED = 1 << 18  # 2 MiB of float64
@@ -101,8 +95,6 @@ class Backend:
         How large blocks may be.
     through : Backend or None
         The device that seeks neighbours where the rows themselves lie on the host.
-    members : tuple of Backend
-        Where there are several devices to share work, each of them; this one stands for the first.
     """
 
     name = "cpu"
@@ -110,17 +102,6 @@ class Backend:
     packages: tuple[str, ...] = ()
     cut: Cut = WHOLE
     through: Backend | None = None
-    members: tuple[Backend, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """What the user is told: the device's name, or all names."""
-        return self.name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What went in another way than asked for, for reports."""
-        return ()
 
     def active(self) -> AbstractContextManager[Any]:
         """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""
@@ -166,28 +147,6 @@ class Backend:
         step = self.cut.size(max(1, _BLOCK_BYTES // row_bytes))
         for start in range(0, len(out), step):
             make(start, min(len(out), start + step), out[start : start + step])
-
-    def share(self, n: int, prepare: Prepare, block: int = 0) -> list[Piece]:
-        """Let all devices work on ``range(n)``, block by block; several are waited for.
-
-        Parameters
-        ----------
-        n : int
-        prepare : callable
-            Called once for each device. Where there are several, in a thread of its own, with the device and a stream
-            of its own current there; arrays of the first device are brought to it by ``device.xp.asarray``. ``work``
-            returns a tuple of arrays of its device, which may be empty, or writes to an array on the host. A block may
-            be worked on again, by another device, after an error.
-        block : int, optional
-            Default: so that each device takes a few.
-
-        Returns
-        -------
-        list of (start, stop, arrays)
-            In order; the arrays lie on this device.
-        """
-        work, block = prepare(self), block or max(1, n)
-        return [(start, min(n, start + block), work(start, min(n, start + block))) for start in range(0, n, block)]
 
     def synchronize(self) -> None:
         """Wait until all that was asked of the device is done; seconds can then be told."""
