@@ -54,9 +54,10 @@ class Call:
     def run(self, finish: Callable[[Plan], Result], output: bool) -> Result:
         """``finish(plan)``, wherever the plan can be made.
 
-        Where the device was chosen by gpusmote and X lies on the host, a device that fails, or has no room, is made up
-        for by the CPU, with a warning; the process remembers a device that failed. Where memory runs out, the call is
-        tried once more with blocks of half the size. Each attempt draws the same random numbers.
+        Where the device was chosen by gpusmote and X lies on the host, the CPU does the work of a device that fails or
+        has no room, with a warning; the process remembers a device that failed. Where memory runs out, the call is
+        tried once more with blocks of half the size. Each attempt draws the same random numbers. Nothing can be done
+        where FAISS ends the process, as it does on every CUDA error but a failed allocation.
 
         Parameters
         ----------
