@@ -71,7 +71,9 @@ def told(error: BaseException, where: str) -> GpusmoteError | None:
         )
     if type(error).__name__ not in _ERRORS:
         return None
-    return _of_text(said, getattr(error, "status", None), where, f"{where} failed ({said}).")
+    # NVRTC, cuBLAS and the like count their statuses by themselves.
+    status = getattr(error, "status", None) if type(error).__name__ in ("CUDARuntimeError", "CUDADriverError") else None
+    return _of_text(said, status, where, f"{where} failed ({said}).")
 
 
 def of_faiss(error: BaseException, ordinal: int, what: str) -> GpusmoteError | None:

@@ -306,6 +306,20 @@ def test_memory_of_the_host_that_runs_out_once(monkeypatch):
     assert "Memory ran out on the host" in sampler.report_.notes[0]
 
 
+@pytest.mark.parametrize("status", [*range(1, 16), 46, 100, 700, 719])
+@pytest.mark.parametrize("kind", ["CUDARuntimeError", "CUDADriverError", "NVRTCError", "CUBLASError"])
+def test_only_the_statuses_of_cuda_itself_tell_of_a_lost_device(kind, status):
+    """Those of the libraries are other lists of numbers: NVRTC's 2 is no lack of memory, its 3 and 4 no lost device."""
+    error = type(kind, (RuntimeError,), {"status": status})("it failed")
+    if kind not in ("CUDARuntimeError", "CUDADriverError"):
+        expected = DeviceError
+    elif status == 2:
+        expected = MemoryShortageError
+    else:
+        expected = DeviceLostError if status in (3, 4, 46, 100, 700, 719) else DeviceError
+    assert type(failures.told(error, "cuda:0")) is expected
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), RuntimeError("x")])
 def test_other_errors_are_left_as_they_are(cuda, monkeypatch, error):
     cuda()
