@@ -27,7 +27,6 @@ Read = Callable[[int, int, np.ndarray], None]
 Make = Callable[[int, int, Array], None]
 """``make(start, stop, target)`` writes rows to a C-contiguous array on the backend's device."""
 
-_BLOCK_BYTES = 32 << 20
 _COMPARED = 1 << 18  # 2 MiB of float64
 _LEAST_PAIRS = 64
 
@@ -102,6 +101,7 @@ class Backend:
     packages: tuple[str, ...] = ()
     cut: Cut = WHOLE
     through: Backend | None = None
+    _block_bytes = 32 << 20  # of rows that are made at once, with their draws
 
     def active(self) -> AbstractContextManager[Any]:
         """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""
@@ -144,7 +144,7 @@ class Backend:
             ``make(start, stop, target)`` writes rows to a C-contiguous array of shape (stop - start, d) on the device.
         """
         row_bytes = out.nbytes // max(1, len(out)) + 64  # with the row's draw
-        step = self.cut.size(max(1, _BLOCK_BYTES // row_bytes))
+        step = self.cut.size(max(1, self._block_bytes // row_bytes))
         for start in range(0, len(out), step):
             make(start, min(len(out), start + step), out[start : start + step])
 

@@ -16,6 +16,7 @@ from gpusmote.neighbours.faiss_gpu import MOST_WORKSPACE, faiss_workspace
 __all__ = ["beside_a_device", "on_device", "rows_on_device", "through_device"]
 
 _BUFFER = 8 << 20
+_MADE_AT_ONCE = 256 << 20
 
 
 def beside_a_device(shape: Shape, cut: Cut, output: bool) -> Bytes:
@@ -64,10 +65,13 @@ def on_device(shape: Shape, cut: Cut, output: bool, faiss: bool) -> Bytes:
 
 
 def rows_on_device(shape: Shape, cut: Cut, plan: int, output: bool) -> Bytes:
-    """The rows of a plan of so many bytes, made in two blocks that take turns; all of them there, or for the host."""
+    """The rows of a plan of so many bytes, all of them there, or for the host in two blocks that take turns."""
     row = shape.n_features * shape.work
-    step = min(shape.most_new, max(1, cut.size(_BUFFER) // row))
-    making = min(2, -(-shape.most_new // step)) * step * row + 56 * step if step else 0
+    if output:
+        making = 56 * min(shape.most_new, cut.size(max(1, _MADE_AT_ONCE // (row + 64))))
+    else:
+        step = min(shape.most_new, max(1, cut.size(_BUFFER) // row))
+        making = min(2, -(-shape.most_new // step)) * step * row + 56 * step if step else 0
     out = shape.output * output
     return Bytes(out, plan, 0, making, 0, plan + making + out, plan + making + out)
 
