@@ -51,9 +51,10 @@ class Call:
     def run(self, finish: Callable[[Plan], Result], output: bool) -> Result:
         """``finish(plan)``, wherever the plan can be made.
 
-        Where the device was chosen by gpusmote and X lies on the host, a device that fails, or has no room, is made up
-        for by the CPU, with a warning; the process remembers a device that failed. Where memory runs out, the call is
-        tried once more with blocks of half the size. Each attempt draws the same random numbers.
+        Where the device was chosen by gpusmote and X lies on the host, the CPU does the work of a device that fails or
+        has no room, with a warning; the process remembers a device that failed. Where memory runs out, the call is
+        tried once more with blocks of half the size. Each attempt draws the same random numbers. Nothing can be done
+        where FAISS ends the process, as it does on every CUDA error but a failed allocation.
 
         Parameters
         ----------
@@ -67,7 +68,7 @@ class Call:
             backend, reason = self._select()
             return self._within_memory(backend, reason, finish, output, rewind)
         except (DeviceError, MemoryLimitError) as error:
-            name = "the CUDA device" if backend is None else backend.label
+            name = "the CUDA device" if backend is None else backend.name
             why = self._surrender(error, backend)
             if why is None:
                 raise
@@ -139,11 +140,11 @@ class Call:
     def _plan(self, backend: Backend, estimate: Estimate, report: Report) -> Plan:
         """The plan, of work that is cut as the estimate says."""
         sampler = self.sampler
-        sampler.device_ = report.device = backend.label
-        logger.info("%s runs on %s: %s", type(sampler).__name__, backend.label, report.reason)
+        sampler.device_ = report.device = backend.name
+        logger.info("%s runs on %s: %s", type(sampler).__name__, backend.name, report.reason)
         if estimate.memory.pool_rows is not None:
             rows = f"{estimate.memory.pool_rows:,} rows at a time"
-            report.notes.append(f"{backend.label} has no room for all rows: they go through it in blocks, {rows}.")
+            report.notes.append(f"{backend.name} has no room for all rows: they go through it in blocks, {rows}.")
         report.bytes.update(estimate.as_dict())
         plan = sampler._planned(fit(estimate, backend), self.table, self.target, self.make, report)
         plan.memory_limit = sampler.memory_limit

@@ -52,7 +52,7 @@ def get_config() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``device`` ("auto", "cpu", "cuda", "cuda:N", "cuda:all": what a sampler's ``device="auto"`` means; from the
+        ``device`` ("auto", "cpu", "cuda" or "cuda:N": what a sampler's ``device="auto"`` means; from the
         environment variable ``GPUSMOTE_DEVICE`` where nothing else was set), ``bit_generator`` ("philox" or "mt19937")
         and ``memory_limit`` (see :class:`gpusmote.SMOTE`; None is what is free less a margin).
 
@@ -166,8 +166,13 @@ def _checked(**settings: Any) -> dict[str, Any]:
     return given
 
 
-def parse_device(device: str) -> tuple[str, int | tuple[int, ...] | None]:
-    """Split a device's name into its kind and ordinal, or ordinals: none of them where all are meant.
+def parse_device(device: str) -> tuple[str, int | None]:
+    """Split a device's name into its kind and its number, None where no number is given.
+
+    Raises
+    ------
+    ParameterError
+        If it is no device's name, or names several devices.
 
     Examples
     --------
@@ -175,23 +180,16 @@ def parse_device(device: str) -> tuple[str, int | tuple[int, ...] | None]:
     ('cuda', 1)
     >>> parse_device("auto")
     ('auto', None)
-    >>> parse_device("cuda:0,2"), parse_device("cuda:all")
-    (('cuda', (0, 2)), ('cuda', ()))
     """
     kind, colon, ordinal = device.partition(":") if isinstance(device, str) else ("", "", "")
     if kind in ("auto", "cpu", "cuda") and not colon:
         return kind, None
-    ordinal = ordinal if ordinal.isascii() else ""
-    if kind == "cuda" and ordinal.isdecimal():
+    if kind == "cuda" and ordinal.isascii() and ordinal.isdecimal():
         return kind, int(ordinal)
-    if kind == "cuda" and ordinal == "all":
-        return kind, ()
-    if kind == "cuda" and all(part.isdecimal() for part in ordinal.split(",")):
-        return kind, tuple(dict.fromkeys(int(part) for part in ordinal.split(",")))
+    if kind == "cuda" and (ordinal == "all" or "," in ordinal):
+        raise ParameterError(f"device is {device!r}, but one call uses one device.", 'Name one device, e.g. "cuda:0".')
     raise ParameterError(
-        f"device is {device!r}.",
-        'It must be "auto", "cpu", "cuda" or "cuda:N" with N the number of the device ("cuda:0,2" for several, '
-        '"cuda:all" for all).',
+        f"device is {device!r}.", 'It must be "auto", "cpu", "cuda" or "cuda:N" with N the number of the device.'
     )
 
 

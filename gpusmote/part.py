@@ -9,10 +9,7 @@ import numpy as np
 
 from gpusmote.backends import Array, Backend
 
-__all__ = ["SHARED_BYTES", "Part", "spans"]
-
-SHARED_BYTES = 64 << 20
-"""Rows for the host from which several devices share them; below, a single link to the host takes some milliseconds."""
+__all__ = ["Part", "spans"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,31 +97,16 @@ class Part:
         out : array of shape (len(samples), d), the dtype of ``values``
         """
 
-        if backend.members and isinstance(samples, range) and isinstance(out, np.ndarray) and self._worth(out):
-            backend.share(len(out), lambda device: self.moved(device.xp.asarray)._writer(samples, out, device))
-            return
-
         def make(start: int, stop: int, target: Array) -> None:
             base, neighbour, gap = self.draw(samples[start:stop], backend)
             backend.interpolate(self.values, base, neighbour, gap, target)
 
         backend.fill(out, make)
 
-    def _worth(self, out: np.ndarray) -> bool:
-        """Whether several devices make rows for the host in less time than it takes to copy the part to each."""
-        return bool(out.nbytes >= SHARED_BYTES and out.nbytes > self.nbytes())
-
     def moved(self, move: Callable[[Array], Array]) -> Part:
         """The part with what ``move`` makes of its arrays; the key is always on the host."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "key"}
         return dataclasses.replace(self, **{name: move(a) for name, a in fields.items() if getattr(a, "ndim", 0)})
-
-    def _writer(self, samples: range, out: np.ndarray, device: Backend) -> Callable[[int, int], tuple[()]]:
-        def write(start: int, stop: int) -> tuple[()]:
-            self.write(samples[start:stop], out[start:stop], device)
-            return ()
-
-        return write
 
 
 def spans(parts: list[Part], start: int, stop: int) -> Iterator[tuple[Part, range, int]]:

@@ -84,7 +84,7 @@ class Plan:
         return int(self._ends[-1])
 
     def __repr__(self) -> str:
-        return f"<Plan of {counted(len(self), 'synthetic row')} on {self._backend.label}: {self.counts}>"
+        return f"<Plan of {counted(len(self), 'synthetic row')} on {self._backend.name}: {self.counts}>"
 
     @property
     def counts(self) -> dict[Any, int]:

@@ -146,7 +146,7 @@ def load(
     positions = [part.position for part in parts]
     if positions != sorted(set(positions)) or sum(part.n_new for part in parts) > _LARGEST:
         raise _damaged(name, "its classes are repeated, out of order or too large")
-    return backend, table, target, parts, Report(device=backend.label, reason=reason)
+    return backend, table, target, parts, Report(device=backend.name, reason=reason)
 
 
 def _damaged(name: str, what: str) -> PlanError:

@@ -21,7 +21,7 @@ class Report:
     Attributes
     ----------
     device : str
-        "cpu", "cuda:N", or the names of several devices.
+        "cpu" or "cuda:N".
     reason : str
         Why that one.
     seed : int or None
@@ -62,7 +62,6 @@ class Report:
             yield
             if backend is not None:
                 backend.synchronize()
-                self.notes += [note for note in backend.notes if note not in self.notes]
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 

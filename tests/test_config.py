@@ -113,6 +113,19 @@ def test_devices_that_are_none(device):
         gpusmote.set_config(device=device)
 
 
+@pytest.mark.parametrize("device", ["cuda:all", "cuda:0,2", "cuda:0,0", "cuda:0,", "cuda:,", "cuda:all,0"])
+def test_several_devices_are_refused(device, monkeypatch):
+    with pytest.raises(ParameterError, match="one call uses one device") as caught:
+        gpusmote.SMOTE(device=device).fit_resample(np.zeros((4, 1)), [0, 0, 0, 1])
+    assert 'e.g. "cuda:0"' in caught.value.hint
+    with pytest.raises(ParameterError, match="one call uses one device"), gpusmote.config_context(device=device):
+        pass
+    monkeypatch.setenv("GPUSMOTE_DEVICE", device)
+    with pytest.raises(ParameterError, match="GPUSMOTE_DEVICE") as caught:
+        gpusmote.get_config()
+    assert 'e.g. "cuda:0"' in caught.value.hint
+
+
 def test_bit_generators_that_are_none():
     with pytest.raises(ParameterError, match="one of philox, mt19937"), gpusmote.config_context(bit_generator="pcg64"):
         pass

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
@@ -56,6 +57,17 @@ def test_every_extra_that_is_named_exists():
 )
 def test_what_a_message_says_an_extra_brings_is_in_it(extra, packages):
     assert packages <= set(brought(extra))
+
+
+@pytest.mark.parametrize("extra", ["cuda12", "cuda13"])
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_a_gpu_extra_brings_the_cuda_headers(extra, machine):
+    """CuPy compiles nothing without them: they come with CuPy's own extra, or with FAISS."""
+    where = {"sys_platform": "linux", "platform_machine": machine}
+    needed = [Requirement(line) for line in EXTRAS[extra]]
+    needed = [found for found in needed if found.marker is None or found.marker.evaluate(where)]
+    (cupy,) = [found for found in needed if found.name.startswith("cupy")]
+    assert "ctk" in cupy.extras or any(found.name == "faiss-gpu" for found in needed)
 
 
 def test_it_is_quoted_so_that_every_shell_takes_it():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -35,11 +33,6 @@ def equality(run: Run) -> None:
             _compare(run, name, pairs)
     for sampler in _samplers():
         _compare(run, str(sampler), _rows(run, sampler))
-    devices = run.xp.cuda.runtime.getDeviceCount()
-    if devices > 1:
-        _compare(run, f"SMOTE on {devices} devices together", _together(run))
-    else:
-        run.note("There is one device: what several do together was not compared.")
 
 
 def _kinds(run: Run) -> tuple[str, ...]:
@@ -155,23 +148,6 @@ def _rows(run: Run, sampler: Any) -> Pairs:
             on_device, _ = sampler.set_params(device="auto").fit_resample(run.xp.asarray(X), y)
             yield f"{case}: rows from an array on the device", on_device, expected
             yield from _slices(case, cpu, gpu, expected[n:])
-
-
-def _together(run: Run) -> Pairs:
-    """Enough rows that devices share the search and the making; for tiny tables fewer are made to be enough."""
-    from gpusmote import SMOTE, part
-    from gpusmote.neighbours import spread
-
-    n = run.size(60_000, 200)
-    X, y = tables.imbalanced(n, 24, majority=20 if not run.tiny else 3)
-    with contextlib.ExitStack() as patches:
-        if run.tiny:
-            patches.enter_context(mock.patch.object(spread, "LEAST_QUERIES", 16))
-            patches.enter_context(mock.patch.object(part, "SHARED_BYTES", 1024))
-        for dtype in DTYPES:
-            table = X.astype(dtype)
-            cpu, gpu = (SMOTE(random_state=3, device=name).fit_resample(table, y)[0] for name in ("cpu", "cuda:all"))
-            yield f"{np.dtype(dtype).name} {n} rows", gpu, cpu
 
 
 def _slices(case: str, cpu: Any, gpu: Any, made: np.ndarray) -> Pairs:

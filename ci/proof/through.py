@@ -22,15 +22,12 @@ def through(run: Run) -> None:
 
 
 def _equal(run: Run) -> None:
-    """Tables on which each of the three passes is reached, on one device and on all of them."""
+    """Tables on which each of the three passes is reached."""
     from gpusmote.backends import Backend
-    from gpusmote.backends.several import CudaDevices
     from gpusmote.neighbours import Neighbourhood, SearchReport
     from gpusmote.neighbours.pool import Pool
 
     n = run.size(20_000, 600)
-    devices = tuple(range(run.xp.cuda.runtime.getDeviceCount()))
-    backends = [run.backend, *([CudaDevices(devices)] if len(devices) > 1 else [])]
     for last, kind in enumerate(("plain", "clusters 10,000 apart", "copies")):
         values = tables.rows(run.rng, n, 8, np.float32, kind)
         if kind == "copies":  # more equal rows in each part than a list holds
@@ -38,11 +35,10 @@ def _equal(run: Run) -> None:
         some = np.arange(0, n, n // run.size(500, 20))
         expected = Neighbourhood(Backend(), values, SearchReport()).nearest(some, K)
         pool = Pool(Backend(), values)
-        for backend in backends:
-            found, passes = _searched(run, backend, pool, some)
-            what = f"{kind}, {n:,} rows in parts, {backend.label}"
-            run.check(f"{what}: the NumPy path's neighbours", found.tobytes() == expected.tobytes())
-            run.check(f"{what}: pass {last} is reached, none after it", passes.max() == last)
+        found, passes = _searched(run, run.backend, pool, some)
+        what = f"{kind}, {n:,} rows in parts"
+        run.check(f"{what}: the NumPy path's neighbours", found.tobytes() == expected.tobytes())
+        run.check(f"{what}: pass {last} is reached, none after it", passes.max() == last)
 
 
 def _overlap(run: Run) -> None:

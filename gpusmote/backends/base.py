@@ -9,7 +9,7 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from gpusmote import draws
 from gpusmote._threads import n_threads, run_blocks
 from gpusmote.backends import failures
 
-__all__ = ["Array", "Backend", "Make", "Piece", "Prepare", "Read", "WorkingMemory"]
+__all__ = ["Array", "Backend", "Make", "Read", "WorkingMemory"]
 
 Array = Any
 """A NumPy array, or what takes its place on the backend's device."""
@@ -28,13 +28,6 @@ Read = Callable[[int, int, np.ndarray], None]
 Make = Callable[[int, int, Array], None]
 """``make(start, stop, target)`` writes rows to a C-contiguous array on the backend's device."""
 
-Piece: TypeAlias = tuple[int, int, tuple[Array, ...]]
-"""``start, stop`` and what was made of that block."""
-
-Prepare: TypeAlias = "Callable[[Backend], Callable[[int, int], tuple[Array, ...]]]"
-"""``prepare(device)`` brings what is needed to a device and returns ``work(start, stop)``, to be called for blocks."""
-
-_BLOCK_BYTES = 32 << 20
 _WORKING_BYTES = 256 << 20
 _THREAD_BYTES = 16 << 20
 _COMPARED = 1 << 18  # 2 MiB of float64
@@ -114,8 +107,6 @@ class Backend:
         How large blocks may be.
     through : Backend or None
         The device that seeks neighbours where the rows themselves lie on the host.
-    members : tuple of Backend
-        Where there are several devices to share work, each of them; this one stands for the first.
     """
 
     name = "cpu"
@@ -123,23 +114,13 @@ class Backend:
     packages: tuple[str, ...] = ()
     memory: WorkingMemory = WorkingMemory(1 << 40)
     through: Backend | None = None
-    members: tuple[Backend, ...] = ()
+    _block_bytes = 32 << 20  # of rows that are made at once, with their draws
 
     def within(self, memory: WorkingMemory) -> Self:
         """The same backend with its work cut in another way."""
         found = copy.copy(self)
         found.memory = memory
         return found
-
-    @property
-    def label(self) -> str:
-        """What the user is told: the device's name, or all names."""
-        return self.name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What went in another way than asked for, for reports."""
-        return ()
 
     def active(self) -> AbstractContextManager[Any]:
         """A context in which ``xp`` works on this device; whatever calls ``xp`` does so within it."""
@@ -182,31 +163,9 @@ class Backend:
             ``make(start, stop, target)`` writes rows to a C-contiguous array of shape (stop - start, d) on the device.
         """
         row_bytes = out.nbytes // max(1, len(out)) + 64  # with the row's draw
-        step = self.memory.size(max(1, _BLOCK_BYTES // row_bytes))
+        step = self.memory.size(max(1, self._block_bytes // row_bytes))
         for start in range(0, len(out), step):
             make(start, min(len(out), start + step), out[start : start + step])
-
-    def share(self, n: int, prepare: Prepare, block: int = 0) -> list[Piece]:
-        """Let all devices work on ``range(n)``, block by block; several are waited for.
-
-        Parameters
-        ----------
-        n : int
-        prepare : callable
-            Called once for each device. Where there are several, in a thread of its own, with the device and a stream
-            of its own current there; arrays of the first device are brought to it by ``device.xp.asarray``. ``work``
-            returns a tuple of arrays of its device, which may be empty, or writes to an array on the host. A block may
-            be worked on again, by another device, after an error.
-        block : int, optional
-            Default: so that each device takes a few.
-
-        Returns
-        -------
-        list of (start, stop, arrays)
-            In order; the arrays lie on this device.
-        """
-        work, block = prepare(self), block or max(1, n)
-        return [(start, min(n, start + block), work(start, min(n, start + block))) for start in range(0, n, block)]
 
     def synchronize(self) -> None:
         """Wait until all that was asked of the device is done; seconds can then be told."""

@@ -39,6 +39,9 @@ class CudaBackend(Backend):
         Number of the device, as CUDA counts those that are visible.
     """
 
+    _block_bytes = 256 << 20
+    """A block takes some ten kernel launches; of 32 MiB, it would take longer to launch them than to run them."""
+
     def __init__(self, ordinal: int) -> None:
         import cupy
 

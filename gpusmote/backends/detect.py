@@ -32,7 +32,7 @@ class Found:
     devices : int
         CUDA devices that CuPy sees.
     has_cupy, has_nvrtc, has_faiss : bool
-        Whether each can be used.
+        Whether each can be used; NVRTC only with the CUDA headers.
     """
 
     driver: str
@@ -112,10 +112,21 @@ def _count(cupy: Any) -> tuple[int, str]:
 
 
 def _nvrtc(cupy: Any) -> tuple[str, bool]:
+    """Whether kernels can be compiled: by NVRTC, and with the CUDA headers that CuPy gives to each of them."""
     try:
-        return ".".join(str(part) for part in cupy.cuda.nvrtc.getVersion()), True
+        version = ".".join(str(part) for part in cupy.cuda.nvrtc.getVersion())
     except Exception as error:
         return f"cannot be loaded ({error})", False
+    return (version, True) if _headers_found() else (f"{version}, without the CUDA headers", False)
+
+
+def _headers_found() -> bool:
+    """Asked as CuPy asks; its wheels do not bring them."""
+    try:
+        from cuda.pathfinder import find_nvidia_header_directory
+    except ImportError:  # a CuPy that looks elsewhere
+        return True
+    return find_nvidia_header_directory("cudart") is not None
 
 
 def _faiss_words() -> str:

@@ -24,7 +24,8 @@ _BROKEN = {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721}
 _ABSENT = {3, 4, 45, 46, 100, 101, 201, 999}
 _MEMORY_STATUS = 2
 _NO_IMAGE = "no kernel image is available"
-_FAISS_STATUS = re.compile(r"cuda ?error (\d+)", re.IGNORECASE)
+# As in "CUDA error 2" and "cudaMalloc error out of memory [2]".
+_FAISS_STATUS = re.compile(r"cuda\w* ?error (?:[^\[\]()]*\[)?(\d+)", re.IGNORECASE)
 _NO_MEMORY = ("out of memory", "bad_alloc", "alloc_failed", "cudaerrormemoryallocation")
 
 _ERRORS = {
@@ -70,21 +71,28 @@ def told(error: BaseException, where: str) -> GpusmoteError | None:
         )
     if type(error).__name__ not in _ERRORS:
         return None
-    return _of_text(said, getattr(error, "status", None), where, f"{where} failed ({said}).")
+    # NVRTC, cuBLAS and the like count their statuses by themselves.
+    status = getattr(error, "status", None) if type(error).__name__ in ("CUDARuntimeError", "CUDADriverError") else None
+    return _of_text(said, status, where, f"{where} failed ({said}).")
 
 
-def of_faiss(error: RuntimeError, ordinal: int, what: str) -> GpusmoteError:
-    """What an error of FAISS means.
+def of_faiss(error: BaseException, ordinal: int, what: str) -> GpusmoteError | None:
+    """What an error that is raised while FAISS works means, or None where it is not FAISS's, NumPy's or CuPy's.
+
+    FAISS raises an error where an allocation fails; where another call of CUDA's fails it ends the process.
 
     Parameters
     ----------
-    error : RuntimeError
+    error : BaseException
+        FAISS's own are RuntimeErrors, and MemoryErrors for memory of the host.
     ordinal : int
         Of the device.
     what : str
         What FAISS was asked.
     """
     where, said = f"cuda:{ordinal}", str(error)
+    if isinstance(error, GpusmoteError) or not isinstance(error, RuntimeError) or type(error).__name__ in _ERRORS:
+        return told(error, where)
     if _NO_IMAGE in said.lower():
         return DeviceError(
             f"FAISS was built for other chips than {chip(ordinal)}: {said}",

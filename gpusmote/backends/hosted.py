@@ -11,7 +11,7 @@ __all__ = ["HostedBackend"]
 
 
 class HostedBackend(Backend):
-    """Arrays and operations of the host; neighbours are sought by devices that hold a part of the rows at a time.
+    """Arrays and operations of the host; neighbours are sought by a device that holds a part of the rows at a time.
 
     Synthetic rows are made on the host: each takes two rows to make one, so that to send those to a device and fetch
     this one would take longer.
@@ -19,16 +19,12 @@ class HostedBackend(Backend):
     Parameters
     ----------
     device : Backend
-        A CUDA device, or several, whose cut says how many rows each holds.
+        A CUDA device whose cut says how many rows it holds.
     """
 
     def __init__(self, device: Backend) -> None:
         self._device = self.through = device
         self.packages = device.packages
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self._device.notes
 
     def active(self) -> AbstractContextManager[Any]:
         return self._device.active()

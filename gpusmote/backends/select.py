@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from typing import TypeAlias
 
 from gpusmote.backends import detect, failures
 from gpusmote.backends.base import Backend
@@ -12,8 +11,6 @@ from gpusmote.config import parse_device, setting
 from gpusmote.errors import DeviceError, warn
 
 __all__ = ["WORK_WORTH_A_DEVICE", "decide", "require", "select", "warn_once"]
-
-Ordinals: TypeAlias = "int | tuple[int, ...]"
 
 WORK_WORTH_A_DEVICE = 1e11
 """Rows x rows x columns from which ``device="auto"`` takes a device: 56,000 rows of 32 columns among each other.
@@ -30,8 +27,7 @@ def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
     Parameters
     ----------
     device : str
-        The sampler's parameter: "auto" (what :func:`gpusmote.get_config` says, one device at most), "cpu", "cuda",
-        "cuda:N", "cuda:0,2" or "cuda:all".
+        The sampler's parameter: "auto" (what :func:`gpusmote.get_config` says), "cpu", "cuda" or "cuda:N".
     work : float
         Rows x rows x columns that the search would compare at most: what tells whether the trip to a device pays.
     lies_on : str
@@ -60,10 +56,6 @@ def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
         warn_once(advice)
     if ordinal is None:
         return Backend(), reason
-    if isinstance(ordinal, tuple):
-        from gpusmote.backends.several import CudaDevices
-
-        return CudaDevices(ordinal), reason
     from gpusmote.backends.cuda import CudaBackend
 
     return CudaBackend(ordinal), reason
@@ -91,13 +83,13 @@ def require(device: str) -> None:
         raise found from error
 
 
-def decide(device: str, work: float, lies_on: str) -> tuple[Ordinals | None, str, str]:
+def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str]:
     """What :func:`select` does, in words and numbers only.
 
     Returns
     -------
-    ordinal : int, tuple of int, or None
-        The CUDA device, several of them, or None for the CPU.
+    ordinal : int or None
+        The CUDA device, or None for the CPU.
     reason : str
     advice : str
         What the user could install, or "".
@@ -115,7 +107,7 @@ def decide(device: str, work: float, lies_on: str) -> tuple[Ordinals | None, str
     return _automatic(work, lies_on)
 
 
-def _demanded(source: str, ordinal: Ordinals | None, lies_on: str) -> Ordinals:
+def _demanded(source: str, ordinal: int | None, lies_on: str) -> int:
     if detect.forked():
         raise DeviceError(
             f"{source}, but this process was forked from one that had used CUDA, and CUDA does not survive that.",
@@ -125,30 +117,16 @@ def _demanded(source: str, ordinal: Ordinals | None, lies_on: str) -> Ordinals:
     if not found.usable:
         hint = f'{_remedy(found)} device="cpu" gives the same rows.'
         raise DeviceError(f"{source}, but no CUDA device can be used. Looked for {found}.", hint)
-    home = parse_device(lies_on)[1] if lies_on != "cpu" else None
     if ordinal is None:
+        home = parse_device(lies_on)[1]
         ordinal = _current() if home is None else home
-    elif ordinal == ():
-        ordinal = _all(source, found.devices)
-    ordinals = ordinal if isinstance(ordinal, tuple) else (ordinal,)
-    for number in ordinals:
-        if number >= found.devices:
-            names = ", ".join(f"cuda:{i}" for i in range(found.devices))
-            raise DeviceError(f"{source}, but there is no cuda:{number}.", f"The devices here: {names}.")
-    if len(ordinals) == 1:
-        return ordinals[0]
-    return tuple(sorted(ordinals, key=lambda number: number != home))  # where X lies comes first
+    if ordinal >= found.devices:
+        names = ", ".join(f"cuda:{i}" for i in range(found.devices))
+        raise DeviceError(f"{source}, but there is no cuda:{ordinal}.", f"The devices here: {names}.")
+    return ordinal
 
 
-def _all(source: str, devices: int) -> tuple[int, ...]:
-    """All devices but those that this process has lost."""
-    lost = {i: why for i in range(devices) if (why := failures.remembered(f"cuda:{i}")) is not None}
-    if len(lost) == devices:
-        raise DeviceError(f"{source}, but this process has lost all of them. {next(iter(lost.values()))}")
-    return tuple(i for i in range(devices) if i not in lost)
-
-
-def _automatic(work: float, lies_on: str) -> tuple[Ordinals | None, str, str]:
+def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
     if lies_on != "cpu":
         reason = f"X lies on {lies_on}"
         return _with_faiss_or_not(_demanded(reason, parse_device(lies_on)[1], lies_on), reason)
@@ -181,7 +159,7 @@ def _remedy(found: detect.Found) -> str:
     return f"{detect.INSTALL} brings what is missing, but for the NVIDIA driver."
 
 
-def _with_faiss_or_not(ordinal: Ordinals, reason: str) -> tuple[Ordinals, str, str]:
+def _with_faiss_or_not(ordinal: int, reason: str) -> tuple[int, str, str]:
     """Say what takes FAISS's place where it is missing, and how to get it where it could be had.
 
     There is no wheel of it for CUDA 13, nor for other processors.

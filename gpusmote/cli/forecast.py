@@ -118,7 +118,7 @@ def forecast(
     finally:
         file.close()
     made = rows.n_rows, rows.n_features, sum(make.values()), _classes(labels, make)
-    return Forecast(str(source), target, *made, backend.label, reason, size, needs.refusal)
+    return Forecast(str(source), target, *made, backend.name, reason, size, needs.refusal)
 
 
 def _classes(labels: FileTarget, make: dict[int, int]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from gpusmote.neighbours.inverted import InvertedLists, drawn, inverted_lists, r
 from gpusmote.neighbours.neighbourhood import Neighbourhood
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.searched import Approximation, SearchReport
-from gpusmote.neighbours.spread import LEAST_QUERIES
 from gpusmote.words import counted
 
 __all__ = ["SAMPLE", "SMALLEST_WORK", "ApproximateNeighbourhood", "measured_recall"]
@@ -58,7 +56,6 @@ class ApproximateNeighbourhood:
         self._report, self._target = report, target
         self._pool: Pool | None = None
         self._lists: InvertedLists | None = None
-        self._elsewhere: dict[str, tuple[Pool, InvertedLists]] = {}
 
     @property
     def half_range(self) -> float:
@@ -111,40 +108,13 @@ class ApproximateNeighbourhood:
         others = xp.ones(m, bool)
         others[sample] = False
         (rest,) = xp.nonzero(others)
-        near, distance = self._others(search, asked[rest], found.nprobe)
+        near, distance = search.nearest(asked[rest], found.nprobe)
         rows[rest] = near
         lacking = rest[~xp.isfinite(distance[:, -1])]
         if len(lacking):
             rows[lacking] = self._exact.nearest(asked[lacking], k)
         self._report.add(dataclasses.replace(found, queries=len(rest) - len(lacking)))
         return rows
-
-    def _others(self, search: _Search, queries: Array, probes: int) -> tuple[Array, Array]:
-        """What the lists hold for those that are not in the sample; of several devices, each answers for one part.
-
-        Which device answers which queries is no matter of chance: lists that were made on another kind of device may
-        differ a little.
-        """
-        devices, xp, m = self._backend, self._xp, len(queries)
-        if not devices.members or m < LEAST_QUERIES:
-            return search.nearest(queries, probes)
-        rows, distance = xp.empty((m, search.k), "i8"), xp.empty((m, search.k), "f8")
-
-        def prepare(device: Backend) -> Callable[[int, int], tuple[Array, Array]]:
-            mine = search if device.name == devices.name else _Search(*self._on(device), search.k)
-            asked = device.xp.asarray(queries)
-            return lambda start, stop: mine.nearest(asked[start:stop], probes)
-
-        for start, stop, found in devices.share(m, prepare, -(-m // len(devices.members))):
-            rows[start:stop], distance[start:stop] = found
-        return rows, distance
-
-    def _on(self, device: Backend) -> tuple[Pool, InvertedLists]:
-        """The rows and their lists on another device; its own thread is the only one to ask."""
-        if device.name not in self._elsewhere:
-            pool = Pool(device, device.xp.asarray(self._values))
-            self._elsewhere[device.name] = pool, inverted_lists(pool)
-        return self._elsewhere[device.name]
 
     def _tuned(self, search: _Search, sample: Array, exact: Array, m: int) -> Approximation | None:
         """As many probes as it takes until the sample's recall is two standard errors above the target."""

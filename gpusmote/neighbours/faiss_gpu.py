@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from gpusmote.backends import detect, failures
 from gpusmote.backends.base import Array
+from gpusmote.errors import DeviceLostError
 from gpusmote.neighbours.candidates import Source, drop_self
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64
 from gpusmote.neighbours.device_tiles import DeviceTiles, reduced32
@@ -123,8 +126,8 @@ def bf_knn(
 
     Raises
     ------
-    OutOfDeviceMemory
-        If its memory does not suffice.
+    MemoryShortageError
+        If memory runs out.
     DeviceError
         If FAISS fails otherwise.
     """
@@ -141,33 +144,80 @@ def bf_knn(
     arguments.outIndicesType = faiss.IndicesDataType_I64
     arguments.device = ordinal
     arguments.use_cuvs = False  # its search answers in another order where distances tie
-    resources = _resources(faiss, cupy, ordinal, workspace)
-    stream = faiss.cast_integer_to_cudastream_t(cupy.cuda.get_current_stream().ptr)
-    resources.setDefaultStream(ordinal, stream)
-    try:
+    what = f"{counted(len(queries), 'query')}, {counted(len(rows), 'row')} x {counted(rows.shape[1], 'column')}"
+    with on_stream(faiss, cupy, ordinal, what, workspace) as resources:
         faiss.bfKnn(resources, arguments)
-    except RuntimeError as error:
-        what = f"{counted(len(queries), 'query')}, {counted(len(rows), 'row')} x {counted(rows.shape[1], 'column')}"
-        raise failures.of_faiss(error, ordinal, what) from error
-    finally:
+
+
+@contextlib.contextmanager
+def on_stream(
+    faiss: Any, cupy: Any, ordinal: int, what: str, workspace: int | None = None, resources: Any = None
+) -> Iterator[Any]:
+    """FAISS's resources, on CuPy's current stream within the block, where its errors become gpusmote's.
+
+    Any error drops the thread's resources. FAISS counts a device as initialized before its temporary memory is
+    allocated, and ``setTempMemory`` frees the old memory before it allocates the new: after a failed allocation the
+    next call would read a null pointer, which ends the process.
+
+    Parameters
+    ----------
+    faiss, cupy : module
+    ordinal : int
+        The device; it must be current.
+    what : str
+        What FAISS is asked, for the message of an error.
+    workspace : int, optional
+        See :func:`bf_knn`.
+    resources : StandardGpuResources, optional
+        Those that an index was made with; default: the thread's.
+
+    Raises
+    ------
+    MemoryShortageError
+        If memory runs out.
+    DeviceError
+        If FAISS fails otherwise.
+    """
+    try:
+        if resources is None:
+            resources = _resources(faiss, cupy, ordinal, workspace)
+        stream = cupy.cuda.get_current_stream().ptr
+        resources.setDefaultStream(ordinal, faiss.cast_integer_to_cudastream_t(stream))
+        yield resources
         # FAISS would otherwise wait for this stream at the next call, when its owner may have destroyed it.
         resources.revertDefaultStream(ordinal)
+    except BaseException as error:
+        found = failures.of_faiss(error, ordinal, what)
+        dropped = _held().pop(ordinal, None)
+        if dropped is not None and isinstance(found, DeviceLostError):
+            dropped.thisown = False  # its destructor calls CUDA, which would fail and end the process
+        if found is None:
+            raise
+        raise found from error
 
 
 _of_thread = threading.local()
+
+
+def _held() -> dict[int, Any]:
+    """This thread's resources by device."""
+    held: dict[int, Any] = _of_thread.__dict__.setdefault("held", {})
+    return held
 
 
 def _resources(faiss: Any, cupy: Any, ordinal: int, workspace: int | None = None) -> Any:
     """FAISS's handles and temporary memory: one set for each thread and device, because it does not lock them.
 
     They stay from call to call. Where a call allows less memory than they hold they are made smaller, where it could
-    use more than twice of it they are made larger.
+    use more than twice of it they are made larger. They have no pinned memory, of which FAISS takes 256 MiB unasked: it
+    is for queries on the host only.
     """
-    held: dict[int, Any] = _of_thread.__dict__.setdefault("held", {})
+    held = _held()
     sizes: dict[int, int] = _of_thread.__dict__.setdefault("sizes", {})
     if ordinal not in held:
-        held[ordinal] = faiss.StandardGpuResources()
-        sizes[ordinal] = -1
+        resources = faiss.StandardGpuResources()
+        resources.setPinnedMemory(0)  # once a device is initialized, this would end the process
+        held[ordinal], sizes[ordinal] = resources, -1
     if workspace is None and sizes[ordinal] < 0:
         free, _ = cupy.cuda.Device(ordinal).mem_info
         workspace = min(MOST_WORKSPACE, int(free) // _SHARE_OF_FREE)

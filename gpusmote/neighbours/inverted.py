@@ -11,13 +11,14 @@ import contextlib
 import importlib.util
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
 
 from gpusmote import draws
 from gpusmote._threads import run_blocks
-from gpusmote.backends import detect, failures
+from gpusmote.backends import detect
 from gpusmote.backends.base import Array, Backend
 from gpusmote.errors import MissingPackageError
 from gpusmote.neighbours import faiss_gpu
@@ -225,14 +226,14 @@ class DeviceLists:
 
     def __init__(self, pool: Pool, faiss: Any) -> None:
         self._pool, self._faiss, self._ordinal = pool, faiss, _ordinal(pool.backend)
-        self._resources = faiss_gpu._resources(faiss, pool.xp, self._ordinal, pool.backend.memory.faiss)
+        self._resources: Any = None
         self.number = _number(pool.n)
         rows = reduced32(pool, pool.n)
         sample = rows[pool.backend.asarray(drawn(_ROWS_A_LIST * self.number, pool.n))]
         config = faiss.GpuIndexIVFFlatConfig()
         config.device = self._ordinal
         config.use_cuvs = False  # its k-means has no seed
-        with self._on_stream("lists of"):
+        with self._on_stream("lists of") as self._resources:
             self._index = faiss.GpuIndexIVFFlat(self._resources, pool.d, self.number, faiss.METRIC_L2, config)
             _set_up(self._index.cp)
             self._index.train_c(len(sample), faiss.cast_integer_to_float_ptr(sample.data.ptr))
@@ -262,18 +263,12 @@ class DeviceLists:
         pool.each_block(work, len(asked), pool.block(pool.d + 2 * count))
         return rows
 
-    @contextlib.contextmanager
-    def _on_stream(self, what: str) -> Iterator[None]:
-        """Within the block FAISS works on the caller's stream, and its errors become gpusmote's."""
-        stream = self._pool.xp.cuda.get_current_stream().ptr
-        self._resources.setDefaultStream(self._ordinal, self._faiss.cast_integer_to_cudastream_t(stream))
-        try:
-            yield
-        except RuntimeError as error:
-            what = f"{what} {counted(self._pool.n, 'row')} x {counted(self._pool.d, 'column')}"
-            raise failures.of_faiss(error, self._ordinal, what) from error
-        finally:
-            self._resources.revertDefaultStream(self._ordinal)
+    def _on_stream(self, what: str) -> AbstractContextManager[Any]:
+        """See :func:`gpusmote.neighbours.faiss_gpu.on_stream`; an index keeps the resources that it was made with."""
+        pool = self._pool
+        what = f"{what} {counted(pool.n, 'row')} x {counted(pool.d, 'column')}"
+        workspace = pool.backend.memory.faiss
+        return faiss_gpu.on_stream(self._faiss, pool.xp, self._ordinal, what, workspace, self._resources)
 
 
 def _ordinal(backend: Backend) -> int:

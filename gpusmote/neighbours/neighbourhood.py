@@ -15,7 +15,6 @@ from gpusmote.neighbours.duplicates import Groups, groups_of
 from gpusmote.neighbours.last import last_pass
 from gpusmote.neighbours.pool import Pool
 from gpusmote.neighbours.searched import SearchReport
-from gpusmote.neighbours.spread import LEAST_QUERIES, Spread
 
 if TYPE_CHECKING:
     from gpusmote.neighbours.through import Through
@@ -103,7 +102,6 @@ class Neighbourhood:
         groups = self._groups = groups_of(backend, values) if backend.memory.copies == 2 else None
         self._pool = Pool(backend, values if groups is None else values[groups.lowest])
         self._n, self._sources = len(values), dict[str, Source]()
-        self._spread: Spread | None = None
         self._share: float | None = None
 
     @property
@@ -138,11 +136,10 @@ class Neighbourhood:
         the hundreds. For 100,000 rows of 32 float32 columns and k = 5 on two cores the peak was 63 MB in all.
         """
         pool, groups = self._pool, self._groups
-        everything = queries is None
-        queries = pool.xp.arange(self._n) if everything else queries
+        queries = pool.xp.arange(self._n) if queries is None else queries
         with single_threaded_blas() if pool.backend.name == "cpu" else contextlib.nullcontext():
             if groups is None:
-                out, passes = self.search(queries, k, everything)
+                out, passes = self.search(queries, k)
             else:
                 out, passes = self._nearest_by_groups(groups, queries, k)
         self._count(passes)
@@ -155,7 +152,7 @@ class Neighbourhood:
         every, of = xp.arange(groups.n), groups.of[queries]
         if len(queries) < groups.n:
             every, of = xp.unique(of, return_inverse=True)
-        near, passes = self.search(every, min(k, groups.n - 1), len(every) == groups.n)
+        near, passes = self.search(every, min(k, groups.n - 1))
         distance = pool.backend.rerank(pool.values, every, near)
         block = max(1, pool.backend.memory.size(AT_ONCE) // ((k + 1) * (k + 1)))
         for start in range(0, len(queries), block):
@@ -163,7 +160,7 @@ class Neighbourhood:
             out[part] = groups.expand(queries[part], near[of[part]], distance[of[part]], k)
         return out, passes[of]
 
-    def search(self, queries: Array, k: int, everything: bool) -> tuple[Array, Array]:
+    def search(self, queries: Array, k: int) -> tuple[Array, Array]:
         """The k nearest rows among those that are all different, and which pass was certain of them: 0, 1 or 2."""
         pool = self._pool
         out = pool.xp.empty((len(queries), k), "i8")
@@ -172,8 +169,6 @@ class Neighbourhood:
             return out, passes
         if pool.backend.through is not None and pool.n - 1 > LISTED:
             return self._through(pool.backend.through).nearest(queries, k, max(LISTED, k + 8))
-        if pool.backend.members and len(queries) >= LEAST_QUERIES:
-            return self._over_devices().nearest(queries, k, everything)
         source, count = self._choice(queries, k)
         block = max(1, pool.backend.memory.size(AT_ONCE) // count)
         sequence = None
@@ -226,11 +221,6 @@ class Neighbourhood:
         from gpusmote.neighbours.through import Through
 
         return Through(self._pool, device, self._report.used)
-
-    def _over_devices(self) -> Spread:
-        if self._spread is None:
-            self._spread = Spread(self._pool, Neighbourhood, self._report.used)
-        return self._spread
 
     def _source(self, name: str) -> Source:
         if name not in self._sources:

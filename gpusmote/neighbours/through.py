@@ -19,16 +19,14 @@ from gpusmote.neighbours.faiss_gpu import device_source
 from gpusmote.neighbours.last import Nearest, sides
 from gpusmote.neighbours.pool import Pool, Window
 from gpusmote.neighbours.product import Product
-from gpusmote.neighbours.spread import LEAST_QUERIES
 
 __all__ = ["Through"]
 
 
 class Through:
-    """The k nearest rows of a pool on the host, by devices that never hold more than a part of it.
+    """The k nearest rows of a pool on the host, by a device that never holds more than a part of it.
 
-    A block of queries stays on a device while all rows go through it. Several devices take different blocks of queries,
-    each with the rows going through it on a link of its own; nothing is merged but on the device itself.
+    A block of queries stays on the device while all rows go through it.
 
     Parameters
     ----------
@@ -58,34 +56,16 @@ class Through:
         count : int
             Candidates of each list, more than k.
         """
-        out = np.empty((len(queries), k), np.int64)
-        passes = np.empty(len(queries), np.int8)
-        blocks = _cut(len(queries), self._blocks(len(queries)))
-        used: dict[int, list[str]] = {}
-
-        def prepare(device: Backend) -> Callable[[int, int], tuple[()]]:
-            def work(number: int, _: int) -> tuple[()]:
-                part = slice(*blocks[number])
-                names = used[number] = []
-                _Block(self._pool, device, self._spans, names.append).search(
+        m = len(queries)
+        out = np.empty((m, k), np.int64)
+        passes = np.empty(m, np.int8)
+        with self._device.active():
+            for start, stop in _cut(m, -(-m // self._size)):  # as few blocks as there is room for
+                part = slice(start, stop)
+                _Block(self._pool, self._device, self._spans, self._used).search(
                     queries[part], k, count, out[part], passes[part]
                 )
-                return ()
-
-            return work
-
-        with self._device.active():
-            self._device.share(len(blocks), prepare, 1)
-        for number in range(len(blocks)):
-            for name in used[number]:
-                self._used(name)
         return out, passes
-
-    def _blocks(self, m: int) -> int:
-        """Of queries: as few as there is room for; with several devices, as many for each of them."""
-        fewest: int = -(-m // self._size)
-        devices = max(1, len(self._device.members))
-        return fewest if m < LEAST_QUERIES else -(-fewest // devices) * devices
 
 
 def _cut(n: int, parts: int) -> list[tuple[int, int]]:

@@ -36,12 +36,11 @@ class SMOTE(BaseSampler):
         Neighbours to choose from.
 
         Or a scikit-learn neighbours estimator (fitted on the class, the row itself counted among its neighbours).
-    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"}, default="auto"
-        Where the work is done: "cpu", "cuda", "cuda:1" (the second of them), "cuda:0,2" or "cuda:all" (several), or
-        "auto": a CUDA device where there is one and the work pays for the trip. The rows do not depend on it.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        Where the work is done: "cpu", "cuda", "cuda:1" (the second of them), or "auto": a CUDA device where there is
+        one and the work pays for the trip. The rows do not depend on it.
 
-        "auto" first follows :func:`gpusmote.get_config`, and never takes more than one device by itself. Several have a
-        copy of the rows each; large searches, and rows made for the host, are cut among them.
+        "auto" first follows :func:`gpusmote.get_config`.
     bit_generator : {"philox", "mt19937"}, optional
         The random stream: "philox", gpusmote's own and the default, or "mt19937", which draws in the order in which
         imbalanced-learn draws, so that the rows equal its rows for the same ``random_state``.

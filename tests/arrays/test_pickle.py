@@ -222,13 +222,6 @@ def test_the_device_of_the_same_number(cuda):  # noqa: F811
     assert_pickles(plan)
 
 
-def test_several_devices(cuda):  # noqa: F811
-    cuda(devices=2)
-    plan = SMOTE(random_state=0, device="cuda:all").plan(*data())
-    assert_pickles(plan)
-    assert repr(pickle.loads(pickle.dumps(plan))) == repr(plan)
-
-
 def test_a_backend_keeps_within_its_memory(cuda):  # noqa: F811
     cuda()
     backend = importlib.import_module("gpusmote.backends.cuda").CudaBackend(0)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gpusmote import draws
 from gpusmote.backends import Backend, kernels
 from gpusmote.backends import cuda as cuda_module
+from gpusmote.backends.base import WorkingMemory
 from gpusmote.backends.cuda import CudaBackend
 from gpusmote.errors import DeviceError, InputError, InputTypeError
 from tests.standin.install import cuda
@@ -52,8 +53,7 @@ def test_every_operation_is_overridden():
     operations = {
         name for name in vars(Backend) if not name.startswith("_") and inspect.isfunction(vars(Backend)[name])
     }
-    # To share work with others, one device has nothing to do but to call what it is given.
-    assert operations - {"share"} == set(overridden())
+    assert operations == set(overridden())
 
 
 @quick
@@ -282,6 +282,24 @@ def test_a_kernel_that_does_not_compile_is_told_of_with_log_and_chip(cuda, monke
     ) as caught:
         CudaBackend(0).draw(KEY, 0, 2, 1)
     assert "kernels/draw_samples.cu(7): error" in str(caught.value)
+
+
+@pytest.mark.parametrize("columns", [1, 8, 100])
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_rows_on_the_device_are_made_in_large_blocks(cuda, columns, scale):
+    """Small ones are bound by kernel launches, of which each block takes some ten, whatever its size."""
+    cuda()
+    import cupy
+
+    backend, spans = CudaBackend(0), []
+    backend.memory = WorkingMemory(int(scale * WorkingMemory.usual()))
+    out = cupy.empty((20_000_000 // columns, columns), np.float32)
+    backend.fill(out, lambda start, stop, target: spans.append((start, stop)))
+    assert [start for start, _ in spans] == [0, *(stop for _, stop in spans[:-1])]
+    assert spans[-1][1] == len(out)
+    held = [(stop - start) * (4 * columns + 64) for start, stop in spans]
+    assert max(held) <= scale * (256 << 20)
+    assert min(held[:-1], default=256 << 20) > 0.99 * scale * (256 << 20)
 
 
 def test_a_kernel_that_does_not_start_is_told_of(cuda, monkeypatch):

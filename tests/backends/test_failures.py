@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import importlib
+import sys
+import types
 import warnings
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
-from gpusmote.backends import failures
+from gpusmote.backends import detect, failures
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteWarning, MemoryLimitError, MemoryShortageError
 from tests.standin import faiss_standin
 from tests.standin.install import cuda as stand_in
@@ -20,6 +22,7 @@ from tests.standin.runtime import CUDARuntimeError
 
 __all__ = ["stand_in"]
 
+PIP = 'pip install "gpusmote[cuda12]"'
 needs_faiss = pytest.mark.skipif(not faiss_standin.available(), reason=faiss_standin.MISSING)
 
 
@@ -164,7 +167,7 @@ def without_nvrtc(cupy):
     ("refusal", "why", "hint"),
     [
         (not_compiling, r"does not compile for cuda:0 \(compute capability 90\)", "report this"),
-        (without_nvrtc, r"libnvrtc.so.12", 'pip install "gpusmote[cuda12]"'),
+        (without_nvrtc, r"libnvrtc.so.12", PIP),
     ],
 )
 def test_kernels_that_cannot_be_had(cuda, monkeypatch, refusal, why, hint):
@@ -180,6 +183,34 @@ def test_kernels_that_cannot_be_had(cuda, monkeypatch, refusal, why, hint):
     sampler = SMOTE()
     sampler.fit_resample(*data())  # no second warning: a kernel that does not compile will not compile later
     assert "has failed in this process" in sampler.report_.reason
+
+
+def test_cuda_headers_that_are_missing_are_found_out_beforehand(cuda, monkeypatch):
+    """Without them CuPy compiles nothing, not even an addition."""
+    cuda()
+    asked = []
+    pathfinder = types.ModuleType("cuda.pathfinder")
+    pathfinder.find_nvidia_header_directory = asked.append
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", pathfinder)
+    assert PIP in refused(SMOTE(), DeviceError, "NVRTC: 12.9, without the CUDA headers").hint
+    sampler = SMOTE(random_state=1)
+    with pytest.warns(GpusmoteWarning, match="cannot be used .*without the CUDA headers"):
+        sampler.fit_resample(*data())
+    assert sampler.device_ == "cpu"
+    assert asked == ["cudart"]
+
+
+@pytest.mark.parametrize(("folder", "found"), [("/usr/include", True), (None, False)])
+def test_the_headers_are_where_cupy_looks(monkeypatch, folder, found):
+    pathfinder = types.ModuleType("cuda.pathfinder")
+    pathfinder.find_nvidia_header_directory = {"cudart": folder}.__getitem__
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", pathfinder)
+    assert detect._headers_found() is found
+
+
+def test_a_cupy_that_looks_for_headers_elsewhere_is_trusted(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
+    assert detect._headers_found()
 
 
 @needs_faiss
@@ -304,6 +335,20 @@ def test_memory_of_the_host_that_runs_out_once(monkeypatch):
     assert sampler.fit_resample(X, y)[0].tobytes() == expected.tobytes()
     assert len(calls) > 1
     assert "Memory ran out on the host" in sampler.report_.notes[0]
+
+
+@pytest.mark.parametrize("status", [*range(1, 16), 46, 100, 700, 719])
+@pytest.mark.parametrize("kind", ["CUDARuntimeError", "CUDADriverError", "NVRTCError", "CUBLASError"])
+def test_only_the_statuses_of_cuda_itself_tell_of_a_lost_device(kind, status):
+    """Those of the libraries are other lists of numbers: NVRTC's 2 is no lack of memory, its 3 and 4 no lost device."""
+    error = type(kind, (RuntimeError,), {"status": status})("it failed")
+    if kind not in ("CUDARuntimeError", "CUDADriverError"):
+        expected = DeviceError
+    elif status == 2:
+        expected = MemoryShortageError
+    else:
+        expected = DeviceLostError if status in (3, 4, 46, 100, 700, 719) else DeviceError
+    assert type(failures.told(error, "cuda:0")) is expected
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), RuntimeError("x")])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import memory
-from gpusmote.errors import MemoryLimitError, ParameterError
 from gpusmote.backends.base import WorkingMemory
 from gpusmote.budget import Limit, Sizes, arrange
+from gpusmote.errors import MemoryLimitError, ParameterError
 from tests.memory.helpers import data, mixed, peak_of
 from tests.standin.install import cuda
 

@@ -9,15 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gpusmote import SMOTE
 from gpusmote.backends import Backend, detect
+from gpusmote.backends.base import WorkingMemory
 from gpusmote.backends.cuda import CudaBackend
-from gpusmote.errors import DeviceError
-from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu
+from gpusmote.errors import DeviceError, DeviceLostError, MemoryShortageError
+from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu, inverted
 from gpusmote.neighbours.certificate import FLOAT64
 from gpusmote.neighbours.device_tiles import DeviceTiles
 from gpusmote.neighbours.faiss_gpu import FaissGpu, device_source
 from gpusmote.neighbours.pool import Pool
 from tests.standin import faiss_standin
+from tests.standin.faiss_standin import Resources
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
@@ -160,7 +163,92 @@ def test_a_failure_of_faiss_is_told_of(cuda, monkeypatch):
     pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
     with pytest.raises(DeviceError, match=r"FAISS failed on cuda:0 \(7 queries, 50 rows x 3 columns\): cublas"):
         FaissGpu(pool, faiss).candidates(pool.xp.arange(7), 5)
-    assert faiss_gpu._of_thread.held[0].stream is None
+    assert faiss_gpu._of_thread.held == {}
+
+
+OUT_OF_MEMORY = (
+    "Error in virtual void* faiss::gpu::StandardGpuResourcesImpl::allocMemory(const faiss::gpu::AllocRequest&) at "
+    "StandardGpuResources.cpp:580: Error: 'err == cudaSuccess' failed: StandardGpuResources: alloc fail type "
+    "TemporaryMemoryBuffer dev 0 space Device stream 0x5 size 9 bytes (cudaMalloc error out of memory [2])"
+)
+LOST = OUT_OF_MEMORY.replace("out of memory [2]", "misaligned address [716]")
+
+
+@needs_faiss
+@pytest.mark.parametrize("step", ["open", "setTempMemory", "setDefaultStream"])
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (RuntimeError(OUT_OF_MEMORY), MemoryShortageError),
+        (MemoryError("std::bad_alloc"), MemoryShortageError),
+        (RuntimeError("cublas failed (13)"), DeviceError),
+        (RuntimeError(LOST), DeviceLostError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("search", ["exact", "lists"])
+def test_resources_that_failed_are_not_used_again(cuda, search, step, failure, error):
+    """Wherever FAISS fails, the error is gpusmote's, and the next call of the thread works with new resources."""
+    cuda()
+    import faiss
+
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(200, 3)))
+
+    def ask():
+        asked = pool.xp.arange(7)
+        with pool.backend.active():
+            if search == "lists":
+                return inverted.DeviceLists(pool, faiss).search(asked, 5, 1)
+            return FaissGpu(pool, faiss).candidates(asked, 5)[0]
+
+    expected = ask().get().tolist()
+    if step == "open":  # the thread's first search
+        faiss_gpu._of_thread.held.clear()
+        failed = None
+    else:
+        failed = faiss_gpu._of_thread.held[0]
+        pool.backend.memory = WorkingMemory(
+            WorkingMemory.usual(), faiss=1 << 20
+        )  # the temporary memory is made smaller
+    Resources.failing[step] = failure
+    with pytest.raises(error):
+        ask()
+    assert Resources.failing == {}
+    assert faiss_gpu._of_thread.held == {}
+    assert failed is None or failed.thisown == (error is not DeviceLostError)
+    assert ask().get().tolist() == expected
+
+
+@needs_faiss
+def test_a_call_is_tried_again_where_faiss_had_no_memory(cuda):
+    cuda()
+    X, y = np.random.default_rng(0).normal(size=(300, 3)), np.repeat([0, 1], [200, 100])
+    expected = SMOTE(random_state=0, device="cpu").fit_resample(X, y)[0]
+    sampler = SMOTE(random_state=0, device="cuda")
+    Resources.failing["open"] = RuntimeError(OUT_OF_MEMORY)
+    assert sampler.fit_resample(X, y)[0].tobytes() == expected.tobytes()
+    assert sampler.device_ == "cuda:0"
+    assert "Memory ran out on cuda:0" in sampler.report_.notes[0]
+
+
+@needs_faiss
+def test_no_pinned_memory_is_kept(cuda):
+    cuda()
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    FaissGpu(pool, detect.faiss_gpu()[0]).candidates(pool.xp.arange(3), 5)
+    assert faiss_gpu._of_thread.held[0].pinned == 0
+
+
+@needs_faiss
+def test_the_wheel_has_what_the_stand_in_claims():
+    import faiss
+
+    resources = faiss.StandardGpuResources()
+    resources.setPinnedMemory(0)
+    assert resources.thisown
+    resources.thisown = False
+    assert not resources.thisown
 
 
 def test_the_source_is_what_the_device_has(cuda, monkeypatch):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 
 import numpy as np
 import pytest
 
-from gpusmote import SMOTE, BorderlineSMOTE
-from gpusmote.backends import Backend, detect, failures, several
+from gpusmote import SMOTE
+from gpusmote.backends import Backend, detect
 from gpusmote.backends.base import WorkingMemory
 from gpusmote.backends.hosted import HostedBackend
-from gpusmote.errors import DeviceError, GpusmoteWarning, MissingPackageError
-from gpusmote.neighbours import Neighbourhood, SearchReport, approximate, faiss_gpu, inverted
+from gpusmote.errors import DeviceError, MissingPackageError
+from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu, inverted
 from gpusmote.neighbours.pool import Pool
 from tests.neighbours.approximately import NO_ROOM, brute_recall, clusters, eager, gaussian, problem, search
 from tests.standin import faiss_standin
@@ -30,17 +29,6 @@ def device(cuda):
     from gpusmote.backends.cuda import CudaBackend
 
     return machine, CudaBackend(0)
-
-
-@pytest.fixture
-def shared(monkeypatch):
-    """Few queries are enough for several devices; and nobody remembers the devices of other tests."""
-    monkeypatch.setattr(approximate, "LEAST_QUERIES", 10)
-    monkeypatch.setattr(failures, "_failed", {})
-    monkeypatch.setattr(several, "_workers", {})
-    yield
-    for worker in several._workers.values():
-        worker._threads.shutdown()
 
 
 @needs_gpu_build
@@ -102,51 +90,6 @@ def test_a_failure_of_faiss_on_a_device_is_told_of(device, eager, monkeypatch):
         DeviceError, match=r"FAISS failed on cuda:0 .*1,500 rows x 3 columns.*device function not found"
     ):
         search(gaussian(1_500, 3), backend=backend)
-
-
-@needs_gpu_build
-@pytest.mark.parametrize("sampler", [SMOTE, BorderlineSMOTE])
-def test_each_of_several_devices_has_lists_and_a_part_of_the_queries(cuda, eager, shared, sampler):
-    machine = cuda(devices=3)
-    X, y = problem(2_000)
-    smote = sampler(random_state=0, search="approximate", device="cuda:0")
-    expected = smote.fit_resample(X, y)[0]
-    one = smote.report_.search
-    machine.searches.clear()
-    for _ in range(2):  # no chance decides which device answers which queries
-        found = smote.set_params(device="cuda:all").fit_resample(X, y)[0]
-        assert found.tobytes() == expected.tobytes()
-    assert smote.report_.search == one
-    assert smote.report_.device == "cuda:0, cuda:1, cuda:2"
-    asked = [(search["device"], search["m"]) for search in machine.searches if "nprobe" in search]
-    parts = [sum(m for at, m in asked if at == device and m != approximate.SAMPLE) for device in range(3)]
-    assert sum(parts) == 2 * one.approximate
-    assert max(parts) - min(parts) <= 2 * 2 * len(one.approximations)
-    assert {number for number, m in asked if m == approximate.SAMPLE} == {0}  # the recall is measured on the first
-
-
-@needs_gpu_build
-def test_a_device_that_fails_among_its_lists_leaves_its_part_to_the_others(cuda, eager, shared):
-    X, y = problem(2_000)
-    cuda(devices=3)
-    smote = SMOTE(random_state=0, search="approximate", device="cuda:0")
-    expected = smote.fit_resample(X, y)[0]
-    failed = 0
-    for after in (0, 30, 60, 90, 10_000):
-        machine = cuda(devices=3)
-        several._workers.clear()
-        failures._failed.clear()
-        import cupy
-
-        machine.break_device(1, after, lambda: cupy.cuda.runtime.CUDARuntimeError(719))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            found = smote.set_params(device="cuda:all").fit_resample(X, y)[0]
-        assert found.tobytes() == expected.tobytes()
-        told = [one for one in caught if issubclass(one.category, GpusmoteWarning)]
-        assert len(told) == (machine.operations[1] > after)
-        failed += len(told)
-    assert failed >= 3
 
 
 @needs_gpu_build

@@ -1,16 +1,14 @@
-"""A class larger than the device: the next rows go up while the last are searched, on one device or on several."""
+"""A class larger than the device: the next rows go up while the last are searched."""
 
 from __future__ import annotations
-
-import warnings
 
 import numpy as np
 import pytest
 
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
-from gpusmote.backends import Backend, failures, several, transfer
+from gpusmote.backends import Backend, transfer
 from gpusmote.backends.base import WorkingMemory
-from gpusmote.errors import DeviceLostError, GpusmoteWarning, MemoryLimitError
+from gpusmote.errors import MemoryLimitError
 from gpusmote.neighbours import Neighbourhood, SearchReport, through
 from gpusmote.neighbours.pool import Pool, Window
 from gpusmote.neighbours.through import Through
@@ -20,18 +18,10 @@ from tests.standin.streams import queue_of
 
 __all__ = ["cuda"]
 
-NAMES = "cuda:0, cuda:1, cuda:2"
-
 
 @pytest.fixture(autouse=True)
 def little_is_much(monkeypatch):
-    monkeypatch.setattr(through, "LEAST_QUERIES", 100)
     monkeypatch.setattr(transfer, "BLOCK_BYTES", 1024)
-    monkeypatch.setattr(failures, "_failed", {})
-    monkeypatch.setattr(several, "_workers", {})
-    yield
-    for worker in several._workers.values():
-        worker._threads.shutdown()
 
 
 def table(n, d=4, kind="plain", dtype=np.float32):
@@ -43,11 +33,11 @@ def table(n, d=4, kind="plain", dtype=np.float32):
     return values.astype(dtype)
 
 
-def device(rows, *ordinals):
-    """A device, or several, that have room for so many rows."""
+def device(rows):
+    """A device that has room for so many rows."""
     from gpusmote.backends.cuda import CudaBackend
 
-    found = CudaBackend(ordinals[0]) if len(ordinals) == 1 else several.CudaDevices(ordinals)
+    found = CudaBackend(0)
     found.memory = WorkingMemory(WorkingMemory.usual(), 0, rows, 1 << 20)
     return found
 
@@ -103,7 +93,7 @@ def test_rows_go_up_while_those_before_them_are_searched(cuda, monkeypatch, fais
     with cupy.cuda.Stream(non_blocking=True) as stream:
         log = Log(machine, stream.ptr, monkeypatch)
         asked = np.arange(150)
-        found, passes = Through(Pool(Backend(), values), device(rows, 0), lambda name: None).nearest(asked, 5, 31)
+        found, passes = Through(Pool(Backend(), values), device(rows), lambda name: None).nearest(asked, 5, 31)
     assert not passes.any()
     np.testing.assert_array_equal(found, reference.nearest(values, asked, 5))
     assert len(log.begun) == 10
@@ -138,7 +128,7 @@ def test_the_later_passes_overlap_as_well(cuda, monkeypatch):
 
     monkeypatch.setattr(transfer, "send", noted)
     with cupy.cuda.Stream(non_blocking=True) as stream:
-        searcher = Through(Pool(Backend(), values), device(100, 0), lambda name: None)
+        searcher = Through(Pool(Backend(), values), device(100), lambda name: None)
         found, passes = searcher.nearest(np.arange(80), 3, 31)
     assert 2 in passes
     np.testing.assert_array_equal(found, reference.nearest(values, np.arange(80), 3))
@@ -150,7 +140,7 @@ def test_the_later_passes_overlap_as_well(cuda, monkeypatch):
 def test_a_window_holds_no_more_than_it_says(cuda):
     machine = cuda()
     whole = Pool(Backend(), table(1_000, 6))
-    backend = device(200, 0)
+    backend = device(200)
     window = Window(backend, whole, [(0, 100), (100, 200), (200, 290)], np.arange(50))
     assert machine.used <= (2 * 100 + 50) * (6 * 4 + 8) + 2 * 8 * 50 + 200
     for first, last in zip(window.over(), (100, 200, 290), strict=True):
@@ -174,18 +164,14 @@ def test_no_peak_is_above_the_estimate(cuda, n, d):
 
 
 @pytest.mark.parametrize("kind", ["plain", "ties", "clusters"])
-@pytest.mark.parametrize("ordinals", [(0,), (0, 1, 2)], ids=["one", "three"])
 @pytest.mark.parametrize(("n", "rows", "k"), [(500, 64, 1), (301, 300, 20), (65, 64, 22), (400, 1_000, 5)])
-def test_neighbours_are_the_nearest(cuda, n, rows, k, kind, ordinals):
+def test_neighbours_are_the_nearest(cuda, n, rows, k, kind):
     values = table(n, 3, kind, np.float64)
     queries = np.random.default_rng(0).permutation(n)[: n // 2 + 1]
     expected = Neighbourhood(Backend(), values, SearchReport()).nearest(queries, k)
-    cuda(devices=3)
-    found, _ = Through(Pool(Backend(), values), device(rows, *ordinals), lambda name: None).nearest(queries, k, 31)
+    cuda()
+    found, _ = Through(Pool(Backend(), values), device(rows), lambda name: None).nearest(queries, k, 31)
     np.testing.assert_array_equal(found, expected)
-
-
-# Several devices
 
 
 def data():
@@ -200,83 +186,35 @@ SAMPLERS = [SMOTE(random_state=3), BorderlineSMOTE(random_state=3), ADASYN(rando
 def hosted(sampler, X, y):
     """With as little memory as works, which the error says."""
     with pytest.raises(MemoryLimitError) as caught:
-        sampler.set_params(device="cuda:all", memory_limit={"cuda": 1}).plan(X, y)
+        sampler.set_params(device="cuda", memory_limit={"cuda": 1}).plan(X, y)
     least = int(caught.value.hint.split("memory_limit=")[1].split()[0])
     return sampler.set_params(memory_limit={"cuda": least}).fit_resample(X, y)[0]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
-def test_all_devices_take_part(cuda, sampler):
+def test_a_sampler_makes_the_same_rows(cuda, sampler):
     X, y = data()
     expected = sampler.set_params(device="cpu", memory_limit=None).fit_resample(X, y)[0]
-    machine = cuda(devices=3)
+    cuda()
     found = hosted(sampler, X, y)
     assert found.tobytes() == expected.tobytes()
-    assert sampler.device_ == NAMES
-    assert {launch.device for launch in machine.launches} == {0, 1, 2}
-    assert {one.device for one in machine.transfers if one.pinned} == {0, 1, 2}
-    assert machine.between == 0  # each device has its rows from the host
+    assert sampler.device_ == "cuda:0"
     (note,) = sampler.report_.notes
-    assert note.startswith(f"{NAMES} has no room for all rows")
+    assert note.startswith("cuda:0 has no room for all rows")
     assert sampler.report_.search.queries == sum(
         getattr(sampler.report_.search, name) for name in ("certified_first", "certified_second", "certified_last")
     )
 
 
-def test_who_is_left_out_is_said(cuda, monkeypatch):
-    monkeypatch.setattr(Through, "_blocks", lambda self, m: 2)
-    X, y = data()
-    machine = cuda(devices=3)
-    sampler = SMOTE(random_state=3)
-    hosted(sampler, X, y)
-    assert {launch.device for launch in machine.launches} == {0, 1}
-    assert sampler.report_.notes[1:] == ["Left out where there was too little to share: cuda:2."]
-
-
 def test_rows_go_up_once_for_each_block_of_queries(cuda):
     values = table(900)
     row = values[0].nbytes + 8
-    machine = cuda(devices=3)
-    for ordinals, queries, blocks in (((0,), 900, 5), ((0, 1, 2), 900, 6), ((0, 1, 2), 400, 3), ((0, 1, 2), 90, 1)):
+    machine = cuda()
+    for queries, blocks in ((900, 5), (400, 2), (90, 1)):
         machine.transfers.clear()
-        searcher = Through(Pool(Backend(), values), device(200, *ordinals), lambda name: None)
+        searcher = Through(Pool(Backend(), values), device(200), lambda name: None)
         found, passes = searcher.nearest(np.arange(queries), 5, 31)
         assert not passes.any()
         np.testing.assert_array_equal(found, reference.nearest(values, np.arange(queries), 5))
         up = sum(one.nbytes for one in machine.transfers if one.pinned and not one.to_host)
         assert up == (blocks * 900 + queries) * row
-
-
-def lose(machine, number, after):
-    import cupy
-
-    machine.break_device(number, after, lambda: cupy.cuda.runtime.CUDARuntimeError(719))
-
-
-def test_the_share_of_a_lost_device_is_done_by_the_others(cuda):
-    X, y = data()
-    sampler = SMOTE(random_state=3)
-    expected = sampler.set_params(device="cpu", memory_limit=None).fit_resample(X, y)[0].tobytes()
-    failed = 0
-    for number, after in [(1, 0), (2, 40), (1, 150), (2, 400), (0, 300), (2, 100_000)]:
-        machine = cuda(devices=3)
-        several._workers.clear()
-        failures._failed.clear()
-        lose(machine, number, after)
-        refused = ""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                found = hosted(sampler, X, y)
-            except DeviceLostError as error:
-                refused = error.message
-        if refused:  # where nothing is shared, the first device does it
-            assert number == 0
-            assert "cuda:0" in refused
-            continue
-        assert found.tobytes() == expected
-        told = [str(one.message) for one in caught if issubclass(one.category, GpusmoteWarning)]
-        assert told == [note for note in sampler.report_.notes if "failed" in note]
-        assert len(told) == (machine.operations.get(number, 0) > after)
-        failed += len(told)
-    assert failed >= 4

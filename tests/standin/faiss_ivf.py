@@ -76,6 +76,7 @@ class IvfFlat:
 
     def _enter(self) -> None:
         """What each call on a device must find: its device current, the resources on the caller's stream."""
+        self._resources.use()
         machine.operate(self._device)
         current_queue().enter()
         assert self._device == machine.device

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -40,35 +40,75 @@ def replace(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: machine.devices)
     monkeypatch.setattr(faiss, "StandardGpuResources", Resources)
+    monkeypatch.setattr(Resources, "failing", {})
     monkeypatch.setattr(faiss, "bfKnn", bf_knn)
     monkeypatch.setattr(faiss, "GpuIndexIVFFlat", IvfFlat)
     monkeypatch.setattr(faiss_gpu, "_of_thread", type(faiss_gpu._of_thread)())
 
 
 class Resources:
-    """As faiss.StandardGpuResources, which opens a device when it is first used."""
+    """As faiss.StandardGpuResources, which opens a device when it is first used.
+
+    As there, a device counts as opened before its temporary memory is allocated, and a change of its size frees the old
+    memory before the new is allocated: where that fails, the next use reads a null pointer.
+
+    Attributes
+    ----------
+    failing : dict of str to BaseException
+        What ``"open"`` (the first allocation), ``"setTempMemory"`` and ``"setDefaultStream"`` raise, each once.
+    thisown : bool
+        SWIG's: whether Python destroys what it wraps.
+    """
 
     made = 0
+    failing: ClassVar[dict[str, BaseException]] = {}
 
     def __init__(self) -> None:
         Resources.made += 1
         self.temporary: int | None = None
+        self.pinned = 256 << 20
         self.stream: int | None = None
+        self.thisown = True
+        self._opened = self._null = False
 
     def setTempMemory(self, size: int) -> None:  # noqa: N802
         self.temporary = size
+        if self._opened:
+            self._allocate("setTempMemory")
+
+    def setPinnedMemory(self, size: int) -> None:  # noqa: N802
+        assert not self._opened, "FAISS would end the process"
+        self.pinned = size
 
     def setDefaultStream(self, device: int, stream: Any) -> None:  # noqa: N802
+        self._fail("setDefaultStream")
         self.stream = int(stream) if stream is not None else 0
 
     def revertDefaultStream(self, device: int) -> None:  # noqa: N802
         self.stream = None
+
+    def use(self) -> None:
+        """What each search does first."""
+        assert not self._null, "FAISS would read a null pointer"
+        if not self._opened:
+            self._opened = True
+            self._allocate("open")
+
+    def _allocate(self, step: str) -> None:
+        self._null = True
+        self._fail(step)
+        self._null = False
+
+    def _fail(self, step: str) -> None:
+        if step in self.failing:
+            raise self.failing.pop(step)
 
 
 def bf_knn(resources: Resources, args: Any) -> None:
     """The k nearest by |x|**2 + |y|**2 - 2 x.y in float32, nearest first, in the memory behind the pointers."""
     import faiss
 
+    resources.use()
     machine.operate(args.device)
     current_queue().enter()
     assert (resources.stream or 0) == machine.stream
