@@ -390,16 +390,29 @@ def test_rows_that_do_not_fit(tmp_path, refused, sampler):
     assert "10,000,000 may be used" in error.message
 
 
-def test_a_source_that_changes_meanwhile(tmp_path, refused):
-    path = write(table(), tmp_path / "in.parquet")
+def set_back(path):
+    """Other bytes, and the time of the last write as it was."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    def change(stage, done, total):
-        if stage == "make":
-            os.utime(path, ns=(1, 1))
+
+@pytest.mark.parametrize("form", [".csv", ".parquet", ".arrow"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda path: os.utime(path, ns=(1, 1)), set_back, os.unlink, lambda path: (path.unlink(), path.mkdir())],
+    ids=["written", "written and its time set back", "removed", "a folder instead"],
+)
+def test_a_source_that_changes_meanwhile(tmp_path, change, form):
+    path = write(table(), tmp_path / f"in{form}")
+
+    def make(stage, done, total):
+        if stage == "make" and done == total:
+            change(path)
 
     with pytest.raises(errors.FileError, match="changed while it was read"):
-        resample_file(path, tmp_path / "out.parquet", target="class", progress=change)
-    assert os.listdir(tmp_path) == ["in.parquet"]
+        resample_file(path, tmp_path / "out.parquet", target="class", progress=make)
+    assert set(os.listdir(tmp_path)) <= {path.name}
 
 
 def test_a_csv_that_was_cut_in_the_middle_of_compression(tmp_path, refused):
