@@ -106,11 +106,20 @@ class ParquetSource(Source):
 
     def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
         # Decoded by one thread: each further one would keep memory of its own, and writing takes far longer.
+        left = self.file.metadata.num_rows
         with reading(self.path):
             for batch in self.file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
                 batch.validate(full=True)  # such as text that is not UTF-8
+                left -= batch.num_rows
                 yield batch
                 del batch  # before the next is read
+        if left:  # pyarrow passes over pages of a kind that it does not know
+            name = str(self.path)
+            raise FileError(
+                f"{name} is damaged: its pages do not hold the {self.file.metadata.num_rows:,} rows that it has.",
+                "Write it again.",
+                name,
+            )
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # of a file that was only read, nothing is lost
@@ -165,11 +174,12 @@ class ArrowSource(Source):
         with reading(path):
             self._file = pa.OSFile(str(path))  # not mapped: what is mapped counts as the process's memory
             self.schema = pa.ipc.open_file(self._file).schema
+            self._positions = {name: number for number, name in enumerate(self.schema.names)}
         self._rows = self._largest = 0  # of all batches and of the largest, as far as they have been seen
 
     def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
         with reading(self.path):
-            chosen = None if columns is None else [self.schema.get_field_index(name) for name in columns]
+            chosen = None if columns is None else [self._positions[name] for name in columns]
             options = pa.ipc.IpcReadOptions(included_fields=chosen)
             file = pa.ipc.open_file(self._file, options=options)
             self._rows = 0
