@@ -32,6 +32,12 @@ def file_error(path: str | os.PathLike[str], done: str, error: BaseException) ->
     number = getattr(error, "errno", None)
     name = os.fspath(path)
     kind = DestinationExistsError if number == errno.EEXIST else FileError
+    if number == errno.ENOENT and done == "written":
+        if os.path.isdir(os.path.dirname(os.path.realpath(name))):
+            hint = "If its temporary file was removed meanwhile, run again; else choose another folder."
+            return kind(f"{name} cannot be written: there is no such file.", hint, name, number)
+        hint = "Run again once nobody removes or renames it."
+        return kind(f"{name} cannot be written: its folder was removed meanwhile.", hint, name, number)
     if number in _WORDS:
         words, hint = _WORDS[number]
         return kind(f"{name} {words.format(done=done)}.", hint, name, number)
@@ -56,7 +62,8 @@ def _translated(path: str | os.PathLike[str], done: str) -> Iterator[None]:
 def _told() -> tuple[type[Exception], ...]:
     """The system's errors, and pyarrow's if it is loaded: files are also written where it is not installed."""
     loaded = sys.modules.get("pyarrow")
-    return (OSError,) if loaded is None else (OSError, loaded.ArrowException)
+    system = (OSError, UnicodeDecodeError)  # the latter of names in a damaged header
+    return system if loaded is None else (*system, loaded.ArrowException)
 
 
 def reading(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:

@@ -61,6 +61,7 @@ class ParquetSink(Sink):
             compression=compression,
             use_dictionary=dictionaries,
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            write_page_checksum=True,
         )
         self._schema, self._group_rows = schema, group_rows
         self._held: list[Any] = []

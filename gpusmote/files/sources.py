@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-import functools
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -71,12 +71,15 @@ class Source(abc.ABC):
 
     def refuse_change(self) -> None:
         """FileError if the file is no longer the one that was opened."""
-        if self._look() != self._state:
-            raise FileError(
-                f"{self.path} was changed while it was read.", "Run again once nobody writes to it.", str(self.path)
-            )
+        with contextlib.suppress(FileError):  # it is gone, or something else has its name
+            if self._look() == self._state:
+                return
+        raise FileError(
+            f"{self.path} was changed while it was read.", "Run again once nobody writes to it.", str(self.path)
+        )
 
-    def _look(self) -> tuple[int, int, int]:
+    def _look(self) -> tuple[int, ...]:
+        """Size, times and place of the file; the time of a change (ctime) cannot be set back, that of a write can."""
         with reading(self.path):
             found = os.stat(self.path)
         name = str(self.path)
@@ -86,7 +89,7 @@ class Source(abc.ABC):
             raise FileError(f"{name} is no ordinary file, and it is read more than once.", "Write it to one.", name)
         if not found.st_size:
             raise FileError(f"{name} is empty.", "Look at what should have written it.", name)
-        return found.st_size, found.st_mtime_ns, found.st_ino
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
 
 
 class ParquetSource(Source):
@@ -95,28 +98,52 @@ class ParquetSource(Source):
     def __init__(self, path: Path, form: Form) -> None:
         super().__init__(path, form)
         with reading(path):
-            self.file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_COLUMN_BUFFER)
+            self.file = pq.ParquetFile(
+                path, pre_buffer=False, buffer_size=_COLUMN_BUFFER, page_checksum_verification=True
+            )
             self.schema = self.file.schema_arrow
+            self._chunks = self._largest_group()
 
     def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
         # Decoded by one thread: each further one would keep memory of its own, and writing takes far longer.
+        left = self.file.metadata.num_rows
         with reading(self.path):
-            yield from self.file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+            for batch in self.file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+                batch.validate(full=True)  # such as text that is not UTF-8
+                left -= batch.num_rows
+                yield batch
+                del batch  # before the next is read
+        if left:  # pyarrow passes over pages of a kind that it does not know
+            name = str(self.path)
+            raise FileError(
+                f"{name} is damaged: its pages do not hold the {self.file.metadata.num_rows:,} rows that it has.",
+                "Write it again.",
+                name,
+            )
 
     def close(self) -> None:
-        self.file.close(force=True)
+        with contextlib.suppress(OSError):  # of a file that was only read, nothing is lost
+            self.file.close(force=True)
 
     def held_at_once(self, group: int) -> int:
         # Of each column a page as it is in the file and as it is in memory, and the bytes that are read ahead.
         return sum(_pages(chunk.total_compressed_size, chunk.total_uncompressed_size) for chunk in self._chunks)
 
-    @functools.cached_property
-    def _chunks(self) -> list[Any]:
-        """What is known about the columns of the largest row group."""
+    def _largest_group(self) -> list[Any]:
+        """Metadata of the columns of the largest row group; none for a file without rows.
+
+        pyarrow ends the process when it is asked for metadata that are damaged or encrypted. Reading a batch of all
+        columns raises an error instead, so that comes first.
+        """
         metadata = self.file.metadata
-        groups = map(metadata.row_group, range(metadata.num_row_groups))
-        largest = max(groups, key=lambda group: group.total_byte_size, default=None)
-        return [] if largest is None else [largest.column(j) for j in range(largest.num_columns)]
+        sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
+        if not sizes:
+            return []
+        number = sizes.index(max(sizes))
+        if next(self.file.iter_batches(batch_size=1, row_groups=[number], use_threads=False), None) is None:
+            return []
+        group = metadata.row_group(number)
+        return [group.column(j) for j in range(group.num_columns)]
 
     def with_few_values(self) -> set[str]:
         """Paths of the columns of floats that take less than half of what they would one by one."""
@@ -147,16 +174,18 @@ class ArrowSource(Source):
         with reading(path):
             self._file = pa.OSFile(str(path))  # not mapped: what is mapped counts as the process's memory
             self.schema = pa.ipc.open_file(self._file).schema
+            self._positions = {name: number for number, name in enumerate(self.schema.names)}
         self._rows = self._largest = 0  # of all batches and of the largest, as far as they have been seen
 
     def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
         with reading(self.path):
-            chosen = None if columns is None else [self.schema.get_field_index(name) for name in columns]
+            chosen = None if columns is None else [self._positions[name] for name in columns]
             options = pa.ipc.IpcReadOptions(included_fields=chosen)
             file = pa.ipc.open_file(self._file, options=options)
             self._rows = 0
             for number in range(file.num_record_batches):
                 batch = file.get_batch(number)
+                batch.validate(full=True)  # damaged positions of texts or categories would be read out of bounds
                 self._rows += batch.num_rows
                 self._largest = max(self._largest, batch.num_rows)
                 for start in range(0, batch.num_rows, rows):
@@ -169,4 +198,5 @@ class ArrowSource(Source):
         return self._largest * row * (1 + compressed)
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a file that was only read, nothing is lost
+            self._file.close()

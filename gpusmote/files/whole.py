@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -24,6 +25,7 @@ __all__ = ["remove_leftovers", "whole_files"]
 _LEFTOVER = re.compile(r"\..*\.gpusmote-[0-9a-f]{16}\.part", re.DOTALL)
 _NAME_CHARACTERS = 40  # of the destination's name in the temporary one, which may not grow beyond 255 bytes
 _BUFFER_BYTES = 1 << 20
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
@@ -31,9 +33,10 @@ def whole_files(paths: Sequence[str | os.PathLike[str]], *, force: bool = False)
     """Files to write to, which take their names when the block ends, all of them, and never exist if it raises.
 
     Each is written under a temporary name beside its destination and held by a lock while its writer lives. When
-    the block ends, all are flushed to the disk, then renamed in the order of ``paths``, then their folders are
-    flushed. So the last path is there only if all are. A process that is killed leaves temporary files behind; the
-    next one that writes to the folder removes those that nobody holds any more.
+    the block ends, all are flushed to the disk and closed. Then, in the order of ``paths``, each is renamed and its
+    folder flushed before the next is renamed. So the last path is there only if all are, after a power failure too. A
+    process that is killed leaves temporary files behind; the next one that writes to the folder removes those that
+    nobody holds any more.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ def whole_files(paths: Sequence[str | os.PathLike[str]], *, force: bool = False)
     Raises
     ------
     FileError
-        If a file cannot be made, written or renamed.
+        If a file cannot be made, written, renamed or flushed to the disk.
     DestinationExistsError
         If one exists and ``force`` is not set.
     """
@@ -73,6 +76,8 @@ class _Temporary:
         self.destination = Path(os.path.realpath(path))
         self.name = ""
         self.file: BinaryIO
+        self._lock: int | None = None  # keeps the lock once the file is closed
+        self._stat: os.stat_result | None = None
 
     def create(self) -> None:
         """Make the file, and hold it."""
@@ -84,20 +89,28 @@ class _Temporary:
             )
         remove_leftovers(folder)
         with writing(self.asked):
-            while not self._hold(folder):
+            while not self._hold():
                 pass
             if self.destination.exists():  # what replaces a file may be read by the same people
                 os.chmod(self.name, stat.S_IMODE(self.destination.stat().st_mode))
 
-    def _hold(self, folder: Path) -> bool:
-        """Whether the file was made and locked before another process took it for a leftover."""
-        self.name = str(folder / f".{self.destination.name[:_NAME_CHARACTERS]}.gpusmote-{secrets.token_hex(8)}.part")
+    def _hold(self) -> bool:
+        """Whether the file was made, and no other process took it for a leftover before it was locked."""
+        self._open("part")
+        if _lock(self.file.fileno(), wait=True):
+            if os.path.exists(self.name):
+                return True
+            self.file.close()
+            return False
+        # Without a lock it would look like a leftover: it gets a name that no leftover has.
+        self.close()
+        self._open("unlocked")
+        return True
+
+    def _open(self, ending: str) -> None:
+        start = f".{self.destination.name[:_NAME_CHARACTERS]}.gpusmote-{secrets.token_hex(8)}"
+        self.name = str(self.destination.parent / f"{start}.{ending}")
         self.file = open(self.name, "xb", buffering=_BUFFER_BYTES)  # noqa: SIM115 (whole_files closes it)
-        _lock(self.file.fileno())
-        if os.path.exists(self.name):
-            return True
-        self.file.close()
-        return False
 
     def refuse_existing(self) -> None:
         """FileError where something stands that is no file, DestinationExistsError for a file without ``force``."""
@@ -112,24 +125,38 @@ class _Temporary:
             )
 
     def finish(self) -> None:
-        """All bytes on the disk."""
+        """Flush all bytes to the disk and close the file, but keep its lock."""
         with writing(self.asked):
             self.file.flush()
             os.fsync(self.file.fileno())
+            self._stat = os.fstat(self.file.fileno())
+            if fcntl is not None:
+                self._lock = os.dup(self.file.fileno())
+            self.file.close()  # a network file system may report a failed write only here
 
     def publish(self) -> None:
-        """Take the destination's name."""
-        if self.force:
-            os.replace(self.name, self.destination)
-        else:
-            self._link()
+        """Take the destination's name, for good."""
+        with writing(self.asked):
+            if self.force:
+                os.replace(self.name, self.destination)
+            else:
+                self._link()
+        try:
+            _sync_folder(self.destination.parent)
+        except OSError as error:
+            state = "has been replaced, but may be lost if the power fails" if self.force else "was removed again"
+            raise FileError(
+                f"The folder of {self.asked} cannot be flushed to the disk: {error.strerror}.",
+                f"The file {state}. Look at the disk, then run again.",
+                str(self.asked),
+                error.errno,
+            ) from error
 
     def take_back(self) -> None:
         """Free the name again where nothing stood; what has replaced a file stays."""
-        if not self.force:
+        if not self.force and self._stat is not None:
             with contextlib.suppress(OSError):
-                found = os.lstat(self.destination)
-                if os.path.samestat(found, os.fstat(self.file.fileno())):
+                if os.path.samestat(os.lstat(self.destination), self._stat):
                     os.unlink(self.destination)
 
     def _link(self) -> None:
@@ -150,14 +177,17 @@ class _Temporary:
                 os.unlink(self.name)
         with contextlib.suppress(OSError, AttributeError):  # a full disk once more; no file yet
             self.file.close()
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._lock)
 
 
-def _lock(handle: int) -> bool:
+def _lock(handle: int, wait: bool) -> bool:
     """Whether the file is now held by this process; False too on file systems that know no locks."""
     if fcntl is None:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         return False
     return True
@@ -176,7 +206,7 @@ def _remove_if_free(path: Path) -> None:
         return
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     try:
-        if _lock(handle):
+        if _lock(handle, wait=False):
             os.unlink(path)
     finally:
         os.close(handle)
@@ -189,20 +219,24 @@ def _publish(made: list[_Temporary]) -> None:
         temporary.refuse_existing()
     try:
         for temporary in made:
-            with writing(temporary.asked):
-                temporary.publish()
+            temporary.publish()
     except BaseException:
-        for temporary in made:
+        for temporary in reversed(made):  # so that the last is never there without the others
             temporary.take_back()
         raise
-    for folder in {temporary.destination.parent for temporary in made}:
-        _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # a file system may not let folders be flushed; the files are
+    """Flush the names in a folder to the disk, where the system can."""
+    try:
         handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
+    except PermissionError:  # of a folder that may not be listed; of any on Windows
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+    finally:
+        with contextlib.suppress(OSError):
             os.close(handle)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import gzip
 import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import imblearn.over_sampling
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +24,8 @@ from gpusmote import SMOTE, BorderlineSMOTE, config_context, errors
 from gpusmote.backends import detect
 from gpusmote.files import resample_file
 from tests.files.helpers import FORMS, in_memory, read, table, write
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -71,6 +78,137 @@ def test_damaged_pages(tmp_path, refused):
     data[2000:60000] = bytes(58000)
     path.write_bytes(data)
     refused(errors.FileError, path, path, "cannot be read")
+
+
+FLIP = """
+import random, sys
+from pathlib import Path
+from gpusmote import errors
+from gpusmote.files.forms import form_of
+from gpusmote.files.sources import ArrowSource, ParquetSource
+
+def values(path):
+    source = (ParquetSource if path.suffix == ".parquet" else ArrowSource)(path, form_of(path))
+    if path.suffix == ".parquet":
+        source.held_at_once(1), source.with_few_values(), source.compression()
+    found = [column.to_pylist() for batch in source.batches(None, 100) for column in batch.columns]
+    source.close()
+    return repr([source.schema.names, found])
+
+path, start, stop, times = Path(sys.argv[1]), *map(int, sys.argv[2:])
+content, expected = path.read_bytes(), values(path)
+told = {"refused": 0, "same": 0, "other": 0}
+for bit in random.Random(0).choices(range(8 * start, 8 * stop), k=times):
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(damaged)
+    print(bit, file=sys.stderr)
+    try:
+        told["same" if values(path) == expected else "other"] += 1
+    except errors.GpusmoteError:
+        told["refused"] += 1
+print(told["refused"], told["same"], told["other"])
+"""
+
+
+def flipped(path, start, stop, times):
+    """How often a file with a flipped bit is refused, read as it was and read as another; in another process."""
+    done = subprocess.run(
+        [sys.executable, "-c", FLIP, *map(str, (path, start, stop, times))],
+        capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return tuple(map(int, done.stdout.split()))
+
+
+def small(categories):
+    data = table(120, labels=("no", "yes"), d=1).select(["x0", "class", "count"])
+    return data.set_column(1, "class", data["class"].dictionary_encode()) if categories else data
+
+
+@pytest.mark.parametrize("categories", [False, True], ids=["text", "categories"])
+@pytest.mark.parametrize("form", [".arrow", ".feather"])
+def test_a_bit_flipped_in_an_arrow_file_does_not_end_the_process(tmp_path, form, categories):
+    path = tmp_path / f"in{form}"
+    if form == ".feather":
+        pyarrow.feather.write_feather(small(categories), path, compression="lz4")
+    else:
+        write(small(categories), path, row_group_size=60)
+    refused, same, other = flipped(path, 0, path.stat().st_size, 400)
+    assert refused > 80
+    assert refused + same + other == 400
+
+
+def footer(path):
+    """Where the metadata of a Parquet file begin."""
+    content = path.read_bytes()
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def test_a_bit_flipped_in_the_metadata_of_a_parquet_file_does_not_end_the_process(tmp_path):
+    path = write(small(True), tmp_path / "in.parquet", row_group_size=60)
+    refused, _, _ = flipped(path, footer(path), path.stat().st_size, 400)
+    assert refused > 80
+
+
+def test_a_bit_flipped_in_the_pages_of_a_parquet_file_with_checksums_is_noticed(tmp_path):
+    # Such as those that are written here.
+    resample_file(write(small(False), tmp_path / "in.parquet"), tmp_path / "out.parquet", target="class")
+    refused, same, other = flipped(tmp_path / "out.parquet", 4, footer(tmp_path / "out.parquet"), 400)
+    assert refused > 300
+    assert other == 0
+    assert same < 160  # of what describes a page
+
+
+class Keys:
+    """Makes the keys of an encrypted Parquet file."""
+
+    def __init__(self, encryption):
+        class Client(encryption.KmsClient):
+            def wrap_key(self, key, name):
+                return base64.b64encode(key)
+
+            def unwrap_key(self, key, name):
+                return base64.b64decode(key)
+
+        self.factory = encryption.CryptoFactory(lambda _: Client())
+        self.connection = encryption.KmsConnectionConfig()
+
+
+OPEN_ALL = """
+import sys
+from gpusmote import errors
+from gpusmote.files import resample_file
+for path in sys.argv[2:]:
+    try:
+        resample_file(path, sys.argv[1], target="class")
+    except errors.FileError as error:
+        print(error)
+"""
+
+
+def test_encrypted_columns_do_not_end_the_process(tmp_path):
+    encryption = pytest.importorskip("pyarrow.parquet.encryption", reason="this pyarrow knows no encryption")
+    keys = Keys(encryption)
+    data = table()
+    paths = []
+    for column, plain in (("x0", True), ("class", True), ("small", True), ("x0", False)):
+        how = encryption.EncryptionConfiguration(footer_key="f", column_keys={"c": [column]}, plaintext_footer=plain)
+        properties = keys.factory.file_encryption_properties(keys.connection, how)
+        paths.append(tmp_path / f"{column}-{plain}.parquet")
+        with pq.ParquetWriter(paths[-1], data.schema, encryption_properties=properties) as writer:
+            writer.write_table(data)
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN_ALL, str(tmp_path / "out.parquet"), *map(str, paths)],
+        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert len(told) == len(paths)
+    for line, path in zip(told, paths, strict=True):
+        assert line.startswith(f"{path} cannot be read: ")
+        assert "crypt" in line
+    assert sorted(os.listdir(tmp_path)) == sorted(path.name for path in paths)
 
 
 def test_ragged(tmp_path, refused):
@@ -390,16 +528,50 @@ def test_rows_that_do_not_fit(tmp_path, refused, sampler):
     assert "10,000,000 may be used" in error.message
 
 
-def test_a_source_that_changes_meanwhile(tmp_path, refused):
-    path = write(table(), tmp_path / "in.parquet")
+def set_back(path):
+    """Other bytes, and the time of the last write as it was."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    def change(stage, done, total):
-        if stage == "make":
-            os.utime(path, ns=(1, 1))
+
+@pytest.mark.parametrize("form", [".csv", ".parquet", ".arrow"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda path: os.utime(path, ns=(1, 1)), set_back, os.unlink, lambda path: (path.unlink(), path.mkdir())],
+    ids=["written", "written and its time set back", "removed", "a folder instead"],
+)
+def test_a_source_that_changes_meanwhile(tmp_path, change, form):
+    path = write(table(), tmp_path / f"in{form}")
+
+    def make(stage, done, total):
+        if stage == "make" and done == total:
+            change(path)
 
     with pytest.raises(errors.FileError, match="changed while it was read"):
-        resample_file(path, tmp_path / "out.parquet", target="class", progress=change)
-    assert os.listdir(tmp_path) == ["in.parquet"]
+        resample_file(path, tmp_path / "out.parquet", target="class", progress=make)
+    assert set(os.listdir(tmp_path)) <= {path.name}
+
+
+@pytest.mark.parametrize("form", [".parquet", ".arrow"])
+def test_a_source_that_cannot_be_closed_costs_nothing(tmp_path, monkeypatch, form):
+    path = write(table(), tmp_path / f"in{form}")
+    failed = []
+
+    def failing(kind):
+        class Failing(kind):
+            def close(self, *arguments, **options):
+                super().close(*arguments, **options)
+                failed.append(kind)
+                raise OSError(5, "Input/output error")
+
+        return Failing
+
+    monkeypatch.setattr(pa, "OSFile", failing(pa.OSFile))
+    monkeypatch.setattr(pq, "ParquetFile", failing(pq.ParquetFile))
+    resample_file(path, tmp_path / "out.csv", target="class")
+    assert failed
+    assert len(read(tmp_path / "out.csv")) > len(table())
 
 
 def test_a_csv_that_was_cut_in_the_middle_of_compression(tmp_path, refused):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dis
 import errno
+import fcntl
+import io
+import itertools
 import os
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -227,6 +231,194 @@ def test_order_and_visibility(tmp_path):
         assert not any(path.exists() for path in paths)
     assert [path.read_text() for path in paths] == ["0", "1"]
     assert sorted(os.listdir(tmp_path)) == ["first", "second"]
+
+
+def fail_at(patch, owner, name, number, code=errno.EIO):
+    """Make one call of a function fail, counted from 1; the list has an entry once it did."""
+    real, calls, hit = getattr(owner, name), itertools.count(1), []
+
+    def call(*arguments, **options):
+        if next(calls) == number:
+            hit.append(number)
+            raise OSError(code, os.strerror(code))
+        return real(*arguments, **options)
+
+    patch.setattr(owner, name, call)
+    return hit
+
+
+class FailsToClose(io.FileIO):
+    """A file on a network that tells of a lost write when it is closed."""
+
+    def close(self):
+        if not self.closed:
+            super().close()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def open_failing(patch, number):
+    """Make the file of this number, counted from 1, fail to close."""
+    files, hit = itertools.count(1), []
+
+    def opened(name, mode, buffering):
+        kind = FailsToClose if next(files) == number else io.FileIO
+        hit.extend([number] if kind is FailsToClose else [])
+        return io.BufferedWriter(kind(name, mode), buffering)
+
+    patch.setattr(whole, "open", opened, raising=False)
+    return hit
+
+
+EARLY = ("chmod", "flock")  # steps that are taken before there is anything to write to
+
+
+def there(paths):
+    return [path.read_bytes() if path.exists() else None for path in paths]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("folders", ["one", "two"])
+@pytest.mark.parametrize("step", ["fsync", "close", "dup", "fstat", "open", "link", "replace", *EARLY])
+def test_a_step_that_fails_is_told_and_nothing_is_half_done(tmp_path, monkeypatch, step, folders, force):
+    paths = [tmp_path / "origins", tmp_path / ("table" if folders == "one" else "other/table")]
+    (tmp_path / "other").mkdir()
+    old = b"old" if force else None
+    failures = 0
+    for number in range(1, 9):
+        for path in paths:
+            path.write_bytes(b"old") if force else path.unlink(missing_ok=True)
+        error = None
+        with monkeypatch.context() as patch:
+            hit = open_failing(patch, number) if step == "close" else []
+            hit = fail_at(patch, fcntl if step == "flock" else os, step, number) if step in EARLY else hit
+            try:
+                with whole_files(paths, force=force) as files:
+                    for file in files:
+                        file.write(b"new")
+                    hit = hit if step in (*EARLY, "close") else fail_at(patch, os, step, number)
+            except errors.FileError as caught:
+                error = caught
+        if error is None:
+            assert not hit or step in ("flock", "link")  # without a lock, or without links, it goes another way
+            assert there(paths) == [b"new", b"new"]
+        else:
+            failures += 1
+            assert hit
+            assert error.errno == errno.EIO
+            assert str(paths[0]) in str(error) or str(paths[1]) in str(error)
+            # What replaced a file cannot be taken back.
+            assert there(paths) in ([[old, old], [b"new", old], [b"new", b"new"]] if force else [[None, None]])
+        assert not list(tmp_path.rglob(".*"))
+    used = {"fsync": 4, "link": 0, "flock": 0, "replace": 2 * force, "chmod": 2 * force}
+    assert failures == used.get(step, 2)
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_flushed_at_all_is_no_error(tmp_path, monkeypatch, code):
+    real = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("folders", ["one", "two"])
+def test_a_power_failure_leaves_no_file_without_those_before_it(tmp_path, monkeypatch, folders, force):
+    paths = [tmp_path / "first", tmp_path / "second", tmp_path / ("third" if folders == "one" else "other/third")]
+    (tmp_path / "other").mkdir()
+    flushed, lost = set(), set()  # files whose bytes, and names that a power failure now might lose, are on the disk
+
+    def fsync(handle, real=os.fsync):
+        real(handle)
+        found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
+            lost.difference_update([path for path in lost if os.path.samestat(path.parent.stat(), found)])
+        else:
+            flushed.add(found.st_ino)
+
+    def named(name):
+        real = getattr(os, name)
+
+        def call(temporary, path):
+            assert os.stat(temporary).st_ino in flushed
+            assert not lost
+            real(temporary, path)
+            lost.add(Path(path))
+
+        return call
+
+    for name, instead in (("fsync", fsync), ("link", named("link")), ("replace", named("replace"))):
+        monkeypatch.setattr(os, name, instead)
+    with whole_files(paths, force=force) as files:
+        for file in files:
+            file.write(b"new")
+    assert there(paths) == [b"new"] * 3
+    assert len(flushed) == 3
+    assert not lost
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EIO])
+def test_a_lock_that_fails_costs_nobody_a_file(tmp_path, monkeypatch, code):
+    paths = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
+    for number in (1, 2, 3):
+        with monkeypatch.context() as patch:
+            hit = fail_at(patch, fcntl, "flock", number, code)
+            with whole_files(paths, force=True) as files:
+                for file in files:
+                    file.write(b"new")
+                remove_leftovers(tmp_path)
+        assert hit
+        assert there(paths) == [b"new"] * 3
+        assert len(os.listdir(tmp_path)) == 3
+
+
+def test_a_file_that_another_run_takes_for_a_leftover_is_made_anew(tmp_path, monkeypatch):
+    real, threads = fcntl.flock, []
+
+    def flock(handle, how):
+        if not threads:  # the other run has the lock already, and removes the file next
+            (name,) = tmp_path.iterdir()
+            other = os.open(name, os.O_RDONLY)
+            real(other, fcntl.LOCK_EX)
+
+            def remove():
+                os.unlink(name)
+                os.close(other)
+
+            threads.append(threading.Timer(0.2, remove))
+            threads[0].start()
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with whole_files([tmp_path / "a"]) as (file,):
+        threads[0].join()
+        file.write(b"new")
+    assert there([tmp_path / "a"]) == [b"new"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_removed_meanwhile_is_told_in_its_own_words(tmp_path, force):
+    (tmp_path / "folder").mkdir()
+    with (
+        pytest.raises(errors.FileError, match="its folder was removed meanwhile") as caught,
+        whole_files([tmp_path / "folder/a"], force=force),
+    ):
+        shutil.rmtree(tmp_path / "folder")
+    assert caught.value.errno == errno.ENOENT
+    assert "spelling" not in str(caught.value)
+    with (
+        pytest.raises(errors.FileError, match="temporary file was removed meanwhile") as caught,
+        whole_files([tmp_path / "a"], force=force),
+    ):
+        next(tmp_path.glob(".a.*")).unlink()
+    assert caught.value.errno == errno.ENOENT
+    assert not os.listdir(tmp_path)
 
 
 def test_links_are_followed_and_rights_kept(tmp_path):
