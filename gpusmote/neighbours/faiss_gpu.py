@@ -60,7 +60,7 @@ class FaissGpu:
 
     def __init__(self, pool: Pool, faiss: Any) -> None:
         self._pool, self._faiss = pool, faiss
-        self._rows = reduced32(pool, pool.n)
+        self._rows = reduced32(pool)
         self._tiles: DeviceTiles | None = None
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:

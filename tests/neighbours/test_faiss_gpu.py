@@ -13,10 +13,12 @@ from gpusmote.backends import Backend, detect
 from gpusmote.backends.cuda import CudaBackend
 from gpusmote.errors import DeviceError
 from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu
+from gpusmote.neighbours.candidates import lowest
 from gpusmote.neighbours.certificate import FLOAT64
 from gpusmote.neighbours.device_tiles import DeviceTiles
 from gpusmote.neighbours.faiss_gpu import FaissGpu, device_source
 from gpusmote.neighbours.pool import Pool
+from tests.neighbours.tables import AWKWARD
 from tests.standin import faiss_standin
 from tests.standin.install import cuda
 
@@ -84,6 +86,54 @@ def test_the_nearest_are_those_of_the_cpu(cuda, monkeypatch, name, kind):
     found = Neighbourhood(backend, backend.asarray(values), report).nearest(None, 5)
     assert found.get().tolist() == expected.tolist()
     assert report.sources[0] == {"faiss": "faiss-gpu", "tiles": "device-tiles"}[name]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("table", AWKWARD)
+@pytest.mark.parametrize("name", SOURCES)
+def test_awkward_tables(cuda, name, table, dtype):
+    cuda(faiss=name == "faiss")
+    X, backend = AWKWARD[table]().astype(dtype), CudaBackend(0)
+    expected = Neighbourhood(Backend(), X, SearchReport()).nearest(None, 5)
+    found = Neighbourhood(backend, backend.asarray(X), SearchReport()).nearest(None, 5)
+    np.testing.assert_array_equal(backend.to_host(found), expected)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("scale", [1.0, 1e-36, 1e-37, 3e-38, 1e-38, 1e-41])
+def test_a_pool_is_the_same_on_the_device(cuda, scale, dtype):
+    """Reduced rows and range to the bit; of subnormal rows as well, which only a kernel of ours reads as they are."""
+    cuda()
+    X = (np.random.default_rng(0).normal(size=(300, 4)) * scale).astype(dtype)
+    X[:, 1] = X[0, 1]
+    here, there, zero = Pool(Backend(), X), pool_on(0, X), np.zeros(4)
+    assert (there.half_range, there.unit) == (here.half_range, here.unit)
+    for rows in (slice(10, 200), np.array([5, 0, 299])):
+        asked = rows if isinstance(rows, slice) else there.backend.asarray(rows)
+        found = there.reduced(asked, there.backend.asarray(zero)).get()
+        assert found.tobytes() == here.reduced(rows, zero).tobytes()
+    np.testing.assert_allclose(there.norms.get(), here.norms, rtol=1e-12)
+
+
+@settings(derandomize=True, deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.sampled_from([1, 5, 31, 32, 64, 65, 500, 1003]),
+    count=st.integers(1, 40),
+    ties=st.booleans(),
+)
+def test_lowest_are_the_smallest_scores(cuda, seed, n, count, ties):
+    cuda()
+    import cupy
+
+    rng = np.random.default_rng(seed)
+    score = rng.integers(0, 9, (7, n)).astype("f4") if ties else rng.normal(size=(7, n))
+    for xp, given_ in ((np, score), (cupy, cupy.asarray(score))):
+        place, found = (np.asarray(a if xp is np else a.get()) for a in lowest(xp, given_, count))
+        assert place.shape == (7, min(count, n))
+        np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(score, axis=1)[:, :count])
+        np.testing.assert_array_equal(found, np.take_along_axis(score, place, axis=1))
+        assert (np.diff(np.sort(place, axis=1), axis=1) > 0).all()
 
 
 @needs_faiss
