@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from gpusmote.backends import Backend, detect
 from gpusmote.backends.cuda import CudaBackend
 from gpusmote.errors import DeviceError
-from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu
+from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu, precision
 from gpusmote.neighbours.candidates import lowest
-from gpusmote.neighbours.certificate import FLOAT64
+from gpusmote.neighbours.certificate import FLOAT32, FLOAT64
 from gpusmote.neighbours.device_tiles import DeviceTiles
 from gpusmote.neighbours.faiss_gpu import FaissGpu, device_source
 from gpusmote.neighbours.pool import Pool
+from gpusmote.neighbours.product import Product
 from tests.neighbours.tables import AWKWARD
 from tests.standin import faiss_standin
 from tests.standin.install import cuda
@@ -213,13 +214,72 @@ def test_a_failure_of_faiss_is_told_of(cuda, monkeypatch):
     assert faiss_gpu._of_thread.held[0].stream is None
 
 
-def test_the_source_is_what_the_device_has(cuda, monkeypatch):
+def test_the_source_is_what_the_device_has(cuda):
     cuda(faiss=False)
     pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
     assert isinstance(device_source(pool), DeviceTiles)
-    monkeypatch.setenv("CUPY_TF32", "1")
+
+
+SETTINGS = {
+    "none": lambda machine, cublas, handle: None,
+    "CUPY_TF32": lambda machine, cublas, handle: machine.tf32.add("cupy"),
+    "NVIDIA_TF32_OVERRIDE": lambda machine, cublas, handle: machine.tf32.update(("cupy", "faiss")),
+    "math mode": lambda machine, cublas, handle: cublas.setMathMode(handle, 3),
+}
+# Of lists that FAISS selects, of longer ones, and where FAISS is missing.
+USED = {
+    "none": (("faiss-gpu", FLOAT32), DeviceTiles, DeviceTiles),
+    "CUPY_TF32": (("faiss-gpu", FLOAT32), Product, Product),
+    "NVIDIA_TF32_OVERRIDE": (("product-float64", FLOAT64), Product, Product),
+    "math mode": (("faiss-gpu", FLOAT32), Product, Product),
+}
+
+
+@needs_faiss
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_what_has_fewer_bits_than_float32_is_not_used(cuda, monkeypatch, setting):
+    """By a product at run time: whatever the setting is called, and when it is made."""
+    machine = cuda()
+    import cupy
+
+    monkeypatch.setattr(faiss_gpu, "LARGEST_K", 10)
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    assert isinstance(faiss_gpu._products(pool), DeviceTiles)  # found before the math mode is changed
+    if setting != "math mode":
+        precision._known.clear()  # the others are read when the process begins
+    SETTINGS[setting](machine, cupy.cuda.cublas, cupy.cuda.get_cublas_handle())
+    expected, long, without = USED[setting]
     found = device_source(pool)
-    assert (found.name, found.arithmetic) == ("product-float64", FLOAT64)
+    assert (found.name, found.arithmetic) == expected
+    if isinstance(found, FaissGpu):
+        found.candidates(pool.xp.arange(3), 10)
+        assert isinstance(found._long, long)
+    monkeypatch.setattr(detect, "faiss_gpu", lambda: (None, "not installed"))
+    assert isinstance(device_source(pool), without)
+
+
+@pytest.mark.parametrize("k", [5, 30])
+@pytest.mark.parametrize("name", SOURCES)
+def test_neighbors_are_right_in_tf32(cuda, monkeypatch, name, k):
+    """Long lists too. Rows beside an offset: in TF32 most products would name other rows, and certify them."""
+    machine = cuda(faiss=name == "faiss")
+    machine.tf32.update(("cupy", "faiss"))
+    monkeypatch.setattr(faiss_gpu, "LARGEST_K", 36)
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    X[:, 0] += np.repeat([0, 300], 300)
+    expected = Neighbourhood(Backend(), X, SearchReport()).nearest(None, k)
+    backend = CudaBackend(0)
+    found = Neighbourhood(backend, backend.asarray(X), SearchReport()).nearest(None, k)
+    np.testing.assert_array_equal(found.get(), expected)
+
+
+def test_the_precision_is_found_once(cuda):
+    machine = cuda()
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    device_source(pool)
+    waits = machine.waits
+    device_source(pool)
+    assert machine.waits == waits
 
 
 @needs_faiss

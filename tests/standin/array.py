@@ -10,7 +10,7 @@ import numpy as np
 from tests.standin.machine import Sync, Transfer, machine
 from tests.standin.streams import copy_later, current_queue, pinned_owner, queue_of
 
-__all__ = ["computed", "flush", "ndarray", "unwrap", "wrap"]
+__all__ = ["computed", "flush", "ndarray", "to_tf32", "unwrap", "wrap"]
 
 _SMALLEST = np.finfo(np.float32).smallest_normal
 
@@ -165,6 +165,19 @@ def flush(host: Any) -> Any:
     return np.where(tiny, np.copysign(np.float32(0), host), host) if tiny.any() else host
 
 
+def to_tf32(host: Any) -> Any:
+    """float32 numbers rounded to 11 significant bits, ties away from zero."""
+    if not isinstance(host, np.ndarray) or host.dtype != np.float32:
+        return host
+    return ((host.view(np.uint32) + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def _in_tf32() -> bool:
+    from tests.standin.runtime import get_cublas_handle, get_math_mode
+
+    return "cupy" in machine.tf32 or get_math_mode(get_cublas_handle()) == 3
+
+
 def _index(key: Any) -> Any:
     parts = key if isinstance(key, tuple) else (key,)
     if any(isinstance(part, list) for part in parts):
@@ -274,7 +287,12 @@ def _operator(name: str) -> Any:
         host = unwrap(self)
         if in_place:
             host[...] = flush(host)
-        result = getattr(host if in_place else flush(host), name)(*(flush(unwrap(o)) for o in other))
+        operands = [flush(value) for value in (host, *unwrap(other))]
+        if "matmul" in name and _in_tf32():
+            operands = [to_tf32(value) for value in operands]
+        if in_place:
+            operands[0] = host
+        result = getattr(operands[0], name)(*operands[1:])
         if result is NotImplemented:
             return NotImplemented
         if in_place:
