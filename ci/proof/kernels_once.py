@@ -35,13 +35,14 @@ def main(given: list[str]) -> None:
                 for width in (1, 32, 45):
                     backend.rerank(values, rows, backend.asarray(rng.integers(0, 50, (m, width))))
         print(f"kernel ran: interpolate_rows_{np.dtype(dtype).name}, rerank_distances_{np.dtype(dtype).name}")
+    backend.to_float64(backend.asarray(rng.normal(size=(257, 3)).astype(np.float32)))
     for start, stop in ((0, 1), (1, 600), (7, 8), (5, 1030)):
         backend.draw(key, start, stop, 9)
     backend.draw_at(key, backend.asarray(rng.integers(0, 2**40, 333)), 9)
     codes, neighbours = backend.asarray(rng.integers(0, 3, 40)), backend.asarray(rng.integers(0, 40, (333, 5)))
     backend.count_foreign(codes, neighbours, 1)
     backend.synchronize()
-    print("kernel ran: draw_slice, draw_gathered, count_foreign")
+    print("kernel ran: float32_to_float64, draw_slice, draw_gathered, count_foreign")
 
 
 if __name__ == "__main__":

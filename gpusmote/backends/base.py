@@ -187,6 +187,33 @@ class Backend:
         """:func:`gpusmote.draws.draw_at` on the device."""
         return draws.draw_at(key, samples, n)
 
+    def to_float64(self, a: Array) -> Array:
+        """A new array of ``a``'s values in float64, subnormal numbers too.
+
+        Parameters
+        ----------
+        a : array, float32 or float64
+
+        Returns
+        -------
+        array of the same shape, float64
+        """
+        return a.astype(np.float64)
+
+    def column_range(self, values: Array) -> tuple[Array, Array]:
+        """Minimum and maximum of each column.
+
+        Parameters
+        ----------
+        values : array of shape (n, d), float32 or float64
+            Finite; n is at least 1.
+
+        Returns
+        -------
+        low, high : array of shape (d,), float64
+        """
+        return values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
+
     def interpolate(self, values: Array, base: Array, neighbour: Array, gap: Array, out: Array) -> None:
         """Write the synthetic rows ``base + gap * (neighbour - base)``.
 

@@ -17,6 +17,8 @@ __all__ = ["CudaBackend"]
 _THREADS = 256
 _MOST_BLOCKS = 16_384
 """Kernels walk on by the size of the grid, so that more blocks than fill any device several times gain nothing."""
+_CONVERTED = 1 << 20  # values converted at once for column_range: 8 MiB of float64
+_SIDE_BY_SIDE = 8_192
 _TILE = 32  # candidates a warp of rerank_distances takes at once
 _WARPS = 4  # warps of one of its blocks
 
@@ -124,6 +126,33 @@ class CudaBackend(Backend):
             numbers = (np.uint64(k0), np.uint64(k1), samples, np.int64(count), np.uint64(n))
             self._over("draw_samples.cu", "draw_gathered", count, *numbers, pick, gap)
         return pick, gap
+
+    def to_float64(self, a: Array) -> Array:
+        with self.active():
+            if a.dtype != np.float32:
+                return a.astype(np.float64)
+            a = self.xp.ascontiguousarray(a)
+            out = self.xp.empty(a.shape, np.float64)
+            self._over("convert_values.cu", "float32_to_float64", a.size, a, np.int64(a.size), out)
+        return out
+
+    def column_range(self, values: Array) -> tuple[Array, Array]:
+        n, d = values.shape
+        # CuPy gives a block of threads at most 32 columns and all rows: a narrow table would occupy few
+        # multiprocessors. So rows lie side by side as one wide row.
+        group = max(1, min(n, _SIDE_BY_SIDE // d))
+        step = max(1, self.cut.size(_CONVERTED) // (group * d)) * group
+        whole = n // group * group
+        blocks = [(start, min(whole, start + step)) for start in range(0, whole, step)]
+        if whole < n:
+            blocks.append((n - group, n))  # some rows are looked at twice
+        with self.active():
+            low, high = self.xp.full(d, np.inf), self.xp.full(d, -np.inf)
+            for start, stop in blocks:
+                wide = self.to_float64(values[start:stop]).reshape(-1, group * d)
+                low = self.xp.minimum(low, wide.min(axis=0).reshape(group, d).min(axis=0))
+                high = self.xp.maximum(high, wide.max(axis=0).reshape(group, d).max(axis=0))
+        return low, high
 
     def interpolate(self, values: Array, base: Array, neighbour: Array, gap: Array, out: Array) -> None:
         with self.active():

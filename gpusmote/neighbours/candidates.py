@@ -14,10 +14,12 @@ from gpusmote.backends.base import Array
 from gpusmote.neighbours.certificate import Arithmetic
 from gpusmote.neighbours.pool import Pool
 
-__all__ = ["AT_ONCE", "Sequenced", "Settling", "Source", "drop_self", "every_other"]
+__all__ = ["AT_ONCE", "Sequenced", "Settling", "Source", "drop_self", "every_other", "lowest"]
 
 AT_ONCE = 1 << 21
 """Candidates that a source is asked for at once: 16 MiB of row numbers, and as much of distances."""
+
+_GROUP = 32
 
 
 class Source(Protocol):
@@ -83,6 +85,46 @@ def every_other(pool: Pool, queries: Array) -> tuple[Array, Array]:
     xp = pool.xp
     rows = xp.arange(pool.n - 1)[None, :]
     return rows + (rows >= queries[:, None]), xp.full(len(queries), xp.inf)
+
+
+def lowest(xp: Any, score: Array, count: int) -> tuple[Array, Array]:
+    """The ``count`` smallest scores of each line.
+
+    On a device by sorting: CuPy's argpartition has no barrier between its steps, so that it may leave out a smaller
+    score or name one twice. To sort whole lines would take most of the time of a search. So the scores are taken in
+    groups of 32, and only the groups with the smallest minima are sorted: ``count`` groups hold ``count`` scores, their
+    minima, that no score of another group is below.
+
+    Parameters
+    ----------
+    xp : module
+        numpy or cupy.
+    score : array of shape (m, n), any float
+    count : int
+        At least 1; all n scores are given where there are no more.
+
+    Returns
+    -------
+    place, score : array of shape (m, min(count, n))
+        Ascending on a device, in any order on the host.
+    """
+    m, n = score.shape
+    if xp is np:
+        chosen = np.argpartition(score, min(count, n) - 1, axis=1)[:, :count]
+        return chosen, np.take_along_axis(score, chosen, axis=1)
+    number = n // _GROUP
+    if number <= count:
+        place = xp.argsort(score, axis=1)[:, :count]
+        return place, xp.take_along_axis(score, place, axis=1)
+    minima = score[:, : number * _GROUP].reshape(m, number, _GROUP).min(axis=2)
+    chosen = xp.argsort(minima, axis=1)[:, :count]
+    place = (chosen[:, :, None] * _GROUP + xp.arange(_GROUP)).reshape(m, -1)
+    if number * _GROUP < n:
+        rest = xp.arange(number * _GROUP, n)
+        place = xp.concatenate([place, xp.broadcast_to(rest, (m, len(rest)))], axis=1)
+    score = xp.take_along_axis(score, place, axis=1)
+    order = xp.argsort(score, axis=1)[:, :count]
+    return xp.take_along_axis(place, order, axis=1), xp.take_along_axis(score, order, axis=1)
 
 
 def drop_self(xp: Any, queries: Array, rows: Array, distance: Array) -> tuple[Array, Array]:

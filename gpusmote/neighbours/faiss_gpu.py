@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +14,7 @@ from gpusmote.neighbours.candidates import Source, drop_self
 from gpusmote.neighbours.certificate import FLOAT32, FLOAT64
 from gpusmote.neighbours.device_tiles import DeviceTiles, reduced32
 from gpusmote.neighbours.pool import Pool
+from gpusmote.neighbours.precision import cupy_keeps_float32, keeps_float32
 from gpusmote.neighbours.product import Product
 from gpusmote.words import counted
 
@@ -31,17 +31,30 @@ _SHARE_OF_FREE = 8
 
 
 def device_source(pool: Pool) -> Source:
-    """The best source of candidates that this device has.
+    """The best source of candidates that this device has: FAISS, else products in CuPy.
 
-    FAISS; else tiles in CuPy; else products in float64, where CuPy has been told to compute float32 products in fewer
-    bits (``CUPY_TF32=1``): the certificate relies on float32 being float32.
+    FAISS serves only where its float32 is float32: the certificate assumes so.
     """
     faiss, _ = detect.faiss_gpu()
-    if faiss is not None and faiss.get_num_gpus() > _ordinal(pool):
+    if faiss is not None and faiss.get_num_gpus() > _ordinal(pool) and _faiss_keeps_float32(pool, faiss):
         return FaissGpu(pool, faiss)
-    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
-        return Product(pool, FLOAT64)
-    return DeviceTiles(pool)
+    return _products(pool)
+
+
+def _products(pool: Pool) -> Source:
+    """Tiles in float32; where CuPy computes those in fewer bits, products in float64."""
+    return DeviceTiles(pool) if cupy_keeps_float32(pool.xp) else Product(pool, FLOAT64)
+
+
+def _faiss_keeps_float32(pool: Pool, faiss: Any) -> bool:
+    xp, ordinal = pool.xp, _ordinal(pool)
+
+    def distances(rows: Array) -> Array:
+        found, indices = xp.empty((len(rows), 32), "f4"), xp.empty((len(rows), 32), "i8")
+        bf_knn(faiss, xp, ordinal, rows, rows, found, indices, pool.backend.cut.workspace)
+        return found
+
+    return keeps_float32(xp, ("faiss", ordinal), distances)
 
 
 class FaissGpu:
@@ -63,14 +76,14 @@ class FaissGpu:
 
     def __init__(self, pool: Pool, faiss: Any) -> None:
         self._pool, self._faiss = pool, faiss
-        self._rows = reduced32(pool, pool.n)
-        self._tiles: DeviceTiles | None = None
+        self._rows = reduced32(pool)
+        self._long: Source | None = None
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
         """See :class:`~gpusmote.neighbours.candidates.Source`."""
         if count + 1 > LARGEST_K:
-            self._tiles = self._tiles or DeviceTiles(self._pool)
-            return self._tiles.candidates(queries, count)
+            self._long = self._long or _products(self._pool)  # in float64 its edge is as good as in float32, or better
+            return self._long.candidates(queries, count)
         pool, xp = self._pool, self._pool.xp
         rows = xp.empty((len(queries), count), "i8")
         edge = xp.empty(len(queries), "f8")

@@ -228,7 +228,7 @@ class DeviceLists:
         self._pool, self._faiss, self._ordinal = pool, faiss, _ordinal(pool.backend)
         self._resources: Any = None
         self.number = _number(pool.n)
-        rows = reduced32(pool, pool.n)
+        rows = reduced32(pool)
         sample = rows[pool.backend.asarray(drawn(_ROWS_A_LIST * self.number, pool.n))]
         config = faiss.GpuIndexIVFFlatConfig()
         config.device = self._ordinal

@@ -60,15 +60,15 @@ class Pool:
     def __init__(self, backend: Backend, values: Array) -> None:
         self.backend, self.xp = backend, backend.xp
         self.n, self.d = values.shape
-        low, high = values.min(axis=0).astype("f8"), values.max(axis=0).astype("f8")
+        low, high = backend.column_range(values)
         spread = self.half_range = float((high / 2 - low / 2).max())  # the range itself may overflow
         exponent = math.frexp(spread)[1] + 1 if spread > 0 else 0
         if abs(exponent) > _LARGEST_EXPONENT:
             varies = high > low
-            values, low = _scaled(values, -exponent, varies), _scaled(low, -exponent, varies)
+            values, low = _scaled(backend.to_float64(values), -exponent, varies), _scaled(low, -exponent, varies)
         self.values = values
         # Any centre is right; a sample's mean is as good as the mean. Above the minimum no sum can overflow.
-        self.centre = low + (values[:: max(1, self.n // _SAMPLE)] - low).mean(axis=0)
+        self.centre = low + (backend.to_float64(values[:: max(1, self.n // _SAMPLE)]) - low).mean(axis=0)
         self.unit = 1.0
         self.norms = self.xp.empty(self.n, "f8")
         self.each_block(self._measure, self.n, self.block(self.d))
@@ -91,7 +91,8 @@ class Pool:
         """
         # Where rows are numbered, take is several times as fast as indexing.
         values = self.values[rows] if isinstance(rows, slice) else self.values.take(rows, axis=0)
-        z = values - (self.centre if centre is None else centre)
+        z = self.backend.to_float64(values)
+        z -= self.centre if centre is None else centre
         if self.unit != 1.0:
             z *= self.unit
         return z
@@ -121,7 +122,9 @@ class Pool:
 
     def _measure(self, start: int, stop: int) -> None:
         z = self.reduced(slice(start, stop))
-        self.norms[start:stop] = self.xp.sqrt(self.xp.einsum("ij,ij->i", z, z))
+        # CuPy's einsum would be a batch of products of one row and one column each.
+        square = np.einsum("ij,ij->i", z, z) if self.xp is np else (z * z).sum(axis=1)
+        self.norms[start:stop] = self.xp.sqrt(square)
 
 
 class Window(Pool):
@@ -221,9 +224,9 @@ class Window(Pool):
 
 
 def _scaled(a: Array, exponent: int, varies: Array) -> Array:
-    """``a`` in float64 times ``2**exponent``, in two steps because the power itself may overflow.
+    """``a`` (float64) times ``2**exponent``, in two steps because the power itself may overflow.
 
     Columns that do not vary become zero: they are part of no distance, and might overflow.
     """
     half = exponent // 2
-    return a.astype("f8") * (varies * 2.0**half) * 2.0 ** (exponent - half)
+    return a * (varies * 2.0**half) * 2.0 ** (exponent - half)

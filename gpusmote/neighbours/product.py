@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpusmote.backends.base import Array
+from gpusmote.neighbours.candidates import lowest
 from gpusmote.neighbours.certificate import Arithmetic
 from gpusmote.neighbours.pool import Pool
 
@@ -52,8 +53,8 @@ class Product:
         step = max(self._tile, count + 1)
         for first in range(0, self._pool.n, step):
             score = scores(self._pool, asked, first, min(self._pool.n, first + step), self.arithmetic)
-            place = xp.argpartition(score, min(count, score.shape[1]) - 1, axis=1)[:, :count]
-            found = place + first, xp.take_along_axis(score, place, axis=1)
+            place, score = lowest(xp, score, count)
+            found = place + first, score
             best = found if best is None else _merge(xp, best, found, count)
         assert best is not None
         return best
@@ -87,5 +88,5 @@ def scores(pool: Pool, asked: Array, first: int, last: int, arithmetic: Arithmet
 
 def _merge(xp: Any, a: tuple[Array, Array], b: tuple[Array, Array], count: int) -> tuple[Array, Array]:
     rows, score = xp.concatenate([a[0], b[0]], axis=1), xp.concatenate([a[1], b[1]], axis=1)
-    place = xp.argpartition(score, count - 1, axis=1)[:, :count]
-    return xp.take_along_axis(rows, place, axis=1), xp.take_along_axis(score, place, axis=1)
+    place, score = lowest(xp, score, count)
+    return xp.take_along_axis(rows, place, axis=1), score

@@ -117,6 +117,41 @@ def test_count_foreign(cuda, seed, m, k):
     assert same_bits(found, HOST.count_foreign(codes, neighbours, 2))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 1e-38, 1e-41])
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (7, 3), (64, 2), (1000, 3), (257, 40), (5, 300)])
+def test_conversion_and_ranges(cuda, monkeypatch, n, d, scale, dtype):
+    """In one block and in many, with rows that fill the last block and rows that do not; strided input too."""
+    cuda()
+    X = (np.random.default_rng(n).normal(size=(n, d)) * scale).astype(dtype)
+    host, device = Backend(), CudaBackend(0)
+    there = device.asarray(X)
+    for rows in (slice(None), slice(None, None, 3)):
+        found, expected = device.to_float64(there[rows]), host.to_float64(X[rows])
+        assert found.get().tobytes() == expected.tobytes()
+        found += 1.0  # of its own memory
+        assert there.get().tobytes() == X.tobytes()
+    for converted, wide in ((1 << 20, 8_192), (300, 64), (1, 1)):
+        monkeypatch.setattr(cuda_module, "_CONVERTED", converted)
+        monkeypatch.setattr(cuda_module, "_SIDE_BY_SIDE", wide)
+        for found, expected in zip(device.column_range(there), host.column_range(X), strict=True):
+            assert found.get().tobytes() == expected.tobytes()
+
+
+def test_narrow_tables_are_reduced_as_wide_ones(cuda, monkeypatch):
+    """CuPy would otherwise leave nearly all multiprocessors without work."""
+    cuda()
+    import cupy
+
+    widths, smallest = [], cupy.ndarray.min
+    monkeypatch.setattr(
+        cupy.ndarray, "min", lambda self, axis: widths.append(self.shape[-1]) or smallest(self, axis=axis)
+    )
+    device = CudaBackend(0)
+    device.column_range(device.asarray(np.random.default_rng(0).normal(size=(20_000, 2))))
+    assert min(widths[::2]) == 8_192
+
+
 def test_a_small_grid_walks_over_everything(cuda, monkeypatch):
     """What only tables of millions of rows would reach: fewer threads than things to do."""
     machine = cuda()
@@ -133,6 +168,8 @@ def test_a_small_grid_walks_over_everything(cuda, monkeypatch):
     assert same_bits(backend.draw(KEY, 3, 4000, 10)[0], HOST.draw(KEY, 3, 4000, 10)[0])
     assert same_bits(backend.draw_at(KEY, b, 10)[1], HOST.draw_at(KEY, base, 10)[1])
     assert same_bits(backend.count_foreign(n, c, 7), HOST.count_foreign(neighbour, candidates, 7))
+    narrow = rng.normal(size=(999, 3)).astype("f4")
+    assert same_bits(backend.to_float64(backend.asarray(narrow)), HOST.to_float64(narrow))
     assert {launch.grid for launch in machine.launches} == {(2,)}
 
 

@@ -37,7 +37,7 @@ def compiled(source: str, method: str, chip: str) -> tuple[bytes, str]:
 
 
 def test_there_are_kernels():
-    made = {"draw_samples.cu", "interpolate_rows.cu", "rerank_distances.cu", "count_foreign.cu"}
+    made = {"convert_values.cu", "draw_samples.cu", "interpolate_rows.cu", "rerank_distances.cu", "count_foreign.cu"}
     assert made <= set(FILES)
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpusmote import draws
@@ -179,6 +179,18 @@ def test_a_missing_barrier_would_be_seen(barrier):
 
 
 @quick
+@given(bits=st.lists(st.integers(0, 2**32 - 1), max_size=40), geometry=GEOMETRIES)
+@example(bits=[0, 1, 2**31, 2**31 + 1, 0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0x807FFFFF], geometry=(1, 7))
+def test_float32_to_float64(bits, geometry):
+    values = np.array(bits, np.uint32).view(np.float32)
+    values = values[~np.isnan(values)]
+    out = filled(len(values), np.float64)
+    grid, block = geometry
+    launch("convert_values.cu", "float32_to_float64", (grid,), (block,), values, len(values), out)
+    assert same_bits(out, values.astype(np.float64))
+
+
+@quick
 @given(seed=st.integers(0, 2**32 - 1), m=st.integers(0, 40), width=st.integers(1, 12), geometry=GEOMETRIES)
 def test_count_foreign(seed, m, width, geometry):
     rng = np.random.default_rng(seed)
@@ -199,7 +211,7 @@ def test_under_address_and_undefined_behaviour_sanitizers(tmp_path):
         pytest.skip("g++ has no libasan and libubsan to link with")
     sources = [
         kernels.source(f"{name}.cu")
-        for name in ("draw_samples", "interpolate_rows", "rerank_distances", "count_foreign")
+        for name in ("convert_values", "draw_samples", "interpolate_rows", "rerank_distances", "count_foreign")
     ]
     driver = SHIM.with_name("sanitised.cpp").read_text()
     (tmp_path / "all.cpp").write_text("\n".join([f'#include "{SHIM}"', *sources, '#line 1 "sanitised.cpp"', driver]))
@@ -208,4 +220,4 @@ def test_under_address_and_undefined_behaviour_sanitizers(tmp_path):
     environment = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     done = subprocess.run([tmp_path / "all"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["320", "cases"]
+    assert done.stdout.split() == ["400", "cases"]

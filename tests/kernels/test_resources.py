@@ -11,6 +11,7 @@ from gpusmote.backends import kernels
 
 # Registers of each kernel at most, bytes of shared memory exactly. Nothing spills.
 BOUNDS = {
+    "float32_to_float64": (32, 0),
     "draw_slice": (64, 0),
     "draw_gathered": (64, 0),
     "interpolate_rows_float32": (64, 0),

@@ -14,11 +14,14 @@ from gpusmote.backends import Backend, detect
 from gpusmote.backends.base import WorkingMemory
 from gpusmote.backends.cuda import CudaBackend
 from gpusmote.errors import DeviceError, DeviceLostError, MemoryShortageError
-from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu, inverted
-from gpusmote.neighbours.certificate import FLOAT64
+from gpusmote.neighbours import Neighbourhood, SearchReport, faiss_gpu, inverted, precision
+from gpusmote.neighbours.candidates import lowest
+from gpusmote.neighbours.certificate import FLOAT32, FLOAT64
 from gpusmote.neighbours.device_tiles import DeviceTiles
 from gpusmote.neighbours.faiss_gpu import FaissGpu, device_source
 from gpusmote.neighbours.pool import Pool
+from gpusmote.neighbours.product import Product
+from tests.neighbours.tables import AWKWARD
 from tests.standin import faiss_standin
 from tests.standin.faiss_standin import Resources
 from tests.standin.install import cuda
@@ -87,6 +90,54 @@ def test_the_nearest_are_those_of_the_cpu(cuda, monkeypatch, name, kind):
     found = Neighbourhood(backend, backend.asarray(values), report).nearest(None, 5)
     assert found.get().tolist() == expected.tolist()
     assert report.sources[0] == {"faiss": "faiss-gpu", "tiles": "device-tiles"}[name]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("table", AWKWARD)
+@pytest.mark.parametrize("name", SOURCES)
+def test_awkward_tables(cuda, name, table, dtype):
+    cuda(faiss=name == "faiss")
+    X, backend = AWKWARD[table]().astype(dtype), CudaBackend(0)
+    expected = Neighbourhood(Backend(), X, SearchReport()).nearest(None, 5)
+    found = Neighbourhood(backend, backend.asarray(X), SearchReport()).nearest(None, 5)
+    np.testing.assert_array_equal(backend.to_host(found), expected)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("scale", [1.0, 1e-36, 1e-37, 3e-38, 1e-38, 1e-41])
+def test_a_pool_is_the_same_on_the_device(cuda, scale, dtype):
+    """Reduced rows and range to the bit; of subnormal rows as well, which only a kernel of ours reads as they are."""
+    cuda()
+    X = (np.random.default_rng(0).normal(size=(300, 4)) * scale).astype(dtype)
+    X[:, 1] = X[0, 1]
+    here, there, zero = Pool(Backend(), X), pool_on(0, X), np.zeros(4)
+    assert (there.half_range, there.unit) == (here.half_range, here.unit)
+    for rows in (slice(10, 200), np.array([5, 0, 299])):
+        asked = rows if isinstance(rows, slice) else there.backend.asarray(rows)
+        found = there.reduced(asked, there.backend.asarray(zero)).get()
+        assert found.tobytes() == here.reduced(rows, zero).tobytes()
+    np.testing.assert_allclose(there.norms.get(), here.norms, rtol=1e-12)
+
+
+@settings(derandomize=True, deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.sampled_from([1, 5, 31, 32, 64, 65, 500, 1003]),
+    count=st.integers(1, 40),
+    ties=st.booleans(),
+)
+def test_lowest_are_the_smallest_scores(cuda, seed, n, count, ties):
+    cuda()
+    import cupy
+
+    rng = np.random.default_rng(seed)
+    score = rng.integers(0, 9, (7, n)).astype("f4") if ties else rng.normal(size=(7, n))
+    for xp, given_ in ((np, score), (cupy, cupy.asarray(score))):
+        place, found = (np.asarray(a if xp is np else a.get()) for a in lowest(xp, given_, count))
+        assert place.shape == (7, min(count, n))
+        np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(score, axis=1)[:, :count])
+        np.testing.assert_array_equal(found, np.take_along_axis(score, place, axis=1))
+        assert (np.diff(np.sort(place, axis=1), axis=1) > 0).all()
 
 
 @needs_faiss
@@ -208,9 +259,7 @@ def test_resources_that_failed_are_not_used_again(cuda, search, step, failure, e
         failed = None
     else:
         failed = faiss_gpu._of_thread.held[0]
-        pool.backend.memory = WorkingMemory(
-            WorkingMemory.usual(), faiss=1 << 20
-        )  # the temporary memory is made smaller
+        pool.backend.memory = WorkingMemory(WorkingMemory.usual(), faiss=1 << 20)
     Resources.failing[step] = failure
     with pytest.raises(error):
         ask()
@@ -251,13 +300,72 @@ def test_the_wheel_has_what_the_stand_in_claims():
     assert not resources.thisown
 
 
-def test_the_source_is_what_the_device_has(cuda, monkeypatch):
+def test_the_source_is_what_the_device_has(cuda):
     cuda(faiss=False)
     pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
     assert isinstance(device_source(pool), DeviceTiles)
-    monkeypatch.setenv("CUPY_TF32", "1")
+
+
+SETTINGS = {
+    "none": lambda machine, cublas, handle: None,
+    "CUPY_TF32": lambda machine, cublas, handle: machine.tf32.add("cupy"),
+    "NVIDIA_TF32_OVERRIDE": lambda machine, cublas, handle: machine.tf32.update(("cupy", "faiss")),
+    "math mode": lambda machine, cublas, handle: cublas.setMathMode(handle, 3),
+}
+# Of lists that FAISS selects, of longer ones, and where FAISS is missing.
+USED = {
+    "none": (("faiss-gpu", FLOAT32), DeviceTiles, DeviceTiles),
+    "CUPY_TF32": (("faiss-gpu", FLOAT32), Product, Product),
+    "NVIDIA_TF32_OVERRIDE": (("product-float64", FLOAT64), Product, Product),
+    "math mode": (("faiss-gpu", FLOAT32), Product, Product),
+}
+
+
+@needs_faiss
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_what_has_fewer_bits_than_float32_is_not_used(cuda, monkeypatch, setting):
+    """By a product at run time: whatever the setting is called, and when it is made."""
+    machine = cuda()
+    import cupy
+
+    monkeypatch.setattr(faiss_gpu, "LARGEST_K", 10)
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    assert isinstance(faiss_gpu._products(pool), DeviceTiles)  # found before the math mode is changed
+    if setting != "math mode":
+        precision._known.clear()  # the others are read when the process begins
+    SETTINGS[setting](machine, cupy.cuda.cublas, cupy.cuda.get_cublas_handle())
+    expected, long, without = USED[setting]
     found = device_source(pool)
-    assert (found.name, found.arithmetic) == ("product-float64", FLOAT64)
+    assert (found.name, found.arithmetic) == expected
+    if isinstance(found, FaissGpu):
+        found.candidates(pool.xp.arange(3), 10)
+        assert isinstance(found._long, long)
+    monkeypatch.setattr(detect, "faiss_gpu", lambda: (None, "not installed"))
+    assert isinstance(device_source(pool), without)
+
+
+@pytest.mark.parametrize("k", [5, 30])
+@pytest.mark.parametrize("name", SOURCES)
+def test_neighbors_are_right_in_tf32(cuda, monkeypatch, name, k):
+    """Long lists too. Rows beside an offset: in TF32 most products would name other rows, and certify them."""
+    machine = cuda(faiss=name == "faiss")
+    machine.tf32.update(("cupy", "faiss"))
+    monkeypatch.setattr(faiss_gpu, "LARGEST_K", 36)
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    X[:, 0] += np.repeat([0, 300], 300)
+    expected = Neighbourhood(Backend(), X, SearchReport()).nearest(None, k)
+    backend = CudaBackend(0)
+    found = Neighbourhood(backend, backend.asarray(X), SearchReport()).nearest(None, k)
+    np.testing.assert_array_equal(found.get(), expected)
+
+
+def test_the_precision_is_found_once(cuda):
+    machine = cuda()
+    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    device_source(pool)
+    waits = machine.waits
+    device_source(pool)
+    assert machine.waits == waits
 
 
 @needs_faiss

@@ -10,7 +10,7 @@ import numpy as np
 from tests.standin.machine import Sync, Transfer, machine
 from tests.standin.streams import copy_later, current_queue, pinned_owner, queue_of
 
-__all__ = ["flush", "ndarray", "unwrap", "wrap"]
+__all__ = ["computed", "flush", "ndarray", "to_tf32", "unwrap", "wrap"]
 
 _SMALLEST = np.finfo(np.float32).smallest_normal
 
@@ -143,7 +143,10 @@ class ndarray:  # noqa: N801 (CuPy's name)
         return view
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        unwrap(self)[_index(key)] = unwrap(value)
+        given = unwrap(value)
+        if isinstance(given, np.ndarray) and given.dtype != self.dtype:
+            given = flush(flush(given).astype(self.dtype))
+        unwrap(self)[_index(key)] = given
 
     def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> Any:
         unwrap(self)
@@ -156,10 +159,23 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
 def flush(host: Any) -> Any:
     """Zeros for subnormal float32 numbers: CuPy compiles its own kernels with -ftz=true."""
-    if not isinstance(host, np.ndarray) or host.dtype != np.float32:
+    if not isinstance(host, (np.ndarray, np.generic)) or host.dtype != np.float32:
         return host
     tiny = (np.abs(host) < _SMALLEST) & (host != 0)
     return np.where(tiny, np.copysign(np.float32(0), host), host) if tiny.any() else host
+
+
+def to_tf32(host: Any) -> Any:
+    """float32 numbers rounded to 11 significant bits, ties away from zero."""
+    if not isinstance(host, np.ndarray) or host.dtype != np.float32:
+        return host
+    return ((host.view(np.uint32) + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def _in_tf32() -> bool:
+    from tests.standin.runtime import get_cublas_handle, get_math_mode
+
+    return "cupy" in machine.tf32 or get_math_mode(get_cublas_handle()) == 3
 
 
 def _index(key: Any) -> Any:
@@ -205,11 +221,45 @@ def _fields(value: Any) -> Any:
 
 METHODS = tuple(
     """
-    all any argmax argmin argpartition argsort clip copy cumsum diagonal dot fill flatten max mean min nonzero
-    partition prod ravel repeat reshape round searchsorted sort squeeze std sum swapaxes take trace transpose
+    all any argmax argmin argsort clip copy cumsum diagonal dot fill flatten max mean min nonzero
+    prod ravel repeat reshape round searchsorted sort squeeze std sum swapaxes take trace transpose
     var view
     """.split()  # noqa: SIM905 (a list of quoted words is hard to read)
 )
+MOVING = frozenset(
+    """
+    append broadcast_to concatenate copy copyto diagonal empty empty_like expand_dims fill flatten flip full full_like
+    hstack moveaxis ones ones_like ravel repeat reshape sort split squeeze stack swapaxes take take_along_axis tile
+    transpose view vstack where zeros zeros_like
+    """.split()  # noqa: SIM905 (a list of quoted words is hard to read)
+)
+"""What moves values without computing, so that subnormal numbers stay, unless the dtype changes."""
+
+
+def computed(name: str, function: Any, args: Any, kwargs: Any) -> Any:
+    """The result of a NumPy function as CuPy's kernels would give it: float32 subnormals are zero on the way."""
+    if name in MOVING:
+        result = function(*args, **kwargs)
+        mixed = isinstance(result, np.ndarray) and any(
+            isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.dtype != result.dtype for a in _leaves(args)
+        )
+        if not mixed or name == "view":
+            return result
+    return flush(function(*(_flushed(a) for a in args), **kwargs))
+
+
+def _flushed(value: Any) -> Any:
+    return type(value)(_flushed(part) for part in value) if isinstance(value, (list, tuple)) else flush(value)
+
+
+def _leaves(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
 _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")
 _COMPARE = ("lt", "le", "eq", "ne", "gt", "ge")
 _UNARY = ("neg", "pos", "invert", "abs")
@@ -221,8 +271,10 @@ def _method(name: str) -> Any:
             machine.wait(Sync("size", machine.device, machine.stream))
         if name in ("fill", "take", "searchsorted") or args or kwargs:
             args, kwargs = unwrap(args), {key: unwrap(value) for key, value in kwargs.items()}
-        unwrap(self)  # on the current device?
-        return wrap(getattr(self._host, name)(*args, **kwargs))
+        host = unwrap(self)  # on the current device?
+        if name in MOVING:
+            return wrap(getattr(host, name)(*args, **kwargs))
+        return wrap(flush(getattr(flush(host), name)(*args, **kwargs)))
 
     method.__name__ = name
     return method
@@ -235,7 +287,12 @@ def _operator(name: str) -> Any:
         host = unwrap(self)
         if in_place:
             host[...] = flush(host)
-        result = getattr(host if in_place else flush(host), name)(*(flush(unwrap(o)) for o in other))
+        operands = [flush(value) for value in (host, *unwrap(other))]
+        if "matmul" in name and _in_tf32():
+            operands = [to_tf32(value) for value in operands]
+        if in_place:
+            operands[0] = host
+        result = getattr(operands[0], name)(*operands[1:])
         if result is NotImplemented:
             return NotImplemented
         if in_place:

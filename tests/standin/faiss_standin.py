@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from tests.standin.array import to_tf32
 from tests.standin.faiss_ivf import IvfFlat
 from tests.standin.machine import machine
 from tests.standin.streams import current_queue
@@ -127,7 +128,8 @@ def bf_knn(resources: Resources, args: Any) -> None:
     machine.searches.append(
         {"k": k, "n": n, "m": m, "stream": resources.stream, "temporary": resources.temporary, "device": args.device}
     )
-    approximate = (rows * rows).sum(axis=1) - 2 * (queries @ rows.T)
+    product = to_tf32(queries) @ to_tf32(rows).T if "faiss" in machine.tf32 else queries @ rows.T
+    approximate = (rows * rows).sum(axis=1) - 2 * product
     approximate += (queries * queries).sum(axis=1)[:, None]
     order = np.argsort(approximate, axis=1, kind="stable")[:, :k]
     found = order.shape[1]

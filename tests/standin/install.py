@@ -53,9 +53,10 @@ def modules(real: Any) -> dict[str, types.ModuleType]:
         "driver": _module("cupy.cuda.driver", CUDADriverError=runtime.CUDADriverError),
         "compiler": _module("cupy.cuda.compiler", CompileException=runtime.CompileException),
         "nvrtc": _module("cupy.cuda.nvrtc", getVersion=lambda: (12, 9)),
+        "cublas": _module("cupy.cuda.cublas", getMathMode=runtime.get_math_mode, setMathMode=runtime.set_math_mode),
         "memory": _module("cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError),
     }
-    names = {name: getattr(runtime, name) for name in ("Device", "MemoryPool")}
+    names = {name: getattr(runtime, name) for name in ("Device", "MemoryPool", "get_cublas_handle")}
     for name in ("Event", "PinnedMemoryPointer", "Stream", "alloc_pinned_memory", "get_current_stream"):
         names[name] = getattr(streams, name)
     cupy.cuda = _module("cupy.cuda", **names, **parts)
@@ -98,6 +99,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
         for name, module in modules(real).items():
             monkeypatch.setitem(sys.modules, name, module)
         machine.reset(devices, memory)
+        monkeypatch.setattr(importlib.import_module("gpusmote.neighbours.precision"), "_known", {})
         monkeypatch.setattr(detect, "driver_found", lambda: "stand-in driver")
         monkeypatch.setattr(detect, "_found", {})
         monkeypatch.setattr(select, "_warned", set())

@@ -72,6 +72,11 @@ class Machine:
     launches : list of Launch
     searches : list of dict
         What FAISS was asked.
+    math_modes : dict of int to int
+        Of cuBLAS handles; 3 is CUBLAS_TF32_TENSOR_OP_MATH.
+    tf32 : set of str
+        What else computes float32 products in TF32: "cupy" as with CUPY_TF32=1, "faiss"; both as with
+        NVIDIA_TF32_OVERRIDE=1.
     used, peak : int
         Bytes of live arrays, and the most that there ever were, on all devices together.
     pinned, pinned_peak : int
@@ -99,6 +104,8 @@ class Machine:
     transfers: list[Transfer] = dataclasses.field(default_factory=list)
     launches: list[Launch] = dataclasses.field(default_factory=list)
     searches: list[dict[str, object]] = dataclasses.field(default_factory=list)
+    math_modes: dict[int, int] = dataclasses.field(default_factory=dict)
+    tf32: set[str] = dataclasses.field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.local = threading.local()

@@ -85,6 +85,18 @@ class Device:
         return "90"
 
 
+def get_cublas_handle() -> int:
+    return 0xB1A5 + machine.device
+
+
+def get_math_mode(handle: int) -> int:
+    return machine.math_modes.get(handle, 0)
+
+
+def set_math_mode(handle: int, mode: int) -> None:
+    machine.math_modes[handle] = mode
+
+
 class MemoryPool:
     """As cupy.cuda.MemoryPool, but that it keeps no freed blocks."""
 

@@ -56,11 +56,15 @@ int main() {
                 for (long long i = 0; i < rows; ++i) samples[i] = 7 * i;
                 run(draw_slice, 2, 16, 1, 1ULL, 2ULL, start, stop, 9ULL, pick.get(), gap.get());
                 run(draw_gathered, 2, 16, 1, 1ULL, 2ULL, samples.get(), rows, 9ULL, pick.get(), gap.get());
+                auto narrow = buffer<float>(rows);
+                auto exact = buffer<double>(rows);
+                for (long long i = 0; i < rows; ++i) narrow[i] = static_cast<float>(i) / 3;
+                run(float32_to_float64, 2, 16, 1, narrow.get(), rows, exact.get());
                 auto codes = buffer<long long>(9), neighbours = buffer<long long>(rows * width);
                 for (int i = 0; i < 9; ++i) codes[i] = i % 2;
                 for (long long i = 0; i < rows * width; ++i) neighbours[i] = i % 9;
                 run(count_foreign, 2, 16, 1, codes.get(), neighbours.get(), 1LL, rows, width, count.get());
-                cases += 4;
+                cases += 5;
             }
         }
     }

@@ -9,7 +9,6 @@
 
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <functional>
 #include <utility>
 #include <vector>

@@ -254,6 +254,13 @@ def test_subnormal_numbers_are_zero_to_cupys_own_kernels(cuda):
     assert (tiny * 1e-30).tolist()[0] == 0.0
     assert tiny[cupy.arange(2)].copy().get().tobytes() == tiny.get().tobytes() == np.array([1e-40, 1.0], "f4").tobytes()
     assert (tiny.astype("f8") + 1e-40).astype("f4").tolist() == [0.0, 1.0]
+    assert tiny.min(axis=0).tolist() == cupy.min(tiny).tolist() == 0.0
+    assert cupy.asarray(tiny, "f8").tolist() == cupy.concatenate([tiny, cupy.zeros(0)]).tolist() == [0.0, 1.0]
+    wide = cupy.empty(2, "f8")
+    wide[...] = tiny
+    assert wide.tolist() == [0.0, 1.0]
+    assert cupy.concatenate([tiny[:1], tiny[1:]]).get().tobytes() == tiny.take(cupy.arange(2)).get().tobytes()
+    assert tiny.take(cupy.arange(1)).get()[0] == np.float32(1e-40)
 
 
 def test_what_cupy_lacks_is_lacking(cuda):
