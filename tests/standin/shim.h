@@ -6,6 +6,10 @@
 // every time, not now and then. SHIM_DESCENDING visits the threads in the other order, for the opposite mistake. A warp
 // goes on when all its lanes are at its barrier, a block when all its threads are; where that never comes, the launch
 // fails.
+//
+// With -fsanitize=thread every CUDA thread is a thread to ThreadSanitizer, and only barriers order their accesses: it
+// reports each race, also one that the order of execution here hides. SHIM_WITHOUT=file:line in the environment removes
+// the barrier on that line.
 
 #include <cmath>
 #include <cstddef>
@@ -14,15 +18,28 @@
 #include <utility>
 #include <vector>
 
+#ifdef __SANITIZE_THREAD__
+#include <cstdlib>
+#include <sanitizer/tsan_interface.h>
+#include <string>
+#include <thread>
+#define SHIM_STATE static thread_local  // each block runs on a host thread of its own
+#define SHIM_UNSEEN __attribute__((no_sanitize_thread, noinline))  // accesses of the shim itself are no races
+#else
+#define SHIM_STATE static
+#define SHIM_UNSEEN
+#endif
+
 #define __global__
 #define __device__
-#define __shared__ static
+#define __shared__ SHIM_STATE
 #define __launch_bounds__(...)
 
 struct dim3 {
     unsigned x, y, z;
 };
-static dim3 gridDim, blockDim, blockIdx, threadIdx;
+static dim3 gridDim, blockDim;
+SHIM_STATE dim3 blockIdx, threadIdx;
 
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __dsub_rn(double a, double b) { return a - b; }
@@ -33,7 +50,7 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
     return static_cast<unsigned long long>(static_cast<unsigned __int128>(a) * b >> 64);
 }
 
-static void place_thread(unsigned number) {
+SHIM_UNSEEN static void place_thread(unsigned number) {
     threadIdx = {number % blockDim.x, number / blockDim.x % blockDim.y, number / (blockDim.x * blockDim.y)};
 }
 
@@ -44,13 +61,18 @@ static void place_thread(unsigned number) {
 #endif
 
 // swapcontext asks the kernel at each change what signals are blocked; the compiler's own jumps do not, and take a
-// twentieth of the time. AddressSanitizer knows only the former.
+// twentieth of the time. The sanitizers know only the former.
 struct Place {
     ucontext_t context;
     void* jump[5];
+    void* tsan;      // what ThreadSanitizer knows it by
+    bool has_ended;  // its fibre has
 };
-static __attribute__((noinline)) void change(Place& from, Place& to, bool first) {
-#ifndef __SANITIZE_ADDRESS__
+SHIM_UNSEEN static __attribute__((noinline)) void change(Place& from, Place& to, bool first) {
+#ifdef __SANITIZE_THREAD__
+    // The scheduler is ordered after the end of every fibre; no other change of fibres orders anything.
+    __tsan_switch_to_fiber(to.tsan, from.has_ended ? 0 : __tsan_switch_to_fiber_no_sync);
+#elif !defined(__SANITIZE_ADDRESS__)
     if (__builtin_setjmp(from.jump)) return;
     if (!first) __builtin_longjmp(to.jump, 1);
 #endif
@@ -66,12 +88,12 @@ struct Fibre {
     bool begun = false;
     unsigned barriers = 0, exchanges = 0, votes = 0;
 };
-static std::vector<Fibre> fibres;
-static Fibre* running;
-static Place scheduler;
+SHIM_STATE std::vector<Fibre> fibres;
+SHIM_STATE Fibre* running;
+SHIM_STATE Place scheduler;
 static std::function<void()> body;
-static const void* scheduler_stack;
-static std::size_t scheduler_size;
+SHIM_STATE const void* scheduler_stack;
+SHIM_STATE std::size_t scheduler_size;
 
 // AddressSanitizer has to be told of each change of stack. `leaving` is null for a fibre that ends.
 static void before_switch(void** leaving, const void* stack, std::size_t size) {
@@ -89,15 +111,17 @@ static void after_switch(void* entering, const void** from, std::size_t* size) {
 #endif
 }
 
-static void run_fibre() {
+SHIM_UNSEEN static void run_fibre() {
     after_switch(nullptr, &scheduler_stack, &scheduler_size);
     body();
     running->alive = false;
+    running->place.has_ended = true;
     before_switch(nullptr, scheduler_stack, scheduler_size);
     change(running->place, scheduler, false);
 }
 
-static void wait_for(char whom) {
+// A meeting that orders no memory: all that CUDA says of a shuffle or a vote. Barriers do more.
+SHIM_UNSEEN static void wait_for(char whom) {
     void* fake = nullptr;
     ++running->barriers;
     running->waits = whom;
@@ -105,8 +129,33 @@ static void wait_for(char whom) {
     change(running->place, scheduler, false);
     after_switch(fake, nullptr, nullptr);
 }
+#ifdef __SANITIZE_THREAD__
+// What a barrier releases and acquires. Successive barriers use the two in turn: a thread that is slow to leave one must
+// not learn what a fast one has released at the next.
+struct Order {
+    char even, odd;
+    bool is_odd;
+};
+SHIM_STATE Order orders[33];  // of each warp, and last of the block
+SHIM_UNSEEN static Order& order_of(char whom, std::size_t thread) { return orders[whom == 'w' ? thread / 32 : 32]; }
+SHIM_UNSEEN static void* next_order(char whom) {
+    Order& order = order_of(whom, static_cast<std::size_t>(running - fibres.data()));
+    return order.is_odd ? &order.odd : &order.even;
+}
+static const char* const removed_barrier = std::getenv("SHIM_WITHOUT");
+static void barrier(char whom, const char* file, int line) {
+    if (removed_barrier && removed_barrier == std::string(file) + ":" + std::to_string(line)) return;
+    void* const order = next_order(whom);
+    __tsan_release(order);
+    wait_for(whom);
+    __tsan_acquire(order);
+}
+inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { barrier('b', file, line); }
+inline void __syncwarp(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { barrier('w', file, line); }
+#else
 inline void __syncthreads() { wait_for('b'); }
 inline void __syncwarp() { wait_for('w'); }
+#endif
 static bool votes[2][1024];
 inline int __syncthreads_or(int vote) {
     auto& cast = votes[++running->votes % 2];
@@ -155,7 +204,7 @@ inline unsigned __ballot_sync(unsigned, bool vote) {
 }
 inline int __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
 
-static void resume(unsigned number) {
+SHIM_UNSEEN static void resume(unsigned number) {
     void* fake = nullptr;
     running = &fibres[number];
     place_thread(number);
@@ -167,13 +216,16 @@ static void resume(unsigned number) {
 }
 
 // Whether all threads in [first, last) that have not ended wait for `whom`; then they need not any more.
-static bool release(unsigned first, unsigned last, char whom) {
+SHIM_UNSEEN static bool release(unsigned first, unsigned last, char whom) {
     bool any = false;
     for (unsigned i = first; i < last; ++i) {
         if (fibres[i].alive && fibres[i].waits != whom) return false;
         any |= fibres[i].alive;
     }
     for (unsigned i = first; i < last; ++i) fibres[i].waits = 0;
+#ifdef __SANITIZE_THREAD__
+    if (any) order_of(whom, first).is_odd = !order_of(whom, first).is_odd;
+#endif
     return any;
 }
 
@@ -185,7 +237,10 @@ static bool release_some(unsigned threads) {
     return any || release(0, threads, 'b');
 }
 
-static bool run_block(unsigned threads) {
+SHIM_UNSEEN static bool run_block(unsigned threads) {
+#ifdef __SANITIZE_THREAD__
+    scheduler.tsan = __tsan_get_current_fiber();
+#endif
     if (fibres.size() < threads) {
         fibres = std::vector<Fibre>(threads);
     }
@@ -195,6 +250,10 @@ static bool run_block(unsigned threads) {
         fibre.place.context.uc_stack.ss_sp = fibre.stack.data();
         fibre.place.context.uc_stack.ss_size = fibre.stack.size();
         fibre.place.context.uc_link = nullptr;
+#ifdef __SANITIZE_THREAD__
+        fibre.place.tsan = __tsan_create_fiber(0);
+        fibre.place.has_ended = false;
+#endif
         fibre.alive = true;
         fibre.waits = 0;
         fibre.begun = false;
@@ -237,20 +296,54 @@ static std::function<void()> bind_arguments(void (*kernel)(A...), void** values,
     return [=] { kernel(*static_cast<A*>(values[I])...); };
 }
 
+#ifdef __SANITIZE_THREAD__
+static bool run_grid() {
+    const unsigned count = gridDim.x * gridDim.y * gridDim.z, size = blockDim.x * blockDim.y * blockDim.z;
+    struct Block {
+        bool good;
+        std::vector<Fibre> fibres;
+    };
+    static std::vector<Block> blocks;  // with stacks that the next launch uses again
+    if (blocks.size() < count) blocks.resize(count);
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < count; ++i) {
+        threads.emplace_back([i, size] {
+            fibres.swap(blocks[i].fibres);
+            blockIdx = {i % gridDim.x, i / gridDim.x % gridDim.y, i / (gridDim.x * gridDim.y)};
+            blocks[i].good = run_block(size);
+            fibres.swap(blocks[i].fibres);
+        });
+    }
+    bool good = true;
+    for (unsigned i = 0; i < count; ++i) {
+        threads[i].join();
+        good &= blocks[i].good;
+    }
+    // Not before all have ended: a number that is free again may go to another fibre, and ThreadSanitizer would take the
+    // two for one thread.
+    for (unsigned i = 0; i < count; ++i) {
+        for (unsigned thread = 0; thread < size; ++thread) __tsan_destroy_fiber(blocks[i].fibres[thread].place.tsan);
+    }
+    return good;
+}
+#else
+static bool run_grid() {
+    for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z) {
+        for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
+            for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
+                if (!run_block(blockDim.x * blockDim.y * blockDim.z)) return false;
+            }
+        }
+    }
+    return true;
+}
+#endif
+
 // As cuLaunchKernel: values[i] points to the i-th argument. Returns 0, or 1 if a warp parted before a barrier.
 template <class... A>
 static int shim_launch(void (*kernel)(A...), void** values, const unsigned* grid, const unsigned* block) {
     body = bind_arguments(kernel, values, std::index_sequence_for<A...>());
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
-    for (blockIdx.z = 0; blockIdx.z < grid[2]; ++blockIdx.z) {
-        for (blockIdx.y = 0; blockIdx.y < grid[1]; ++blockIdx.y) {
-            for (blockIdx.x = 0; blockIdx.x < grid[0]; ++blockIdx.x) {
-                if (!run_block(block[0] * block[1] * block[2])) {
-                    return 1;
-                }
-            }
-        }
-    }
-    return 0;
+    return run_grid() ? 0 : 1;
 }
