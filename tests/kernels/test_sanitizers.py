@@ -16,7 +16,7 @@ from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER, SHIM, signatur
 pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
 
 DRIVER = SHIM.with_name("sanitised.cpp")
-# search_balls is on its way out of the project, and not run here.
+# search_balls is being removed, and the driver has no case for it.
 SOURCES = {
     path.name: kernels.source(path.name) for path in sorted(kernels.folder().glob("*.cu")) if "balls" not in path.name
 }
@@ -35,7 +35,7 @@ BARRIERS = [
 
 
 def compile_(folder: Path, checks: tuple[str, ...], *parts: str) -> Path:
-    """One program of the shim and ``parts``."""
+    """Build a program from the shim and ``parts``."""
     program = folder / "program"
     source = program.with_suffix(".cpp")
     source.write_text("\n".join([f'#include "{SHIM}"', *parts, ""]))
@@ -48,7 +48,7 @@ def compile_(folder: Path, checks: tuple[str, ...], *parts: str) -> Path:
 
 
 def with_driver(sources: list[str]) -> list[str]:
-    """The sources and what runs them; a macro ends with the file that defines it."""
+    """The sources and the driver; each source's macros are undefined after it."""
     parts = []
     for source in sources:
         parts += [source, *(f"#undef {name}" for name in re.findall(r"^#define (\w+) ", source, re.M))]
@@ -57,7 +57,7 @@ def with_driver(sources: list[str]) -> list[str]:
 
 @functools.cache
 def fixed_addresses() -> list[str]:
-    """What ThreadSanitizer needs in front of a command where the system spreads addresses more widely than it allows for."""
+    """A command that turns off address space randomization: ThreadSanitizer does not start where that is wide."""
     command = [shutil.which("setarch") or "setarch", "-R"]
     try:
         return command if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0 else []
@@ -76,7 +76,7 @@ def races(program: Path, *arguments: str, **environment: str) -> bool:
     """Whether ThreadSanitizer reports a race in a kernel."""
     done = run(program, *arguments, TSAN_OPTIONS="halt_on_error=1", **environment)
     if "FATAL: ThreadSanitizer" in done.stderr:
-        pytest.skip(f"no ThreadSanitizer without setarch -R, which is missing or not allowed: {done.stderr.strip()}")
+        pytest.skip(f"ThreadSanitizer needs setarch -R, which is not installed or not allowed: {done.stderr.strip()}")
     assert (done.returncode, "WARNING: ThreadSanitizer: data race" in done.stderr) in ((0, False), (66, True)), (
         done.stderr
     )
@@ -98,7 +98,7 @@ def test_bounds_and_undefined_behavior(tmp_path):
 
 @pytest.fixture(scope="module")
 def alignment(tmp_path_factory):
-    """A program in which UNCHECKED=name in the environment makes the kernel take that pointer for aligned."""
+    """A program in which UNCHECKED=name in the environment removes the check of that pointer's alignment."""
     checked = (
         "#include <cstdlib>\n#include <cstring>\n"
         + """
@@ -111,8 +111,8 @@ def alignment(tmp_path_factory):
     return compile_(tmp_path_factory.mktemp("alignment"), ALIGNMENT, checked, *with_driver(sources))
 
 
-def test_a_pointer_that_is_not_checked_for_alignment_is_reported(alignment):
-    """The driver begins tables at every offset: without either check some access of 16 bytes is misaligned."""
+def test_a_removed_alignment_check_is_a_misaligned_access(alignment):
+    """The driver starts the table and the output at every offset, so each check is needed."""
     assert run(alignment).returncode == 0
     names = [name for source in SOURCES.values() for name in CHECK.findall(source)]
     assert names
@@ -136,7 +136,7 @@ def test_a_removed_barrier_is_a_race(threads, barrier):
     assert races(threads, SHIM_WITHOUT=barrier)
 
 
-# Whether the threads race, and what two blocks of 64 of them do.
+# Kernels for two blocks of 64 threads: whether they have a race, and their code.
 PLANTED = {
     "own_elements": (False, "out[64 * blockIdx.x + i] = i;"),
     "one_element_of_a_block": (True, "out[64 * blockIdx.x + i / 2] = i;"),
@@ -161,7 +161,7 @@ EXCHANGE = """
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """A program that runs the planted kernel it is told to, twice: one launch is ordered after the other."""
+    """A program that launches the kernel named by its argument twice; two launches on one stream do not race."""
     made = [
         f'extern "C" __global__ void {name}(long long* out) {{ const long long i = threadIdx.x; {text} }}'
         for name, (_, text) in PLANTED.items()
@@ -174,7 +174,7 @@ def planted(tmp_path_factory):
         "    long long* given = out;",
         "    void* values[] = {&given};",
         "    const unsigned grid[] = {2, 1, 1}, block[] = {64, 1, 1};",
-        "    for (int time = 0; time < 2; ++time) shim_launch(kernel, values, grid, block);",
+        "    for (int time = 0; time < 2; ++time) if (shim_launch(kernel, values, grid, block)) std::abort();",
         "}",
         "int main(int, char** arguments) {",
         "    const std::string name = arguments[1];",

@@ -7,9 +7,9 @@
 // goes on when all its lanes are at its barrier, a block when all its threads are; where that never comes, the launch
 // fails.
 //
-// With -fsanitize=thread every CUDA thread is a thread to ThreadSanitizer, and only barriers order their accesses: it
-// reports each race, also one that the order of execution here hides. SHIM_WITHOUT=file:line in the environment removes
-// the barrier on that line.
+// With -fsanitize=thread (and SHIM_FIBRES) ThreadSanitizer sees every CUDA thread as a thread, and only barriers and the
+// end of a launch order their accesses: it reports races that do not change the result of this order of execution, too.
+// SHIM_WITHOUT=file:line in the environment removes the barrier on that line.
 
 #include <cmath>
 #include <cstddef>
@@ -23,8 +23,8 @@
 #include <sanitizer/tsan_interface.h>
 #include <string>
 #include <thread>
-#define SHIM_STATE static thread_local  // each block runs on a host thread of its own
-#define SHIM_UNSEEN __attribute__((no_sanitize_thread, noinline))  // accesses of the shim itself are no races
+#define SHIM_STATE static thread_local  // each block runs on its own host thread
+#define SHIM_UNSEEN __attribute__((no_sanitize_thread, noinline))  // what the shim accesses is not checked
 #else
 #define SHIM_STATE static
 #define SHIM_UNSEEN
@@ -65,12 +65,12 @@ SHIM_UNSEEN static void place_thread(unsigned number) {
 struct Place {
     ucontext_t context;
     void* jump[5];
-    void* tsan;      // what ThreadSanitizer knows it by
-    bool has_ended;  // its fibre has
+    void* tsan;  // ThreadSanitizer's handle
+    bool has_ended;
 };
 SHIM_UNSEEN static __attribute__((noinline)) void change(Place& from, Place& to, bool first) {
 #ifdef __SANITIZE_THREAD__
-    // The scheduler is ordered after the end of every fibre; no other change of fibres orders anything.
+    // Only the end of a fiber orders memory, before what the scheduler does next.
     __tsan_switch_to_fiber(to.tsan, from.has_ended ? 0 : __tsan_switch_to_fiber_no_sync);
 #elif !defined(__SANITIZE_ADDRESS__)
     if (__builtin_setjmp(from.jump)) return;
@@ -120,7 +120,7 @@ SHIM_UNSEEN static void run_fibre() {
     change(running->place, scheduler, false);
 }
 
-// A meeting that orders no memory: all that CUDA says of a shuffle or a vote. Barriers do more.
+// Waits for the warp or the block, and orders no memory: CUDA promises no more for a shuffle or a vote.
 SHIM_UNSEEN static void wait_for(char whom) {
     void* fake = nullptr;
     ++running->barriers;
@@ -130,8 +130,8 @@ SHIM_UNSEEN static void wait_for(char whom) {
     after_switch(fake, nullptr, nullptr);
 }
 #ifdef __SANITIZE_THREAD__
-// What a barrier releases and acquires. Successive barriers use the two in turn: a thread that is slow to leave one must
-// not learn what a fast one has released at the next.
+// The objects that a barrier releases and acquires. Successive barriers use them in turn: otherwise a thread that leaves
+// one barrier late would acquire what another has already released at the next one.
 struct Order {
     char even, odd;
     bool is_odd;
@@ -303,7 +303,7 @@ static bool run_grid() {
         bool good;
         std::vector<Fibre> fibres;
     };
-    static std::vector<Block> blocks;  // with stacks that the next launch uses again
+    static std::vector<Block> blocks;  // kept, so that the next launch reuses the stacks
     if (blocks.size() < count) blocks.resize(count);
     std::vector<std::thread> threads;
     for (unsigned i = 0; i < count; ++i) {
@@ -319,8 +319,8 @@ static bool run_grid() {
         threads[i].join();
         good &= blocks[i].good;
     }
-    // Not before all have ended: a number that is free again may go to another fibre, and ThreadSanitizer would take the
-    // two for one thread.
+    // Only after all blocks have ended: ThreadSanitizer reuses the number of a destroyed fiber, and would take a fiber of
+    // a later block for the same thread.
     for (unsigned i = 0; i < count; ++i) {
         for (unsigned thread = 0; thread < size; ++thread) __tsan_destroy_fiber(blocks[i].fibres[thread].place.tsan);
     }
