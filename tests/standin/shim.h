@@ -129,6 +129,7 @@ SHIM_UNSEEN static void wait_for(char whom) {
     change(running->place, scheduler, false);
     after_switch(fake, nullptr, nullptr);
 }
+
 #ifdef __SANITIZE_THREAD__
 // The objects that a barrier releases and acquires. Successive barriers use them in turn: otherwise a thread that leaves
 // one barrier late would acquire what another has already released at the next one.
@@ -155,7 +156,6 @@ inline void __syncwarp(const char* file = __builtin_FILE(), int line = __builtin
 #else
 inline void __syncthreads() { wait_for('b'); }
 inline void __syncwarp() { wait_for('w'); }
-#endif
 static bool votes[2][1024];
 inline int __syncthreads_or(int vote) {
     auto& cast = votes[++running->votes % 2];
@@ -203,6 +203,8 @@ inline unsigned __ballot_sync(unsigned, bool vote) {
     return votes;
 }
 inline int __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
+
+#endif
 
 SHIM_UNSEEN static void resume(unsigned number) {
     void* fake = nullptr;
