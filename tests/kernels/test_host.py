@@ -155,27 +155,6 @@ def test_rerank_distances(seed, shape, m, width, dtype, kind, grid, order):
         assert same_bits(distance, Backend().rerank(values, queries, candidates))
 
 
-@pytest.mark.parametrize("barrier", [1, 2])
-def test_a_missing_barrier_would_be_seen(barrier):
-    """The stand-in's barriers are worth something: without either of them the distances are wrong."""
-    lines = kernels.source("rerank_distances.cu").splitlines()
-    places = [i for i, line in enumerate(lines) if line.strip().startswith("__syncwarp();")]
-    assert len(places) == 2
-    lines[places[barrier - 1]] = ";"
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=(40, 100)).astype(np.float32)
-    queries, candidates = rng.integers(0, 40, 5), rng.integers(0, 40, (5, 32))
-    expected = Backend().rerank(values, queries, candidates)
-    wrong = []
-    for order in ((), ("SHIM_DESCENDING",)):
-        distance = filled((5, 32), np.float64)
-        kernel = build("\n".join(lines), *order)["rerank_distances_float32"]
-        arrays = [a.ctypes.data for a in (values, queries, candidates)]
-        kernel.launch((1,), (32, 4), [*arrays, 5, 32, 100, distance.ctypes.data])
-        wrong.append(not same_bits(distance, expected))
-    assert any(wrong)
-
-
 @quick
 @given(seed=st.integers(0, 2**32 - 1), m=st.integers(0, 40), width=st.integers(1, 12), geometry=GEOMETRIES)
 def test_count_foreign(seed, m, width, geometry):
