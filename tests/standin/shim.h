@@ -9,7 +9,8 @@
 //
 // With -fsanitize=thread (and SHIM_FIBRES) ThreadSanitizer sees every CUDA thread as a thread, and only barriers and the
 // end of a launch order their accesses: it reports races that do not change the result of this order of execution, too.
-// SHIM_WITHOUT=file:line in the environment removes the barrier on that line.
+// In the environment, SHIM_WITHOUT=file:line removes the barrier on that line, and SHIM_OVERLAP hides all blocks but
+// one from gridDim, so that blocks take the same work.
 
 #include <cmath>
 #include <cstddef>
@@ -299,8 +300,8 @@ static std::function<void()> bind_arguments(void (*kernel)(A...), void** values,
 }
 
 #ifdef __SANITIZE_THREAD__
-static bool run_grid() {
-    const unsigned count = gridDim.x * gridDim.y * gridDim.z, size = blockDim.x * blockDim.y * blockDim.z;
+static bool run_grid(const unsigned* grid) {
+    const unsigned count = grid[0] * grid[1] * grid[2], size = blockDim.x * blockDim.y * blockDim.z;
     struct Block {
         bool good;
         std::vector<Fibre> fibres;
@@ -309,9 +310,9 @@ static bool run_grid() {
     if (blocks.size() < count) blocks.resize(count);
     std::vector<std::thread> threads;
     for (unsigned i = 0; i < count; ++i) {
-        threads.emplace_back([i, size] {
+        threads.emplace_back([i, size, grid] {
             fibres.swap(blocks[i].fibres);
-            blockIdx = {i % gridDim.x, i / gridDim.x % gridDim.y, i / (gridDim.x * gridDim.y)};
+            blockIdx = {i % grid[0], i / grid[0] % grid[1], i / (grid[0] * grid[1])};
             blocks[i].good = run_block(size);
             fibres.swap(blocks[i].fibres);
         });
@@ -329,10 +330,10 @@ static bool run_grid() {
     return good;
 }
 #else
-static bool run_grid() {
-    for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z) {
-        for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
-            for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
+static bool run_grid(const unsigned* grid) {
+    for (blockIdx.z = 0; blockIdx.z < grid[2]; ++blockIdx.z) {
+        for (blockIdx.y = 0; blockIdx.y < grid[1]; ++blockIdx.y) {
+            for (blockIdx.x = 0; blockIdx.x < grid[0]; ++blockIdx.x) {
                 if (!run_block(blockDim.x * blockDim.y * blockDim.z)) return false;
             }
         }
@@ -346,6 +347,9 @@ template <class... A>
 static int shim_launch(void (*kernel)(A...), void** values, const unsigned* grid, const unsigned* block) {
     body = bind_arguments(kernel, values, std::index_sequence_for<A...>());
     gridDim = {grid[0], grid[1], grid[2]};
+#ifdef __SANITIZE_THREAD__
+    if (std::getenv("SHIM_OVERLAP")) gridDim = {1, 1, 1};
+#endif
     blockDim = {block[0], block[1], block[2]};
-    return run_grid() ? 0 : 1;
+    return run_grid(grid) ? 0 : 1;
 }
