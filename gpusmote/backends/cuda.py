@@ -141,7 +141,7 @@ class CudaBackend(Backend):
         # CuPy gives a block of threads at most 32 columns and all rows: a narrow table would occupy few
         # multiprocessors. So rows lie side by side as one wide row.
         group = max(1, min(n, _SIDE_BY_SIDE // d))
-        step = max(1, self.cut.size(_CONVERTED) // (group * d)) * group
+        step = max(1, self.memory.size(_CONVERTED) // (group * d)) * group
         whole = n // group * group
         blocks = [(start, min(whole, start + step)) for start in range(0, whole, step)]
         if whole < n:

@@ -51,7 +51,7 @@ def _faiss_keeps_float32(pool: Pool, faiss: Any) -> bool:
 
     def distances(rows: Array) -> Array:
         found, indices = xp.empty((len(rows), 32), "f4"), xp.empty((len(rows), 32), "i8")
-        bf_knn(faiss, xp, ordinal, rows, rows, found, indices, pool.backend.cut.workspace)
+        bf_knn(faiss, xp, ordinal, rows, rows, found, indices, pool.backend.memory.faiss)
         return found
 
     return keeps_float32(xp, ("faiss", ordinal), distances)
