@@ -162,7 +162,7 @@ class Plan:
         Returns
         -------
         X_resampled, y_resampled
-            Containers of the kinds of X and y.
+            Containers of the kinds of X and y; pandas results have a new default index.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class Plan:
         with self._backend.active(), self.report.stage("rows", self._backend):
             X = self._table.append(len(self), self._write, self._backend)
         with self.report.stage("labels"):
-            y = self._target.append(self._codes(0, len(self)), X)
+            y = self._target.append(self._codes(0, len(self)))
         return X, y
 
     def _keep_within(self, n_new: int, n_rows: int) -> None:

@@ -167,7 +167,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         Returns
         -------
         X_resampled, y_resampled
-            Of the kinds and dtypes of X and y.
+            Of the kinds and dtypes of X and y. pandas results have a new default index, as in imbalanced-learn;
+            ``X_resampled[:len(X)].set_index(X.index)`` are the originals with their labels.
 
         Raises
         ------

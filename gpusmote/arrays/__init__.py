@@ -7,8 +7,8 @@ NumPy array, any real dtype            NumPy array of that dtype (object arrays 
 nested list                            nested list of what ``numpy.asarray`` makes of it
 SciPy sparse, csr or csc               the same class and format; the synthetic rows never exist as a dense whole
 SciPy sparse, any other format         csr, of the same family (matrix or array)
-pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; the index by the
-                                       rule in :mod:`gpusmote.arrays.pandas_table`
+pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; a new default
+                                       index
 subclass of DataFrame                  what its ``_constructor`` gives, as from pandas' own operations
 polars DataFrame, pyarrow Table        the same schema, Arrow's metadata included
 CuPy array                             CuPy array on the same device

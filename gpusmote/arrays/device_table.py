@@ -214,7 +214,7 @@ def _restorer(X: Any) -> Callable[[Any, int], Any]:
     return partial(_import, importer)
 
 
-def _import(importer: Callable[[Any], Any], values: Any, n_original: int) -> Any:
+def _import(importer: Callable[[Any], Any], values: Any) -> Any:
     return importer(values)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpusmote.arrays.checks import (
+    ENCODE,
     BadColumn,
     check_shape,
     check_values,
@@ -147,6 +148,6 @@ def refuse_column_types(refused: list[tuple[Hashable, str]]) -> None:
         names = [f"{column_label(0, [label])} ({kind})" for label, kind in refused]
         raise InputTypeError(
             f"X has {counted(len(refused), 'column')} whose type is not numeric: {listing(names)}.",
-            "Encode text and categories (for instance with sklearn.preprocessing.OneHotEncoder), convert dates and "
-            "decimals to float64, or leave these columns out: rows are interpolated, so every column must be numbers.",
+            f"{ENCODE} Convert dates to float64, or leave these columns out: rows are interpolated, so every column "
+            "must be numbers.",
         )

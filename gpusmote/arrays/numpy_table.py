@@ -110,8 +110,4 @@ def from_array_like(X: Any) -> Table:
     if not isinstance(X, list):
         return inner
     inner.copied = max(inner.copied, inner.itemsize)
-    return WrappedTable(inner, _to_list, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)
-
-
-def _to_list(values: np.ndarray, n_original: int) -> Any:
-    return values.tolist()
+    return WrappedTable(inner, np.ndarray.tolist, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)

@@ -36,7 +36,7 @@ class Target:
     counts: np.ndarray
 
     def __init__(self, labels: Labels) -> None:
-        self._take, self._place = labels.take, labels.place
+        self._take = labels.take
         self.classes, self.codes = _classes_and_codes(labels)
         self.counts = np.bincount(self.codes, minlength=len(self.classes))
         self._row_of_class = np.empty(len(self.classes), np.int64)
@@ -44,20 +44,11 @@ class Target:
 
     def only(self, codes: np.ndarray) -> Any:
         """The caller's kind of container with the labels of these codes."""
-        return self._place(self._take(self._row_of_class[codes]), None, 0)
+        return self._take(self._row_of_class[codes])
 
-    def append(self, codes: np.ndarray, X: Any) -> Any:
-        """The original labels, then those of ``codes``, in the caller's kind of container.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (m,), int64
-        X : table
-            The new table: if it is a pandas DataFrame, a pandas y takes over its index.
-        """
-        n = len(self.codes)
-        rows = np.concatenate([np.arange(n), self._row_of_class[codes]])
-        return self._place(self._take(rows), X, n)
+    def append(self, codes: np.ndarray) -> Any:
+        """The original labels, then those of ``codes``, in the caller's kind of container."""
+        return self._take(np.concatenate([np.arange(len(self.codes)), self._row_of_class[codes]]))
 
 
 def wrap_target(y: Any, n_rows: int) -> Target:

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.preprocessing import OneHotEncoder
 
+from gpusmote import SMOTE
 from gpusmote.arrays import wrap_features
-from gpusmote.arrays.pandas_table import extended_index
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from tests.arrays.helpers import BACKEND, append, taken, writer
 
@@ -183,34 +184,27 @@ def test_pandas_column_names_of_any_kind(columns, dtypes):
 
 
 @pytest.mark.parametrize(
-    ("index", "expected"),
+    "index",
     [
-        (pd.RangeIndex(3), pd.RangeIndex(5)),
-        (pd.RangeIndex(3, name="row"), pd.RangeIndex(5, name="row")),
-        (pd.RangeIndex(5, 8), pd.Index([5, 6, 7, 8, 9])),
-        (pd.RangeIndex(0, 6, 2), pd.Index([0, 2, 4, 5, 6])),
-        (pd.Index([10, 3, 7], name="id"), pd.Index([10, 3, 7, 11, 12], name="id")),
-        (pd.Index([-3, -2, -9]), pd.Index([-3, -2, -9, -1, 0])),
-        (pd.Index([1, 2, 3], dtype="int8"), pd.Index([1, 2, 3, 4, 5], dtype="int8")),
-        (pd.Index([1, 2, 126], dtype="int8"), pd.RangeIndex(5)),
-        (pd.Index([1, 5, 2], dtype="Int64"), pd.Index([1, 5, 2, 6, 7], dtype="Int64")),
-        (pd.Index([1, 5, 2], dtype="uint16[pyarrow]"), pd.Index([1, 5, 2, 6, 7], dtype="uint16[pyarrow]")),
-        (pd.Index([1, None, 2], dtype="Int64"), pd.RangeIndex(5)),
-        (pd.Index([1, 1, 2]), pd.RangeIndex(5)),
-        (pd.Index(["a", "b", "c"]), pd.RangeIndex(5)),
-        (pd.Index([0.0, 1.0, 2.0]), pd.RangeIndex(5)),
-        (pd.date_range("2024-01-01", periods=3), pd.RangeIndex(5)),
-        (pd.MultiIndex.from_product([[1], [1, 2, 3]]), pd.RangeIndex(5)),
+        pd.RangeIndex(3, name="row"),
+        pd.RangeIndex(5, 8),
+        pd.Index([10, 3, 7], name="id"),
+        pd.Index([1, 2, 126], dtype="int8"),
+        pd.Index([1, 5, 2], dtype="uint16[pyarrow]"),
+        pd.Index([1, None, 2], dtype="Int64"),
+        pd.Index([1, 1, 2]),
+        pd.Index(["a", "b", "c"]),
+        pd.date_range("2024-01-01", periods=3),
+        pd.MultiIndex.from_product([[1], [1, 2, 3]]),
     ],
 )
-def test_the_index_rule(index, expected):
-    pd.testing.assert_index_equal(extended_index(index, 2), expected, exact="equiv")
+def test_results_have_a_default_index(index):
     plain = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=index)
     for X in (plain, plain.assign(b=[1, 2, 3]), plain.astype(SPARSE)):
-        pd.testing.assert_index_equal(append(X, np.ones((2, X.shape[1]))).index, expected, exact="equiv")
+        table = wrap_features(X)
+        for whole in (append(X, np.ones((2, X.shape[1]))), table.only(np.ones((2, X.shape[1])), BACKEND)):
+            pd.testing.assert_index_equal(whole.index, pd.RangeIndex(len(whole)), exact=True)
         pd.testing.assert_index_equal(X.index, index, exact="equiv")
-        back = wrap_features(X).only(np.ones((2, X.shape[1])), BACKEND)
-        pd.testing.assert_index_equal(back.index, pd.RangeIndex(2), exact="equiv")
 
 
 def test_pandas_sparse_columns_stay_sparse():
@@ -310,9 +304,9 @@ def test_columns_that_are_no_numbers_are_named(X, named):
     with pytest.raises(InputTypeError) as caught:
         wrap_features(X)
     assert str(caught.value) == (
-        f"X has {named.format('whose type is not numeric')}. Encode text and categories (for instance with "
-        "sklearn.preprocessing.OneHotEncoder), convert dates and decimals to float64, or leave these columns out: rows "
-        "are interpolated, so every column must be numbers."
+        f"X has {named.format('whose type is not numeric')}. Encode text and categories as bool columns, whose synthetic "
+        "values are rounded to 0 and 1 (for instance with sklearn.preprocessing.OneHotEncoder(dtype=bool)). Convert "
+        "dates to float64, or leave these columns out: rows are interpolated, so every column must be numbers."
     )
 
 
@@ -364,3 +358,16 @@ def test_wide_frames_are_written_block_by_block(monkeypatch):
         assert np.array_equal(taken(whole)[1:], new)
         rows = np.arange(33)[::-1]
         assert np.array_equal(taken(whole, rows), taken(whole)[rows])
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_dummies_made_as_the_hint_says_stay_dummies(sparse):
+    rng = np.random.default_rng(0)
+    words, y = rng.choice(["red", "green", "blue"], size=(60, 2)), np.repeat([0, 1], [45, 15])
+    with pytest.raises(InputTypeError) as caught:
+        SMOTE().fit_resample(words, y)
+    assert "OneHotEncoder(dtype=bool)" in caught.value.hint
+    X = OneHotEncoder(dtype=bool, sparse_output=sparse).fit_transform(words)
+    found, _ = SMOTE(random_state=0).fit_resample(X, y)
+    assert found.dtype == bool
+    assert found.shape[0] == 90
