@@ -42,12 +42,20 @@ from gpusmote.signature import write_signature
 from gpusmote.strategy import STRINGS, rows_to_make
 from gpusmote.words import counted
 
-__all__ = ["BaseSampler", "CommonParameters", "neighbours_constraint", "neighbours_number"]
+__all__ = ["BaseSampler", "CommonParameters", "NumberInterval", "neighbours_constraint", "neighbours_number"]
 
 logger = logging.getLogger("gpusmote")
 
+
+class NumberInterval(Interval):
+    """An interval of numbers that does not hold True, which Python counts as the number 1."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return not isinstance(val, bool) and bool(super().is_satisfied_by(val))
+
+
 neighbours_constraint = [
-    Interval(numbers.Integral, 1, None, closed="left"),
+    NumberInterval(numbers.Integral, 1, None, closed="left"),
     HasMethods(["kneighbors", "kneighbors_graph"]),
 ]
 """What scikit-learn's parameter validation holds a number of neighbours to."""
@@ -96,7 +104,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         "bit_generator": [StrOptions({"philox", "mt19937"}), None],
         "shrink_k": ["boolean"],
         "search": [StrOptions({"exact", "approximate"})],
-        "recall_target": [Interval(numbers.Real, 0, 1, closed="right")],
+        "recall_target": [NumberInterval(numbers.Real, 0, 1, closed="right")],
         "memory_limit": [Interval(numbers.Real, 0, None, closed="neither"), str, Mapping, None],
     }
 

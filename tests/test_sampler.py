@@ -190,7 +190,10 @@ def test_a_search_beyond_memory_is_refused(overlapping, monkeypatch):
     [
         ({"k_neighbors": 0}, "The 'k_neighbors' parameter of BorderlineSMOTE must be"),
         ({"k_neighbors": 2.5}, "The 'k_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"k_neighbors": True}, "The 'k_neighbors' parameter of BorderlineSMOTE must be"),
         ({"m_neighbors": -1}, "The 'm_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"m_neighbors": True}, "The 'm_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"recall_target": True}, "The 'recall_target' parameter of BorderlineSMOTE must be"),
         ({"kind": "borderline-3"}, "The 'kind' parameter of BorderlineSMOTE must be a str among"),
         ({"random_state": "x"}, "The 'random_state' parameter of BorderlineSMOTE must be"),
         ({"sampling_strategy": "x"}, "The 'sampling_strategy' parameter of BorderlineSMOTE must be"),

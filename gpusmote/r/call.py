@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, InvalidParameterError, validate_parameter_constraints
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from gpusmote import draws
 from gpusmote.arrays import wrap_features
@@ -24,6 +24,7 @@ from gpusmote.part import Part
 from gpusmote.r.result import Result
 from gpusmote.r.split import load_pandas, split
 from gpusmote.recipe import Pool, Recipe
+from gpusmote.sampler import NumberInterval
 from gpusmote.words import counted
 
 __all__ = ["Call", "whole_number_from"]
@@ -35,7 +36,7 @@ logger = logging.getLogger("gpusmote")
 
 def whole_number_from(least: int) -> list[Any]:
     """What scikit-learn's parameter validation holds a number of neighbours to."""
-    return [Interval(numbers.Integral, least, None, closed="left")]
+    return [NumberInterval(numbers.Integral, least, None, closed="left")]
 
 
 class Call:
