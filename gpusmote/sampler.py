@@ -36,7 +36,7 @@ from gpusmote.imagined import imagined
 from gpusmote.legacy import LegacyDraws
 from gpusmote.part import Part
 from gpusmote.plan import Plan
-from gpusmote.recipe import ClassTask, Pool, Recipe
+from gpusmote.recipe import ClassTask, Pool, Recipe, too_few_rows
 from gpusmote.report import Report
 from gpusmote.signature import write_signature
 from gpusmote.strategy import STRINGS, rows_to_make
@@ -90,6 +90,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     _sampling_type = "over-sampling"
     k_neighbors: Any
     _looks_at_all_rows = False  # whether neighbours are sought among all rows; tells how large the work is
+    _searches_each_class = False  # whether the seeds' k neighbors are sought within the class, whatever the rule finds
     _has_counts = False  # whether its recipes say how many rows each seed gets, which the plan then holds
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -260,6 +261,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         start = time.perf_counter()
         table, target, make = self._check(X, y)
         wanted = {c: n for c, n in make.items() if n}
+        self._check_sizes(target, wanted)
         return Call(self, table, target, wanted, time.perf_counter() - start, target is not y)
 
     def _planned(self, backend: Backend, table: Table, target: Target, wanted: dict[int, int], report: Report) -> Plan:
@@ -301,6 +303,15 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         labels = classes.tolist()
         self.sampling_strategy_ = {labels[c]: n for c, n in make.items()}
         return table, target, make
+
+    def _check_sizes(self, target: Target, wanted: dict[int, int]) -> None:
+        """Refuse a class that is too small before any work is done, where that is known beforehand."""
+        k = self._k
+        if self._searches_each_class and isinstance(k, numbers.Integral):
+            least, sizes = 1 if self.shrink_k else int(k), target.counts.tolist()
+            small = next((c for c in wanted if sizes[c] <= least), None)
+            if small is not None:
+                raise too_few_rows(f"Class {target.classes[small : small + 1].tolist()[0]!r}", sizes[small], int(k))
 
     def _work(self, table: Table, target: Target, make: dict[int, int]) -> float:
         """Rows x rows x columns that a search without any cleverness would compare."""
@@ -347,7 +358,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         planner = _Planner(self, backend, report)
         parts, labels = [], target.classes.tolist()
         for c, n_new in make.items():
-            rows = np.flatnonzero(target.codes == c)
+            rows = target.rows_of(c)
             own = Pool(backend, table, rows, f"Class {labels[c]!r}", report.search, everyone, recall)
             task = ClassTask(backend, target, c, n_new, own, everyone)
             recipe = self._recipe(task)

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
-from gpusmote.errors import GpusmoteError, InputError, MemoryLimitError, ParameterError
+from gpusmote.errors import GpusmoteError, InputError, MemoryLimitError, ParameterError, TooFewRowsError
 from gpusmote.sampler import BaseSampler
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=40)
@@ -312,3 +312,35 @@ def test_an_unknown_parameter_is_an_error_that_names_the_class_that_was_called()
                 kind(n_jobs=2)
     with pytest.raises(TypeError, match=r"^SMOTE\.__init__\(\) takes 1 positional argument"):
         SMOTE("auto")
+
+
+def stop(*given, **named):
+    raise AssertionError("work was begun")
+
+
+@pytest.mark.parametrize(
+    "sampler", [SMOTE(), BorderlineSMOTE(), ADASYN(), SMOTE(shrink_k=True), SMOTE(k_neighbors=np.int64(1))], ids=str
+)
+@pytest.mark.parametrize(
+    "labels", [np.asarray, np.ndarray.tolist, lambda y: y.astype(str)], ids=["array", "list", "str"]
+)
+def test_classes_too_small_are_refused_before_any_work(sampler, labels, monkeypatch):
+    monkeypatch.setattr("gpusmote.attempts.arrange", stop)
+    monkeypatch.setattr("gpusmote.attempts.select", stop)
+    y = np.concatenate([np.arange(1000), np.zeros(20, np.int64)])
+    for call in (sampler.fit_resample, sampler.plan):
+        with pytest.raises(TooFewRowsError, match=r"^Class '?1'? has 1 row, too few for"):
+            call(np.zeros((1020, 1)), labels(y))
+
+
+@EACH
+@pytest.mark.filterwarnings("ignore:.*finds no seed")
+def test_many_classes_get_the_rows_of_few(sampler, monkeypatch):
+    X, y = np.random.default_rng(0).normal(size=(400, 3)), np.repeat(np.arange(40), 10)[::-1].copy()
+    y[:30] = 7
+    sampler = clone(sampler).set_params(sampling_strategy=dict.fromkeys(range(37), 50))
+    expected = sampler.fit_resample(X, y)
+    monkeypatch.setattr("gpusmote.arrays.target._FEW_CLASSES", 0)
+    found = sampler.fit_resample(X, y)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])

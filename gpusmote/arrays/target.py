@@ -13,6 +13,8 @@ from gpusmote.words import counted
 
 __all__ = ["Target", "encode", "wrap_target"]
 
+_FEW_CLASSES = 256  # for which a pass over all rows a class takes less time and memory than a sort
+
 
 class Target:
     """y as the caller gave it.
@@ -34,13 +36,23 @@ class Target:
     codes: np.ndarray
     classes: np.ndarray
     counts: np.ndarray
+    _ends: np.ndarray
 
     def __init__(self, labels: Labels) -> None:
         self._take = labels.take
+        self._order: np.ndarray | None = None
         self.classes, self.codes = _classes_and_codes(labels)
         self.counts = np.bincount(self.codes, minlength=len(self.classes))
         self._row_of_class = np.empty(len(self.classes), np.int64)
         self._row_of_class[self.codes] = np.arange(len(self.codes))  # some row of each: whichever is written last
+
+    def rows_of(self, c: int) -> np.ndarray:
+        """Positions of the rows of one class, ascending."""
+        if len(self.classes) <= _FEW_CLASSES:
+            return np.flatnonzero(self.codes == c)
+        if self._order is None:  # a pass over all rows for each class would be quadratic
+            self._order, self._ends = np.argsort(self.codes, kind="stable"), np.cumsum(self.counts)
+        return self._order[self._ends[c] - self.counts[c] : self._ends[c]]
 
     def only(self, codes: np.ndarray) -> Any:
         """The caller's kind of container with the labels of these codes."""

@@ -100,6 +100,10 @@ class ADASYN(BaseSampler):
     _has_counts = True
 
     @property
+    def _searches_each_class(self) -> bool:  # type: ignore[override]
+        return self.no_seeds == "smote"
+
+    @property
     def _k(self) -> Any:
         return self.n_neighbors
 

@@ -102,6 +102,10 @@ class BorderlineSMOTE(BaseSampler):
 
     _looks_at_all_rows = True
 
+    @property
+    def _searches_each_class(self) -> bool:  # type: ignore[override]
+        return self.kind == "borderline-1" and self.no_seeds == "smote"
+
     def _sought(self) -> tuple[int, bool]:
         k, m = neighbours_number(self.k_neighbors), neighbours_number(self.m_neighbors)
         among_all = self.kind == "borderline-2"

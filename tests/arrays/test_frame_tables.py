@@ -304,9 +304,9 @@ def test_columns_that_are_no_numbers_are_named(X, named):
     with pytest.raises(InputTypeError) as caught:
         wrap_features(X)
     assert str(caught.value) == (
-        f"X has {named.format('whose type is not numeric')}. Encode text and categories as bool columns, whose synthetic "
-        "values are rounded to 0 and 1 (for instance with sklearn.preprocessing.OneHotEncoder(dtype=bool)). Convert "
-        "dates to float64, or leave these columns out: rows are interpolated, so every column must be numbers."
+        f"X has {named.format('whose type is not numeric')}. Encode text and categories as bool columns, whose "
+        "synthetic values are rounded to 0 and 1 (for instance with sklearn.preprocessing.OneHotEncoder(dtype=bool)). "
+        "Convert dates to float64, or leave these columns out: rows are interpolated, so every column must be numbers."
     )
 
 

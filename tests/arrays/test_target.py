@@ -299,3 +299,13 @@ def test_missing_labels_are_counted(y, kind):
     assert str(caught.value) == (
         f"y holds {kind} in 2 of its 4 rows (first: 1, 3). Drop these rows from X and y, or give them a label."
     )
+
+
+@pytest.mark.parametrize("n_classes", [2, 1000])
+def test_the_rows_of_each_class(n_classes):
+    y = np.random.default_rng(0).permutation(np.arange(3 * n_classes) % n_classes)
+    target = wrap_target(y, len(y))
+    rows = [target.rows_of(c) for c in range(n_classes)]
+    assert all(np.array_equal(found, np.flatnonzero(y == c)) for c, found in enumerate(rows))
+    sorted_once = n_classes > 2  # not looked for in all of y for each class
+    assert (rows[0].base is rows[1].base is not None) == sorted_once
