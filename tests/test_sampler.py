@@ -344,3 +344,36 @@ def test_many_classes_get_the_rows_of_few(sampler, monkeypatch):
     found = sampler.fit_resample(X, y)
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
+
+
+SMALL_AND_LARGE = {
+    "subnormal": lambda X: X * 1e-310,
+    "subnormal float32": lambda X: (X * 1e-40).astype(np.float32),
+    "subnormal float16": lambda X: (X * 1e-7).astype(np.float16),
+    "one large value": lambda X: np.where(np.arange(X.size).reshape(X.shape) == 7, 1e300, X),
+    "columns far apart": lambda X: X * np.array([1e-310, 1.0, 1e200]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*finds no seed")
+@pytest.mark.parametrize("build", SMALL_AND_LARGE)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X, y: SMOTE(random_state=0).fit_resample(X, y)[0],
+        lambda X, y: BorderlineSMOTE(random_state=0).fit_resample(X, y)[0],
+        lambda X, y: ADASYN(random_state=0).fit_resample(X, y)[0],
+        lambda X, y: SMOTE(random_state=0).plan(X, y).rows(3, 7),
+        lambda X, y: np.concatenate([rows for rows, _ in SMOTE(random_state=0).plan(X, y).batches(9, random_state=0)]),
+        lambda X, y: gpusmote.r.SMOTE(X, y, random_state=0).syn_data,
+        lambda X, y: gpusmote.r.ADAS(X, y, random_state=0).syn_data,
+    ],
+    ids=["SMOTE", "BorderlineSMOTE", "ADASYN", "rows", "batches", "r.SMOTE", "r.ADAS"],
+)
+def test_the_callers_floating_point_settings_change_nothing(call, build):
+    X, y = SMALL_AND_LARGE[build](np.random.default_rng(0).normal(size=(60, 3))), np.repeat([0, 1], [40, 20])
+    expected = call(X, y)
+    with np.errstate(all="raise"):
+        found = call(X, y)
+        assert set(np.geterr().values()) == {"raise"}
+    assert np.array_equal(found, expected)
