@@ -151,14 +151,14 @@ class Told(AbstractContextManager[Any]):
             self._device = self._make()
             return self._device.__enter__()
         except Exception as error:
-            self._errstate.__exit__()
+            self._errstate.__exit__(None, None, None)
             self._tell(error)
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._errstate.__exit__()
+        self._errstate.__exit__(None, None, None)
         try:
             self._device.__exit__(kind, error, traceback)
         except Exception as later:
