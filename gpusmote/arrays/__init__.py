@@ -10,7 +10,8 @@ SciPy sparse, any other format         csr, of the same family (matrix or array)
 pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; a new default
                                        index
 subclass of DataFrame                  what its ``_constructor`` gives, as from pandas' own operations
-polars DataFrame, pyarrow Table        the same schema, Arrow's metadata included
+polars DataFrame, pyarrow Table or     the same schema, Arrow's metadata included
+RecordBatch
 CuPy array                             CuPy array on the same device
 array that speaks DLPack (torch, jax)  its library's array on the same device, detached from any gradient
 anything else that NumPy reads         NumPy array
@@ -84,6 +85,10 @@ def wrap_features(X: Any) -> Table:
         from gpusmote.arrays.arrow_frames import ArrowTable
 
         return ArrowTable(X)
+    if is_instance(X, "pyarrow", "RecordBatch"):
+        from gpusmote.arrays.arrow_frames import from_record_batch
+
+        return from_record_batch(X)
     return _wrap_other(X)
 
 

@@ -150,7 +150,7 @@ def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
         names = [f"{column_label(j, labels)} ({kind.__name__})" for j, kind in bad]
         raise InputTypeError(
             f"X holds objects that are not numbers in {listing(names)}{_why_not(example)}.",
-            f"{ENCODE} Convert other objects to numbers, or leave these columns out.",
+            f"{ENCODE} Convert decimals and fractions to float (X.astype(float)), or leave these columns out.",
         )
     for j, found in enumerate(kinds):
         if any(issubclass(kind, (int, np.integer)) for kind in found):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -17,6 +19,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from gpusmote import SMOTE
 from gpusmote.arrays import wrap_features
+from gpusmote.arrays.frame_table import Column
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from tests.arrays.helpers import BACKEND, append, taken, writer
 
@@ -73,10 +76,16 @@ def arrow_table(columns, dtypes):
     return pa.table({f"c{j}": pa.array(c, d) for j, (c, d) in enumerate(zip(columns, dtypes, strict=True))})
 
 
+def record_batch(columns, dtypes):
+    return arrow_table(columns, dtypes).combine_chunks().to_batches()[0]
+
+
 @st.composite
 def frames(draw):
     """A frame with columns of any dtypes of its library, its values as float64, and how to compare frames."""
-    build, known = draw(st.sampled_from([(pandas_frame, PANDAS), (polars_frame, POLARS), (arrow_table, ARROW)]))
+    build, known = draw(
+        st.sampled_from([(pandas_frame, PANDAS), (polars_frame, POLARS), (arrow_table, ARROW), (record_batch, ARROW)])
+    )
     kinds = draw(st.lists(st.sampled_from("fiub"), min_size=1, max_size=4))
     if draw(st.booleans()):
         kinds = kinds[:1] * len(kinds)
@@ -235,6 +244,45 @@ def test_python_numbers_in_a_pandas_column():
         wrap_features(pd.DataFrame({"a": [decimal.Decimal("1.5")]}))
 
 
+DECIMALS = [decimal.Decimal("1.50"), decimal.Decimal("2.25")]
+
+
+@pytest.mark.parametrize(
+    ("X", "hint"),
+    [
+        (pd.DataFrame({"d": DECIMALS}), "Convert decimals and fractions to float (X.astype(float))"),
+        (np.array([DECIMALS], object), "Convert decimals and fractions to float (X.astype(float))"),
+        ([DECIMALS], "Convert decimals and fractions to float (X.astype(float))"),
+        (pd.DataFrame({"d": pd.array(DECIMALS, pd.ArrowDtype(pa.decimal256(5, 2)))}), "decimals to float64"),
+        (pl.DataFrame({"d": DECIMALS}), "decimals to float64"),
+        (pa.table({"d": pa.array(DECIMALS, pa.decimal128(5, 2))}), "decimals to float64"),
+    ],
+)
+def test_decimals_are_refused_with_what_to_do(X, hint):
+    with pytest.raises(InputTypeError) as caught:
+        wrap_features(X)
+    assert hint in caught.value.hint
+
+
+def test_a_record_batch_comes_back_as_one():
+    schema = pa.schema(
+        [pa.field("a", pa.int32(), metadata={"unit": "m"}), pa.field("b", pa.float32())], {"made": "now"}
+    )
+    X = pa.record_batch([pa.array([1, 2, 3], pa.int32()), pa.array([0.5, 1.0, 2.0], pa.float32())], schema=schema)
+    for found in (append(X, np.array([[1.5, 0.25]])), wrap_features(X).only(np.array([[1.5, 0.25]]), BACKEND)):
+        assert type(found) is pa.RecordBatch
+        assert found.schema.equals(schema, check_metadata=True)
+        assert found.to_pylist()[-1] == {"a": 2, "b": 0.25}
+
+
+def test_reading_a_column_takes_no_lock():
+    column = Column(np.dtype(float), 0, lambda: barrier.wait() and np.ones(2))
+    barrier = threading.Barrier(2, timeout=20)  # both threads read at once, or the first waits in vain
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: column.values, range(2)))
+    assert column.values is not None
+
+
 def test_arrow_metadata_fields_and_chunks_are_kept():
     fields = [pa.field("a", pa.int32(), nullable=False, metadata={"unit": "m"}), pa.field("a", pa.float32())]
     schema = pa.schema(fields, metadata={"made": "by hand"})
@@ -306,7 +354,8 @@ def test_columns_that_are_no_numbers_are_named(X, named):
     assert str(caught.value) == (
         f"X has {named.format('whose type is not numeric')}. Encode text and categories as bool columns, whose "
         "synthetic values are rounded to 0 and 1 (for instance with sklearn.preprocessing.OneHotEncoder(dtype=bool)). "
-        "Convert dates to float64, or leave these columns out: rows are interpolated, so every column must be numbers."
+        "Convert dates and decimals to float64, or leave these columns out: rows are interpolated, so every column "
+        "must be numbers."
     )
 
 
@@ -314,7 +363,6 @@ def test_columns_that_are_no_numbers_are_named(X, named):
     ("X", "hint"),
     [
         (pl.LazyFrame({"a": [1.0]}), "Call X.collect() first."),
-        (pa.record_batch({"a": [1.0]}), "Make a table of it: pyarrow.Table.from_batches([X])."),
         (nw.from_native(pl.DataFrame({"a": [1.0]})), "Pass the frame that it stands for: X.to_native()."),
     ],
 )
