@@ -152,7 +152,7 @@ class Plan:
         Returns
         -------
         X_resampled, y_resampled
-            Containers of the kinds of X and y.
+            Containers of the kinds of X and y; pandas results have a new default index.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class Plan:
         with backend.active(), self.report.stage("rows", backend):
             X = self._table.append(len(self), functools.partial(self._write, backend=backend), backend)
         with self.report.stage("labels"):
-            y = self._target.append(self._codes(0, len(self)), X)
+            y = self._target.append(self._codes(0, len(self)))
         return X, y
 
     def _within(self, n_new: int, n_rows: int) -> Backend:

@@ -36,18 +36,26 @@ from gpusmote.legacy import LegacyDraws
 from gpusmote.origins import Origins
 from gpusmote.part import Part
 from gpusmote.plan import Plan
-from gpusmote.recipe import ClassTask, Pool, Recipe
+from gpusmote.recipe import ClassTask, Pool, Recipe, too_few_rows
 from gpusmote.report import Report
 from gpusmote.signature import write_signature
 from gpusmote.strategy import STRINGS, rows_to_make
 from gpusmote.words import counted
 
-__all__ = ["BaseSampler", "CommonParameters", "neighbours_constraint", "neighbours_number"]
+__all__ = ["BaseSampler", "CommonParameters", "NumberInterval", "neighbours_constraint", "neighbours_number"]
 
 logger = logging.getLogger("gpusmote")
 
+
+class NumberInterval(Interval):
+    """An interval of numbers that does not hold True, which Python counts as the number 1."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return not isinstance(val, bool) and bool(super().is_satisfied_by(val))
+
+
 neighbours_constraint = [
-    Interval(numbers.Integral, 1, None, closed="left"),
+    NumberInterval(numbers.Integral, 1, None, closed="left"),
     HasMethods(["kneighbors", "kneighbors_graph"]),
 ]
 """What scikit-learn's parameter validation holds a number of neighbours to."""
@@ -83,6 +91,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     k_neighbors: Any
     _origins: Any  # Origins, then what they read
     _looks_at_all_rows = False  # whether neighbours are sought among all rows; tells how large the work is
+    _searches_each_class = False  # whether the seeds' k neighbors are sought within the class, whatever the rule finds
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "sampling_strategy": [
@@ -101,7 +110,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         "bit_generator": [StrOptions({"philox", "mt19937"}), None],
         "shrink_k": ["boolean"],
         "search": [StrOptions({"exact", "approximate"})],
-        "recall_target": [Interval(numbers.Real, 0, 1, closed="right")],
+        "recall_target": [NumberInterval(numbers.Real, 0, 1, closed="right")],
         "memory_limit": [Interval(numbers.Real, 0, None, closed="neither"), str, Mapping, None],
     }
 
@@ -177,7 +186,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         Returns
         -------
         X_resampled, y_resampled
-            Of the kinds and dtypes of X and y.
+            Of the kinds and dtypes of X and y. pandas results have a new default index, as in imbalanced-learn;
+            ``X_resampled[:len(X)].set_index(X.index)`` are the originals with their labels.
 
         Raises
         ------
@@ -275,6 +285,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         start = time.perf_counter()
         table, target, make = self._check(X, y)
         wanted = {c: n for c, n in make.items() if n}
+        self._check_sizes(target, wanted)
         return Call(self, table, target, wanted, time.perf_counter() - start)
 
     def _planned(self, backend: Backend, table: Table, target: Target, wanted: dict[int, int], report: Report) -> Plan:
@@ -321,6 +332,15 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         self.sampling_strategy_ = {labels[c]: n for c, n in make.items()}
         return table, target, make
 
+    def _check_sizes(self, target: Target, wanted: dict[int, int]) -> None:
+        """Refuse a class that is too small before any work is done, where that is known beforehand."""
+        k = self._k
+        if self._searches_each_class and isinstance(k, numbers.Integral):
+            least, sizes = 1 if self.shrink_k else int(k), target.counts.tolist()
+            small = next((c for c in wanted if sizes[c] <= least), None)
+            if small is not None:
+                raise too_few_rows(f"Class {target.classes[small : small + 1].tolist()[0]!r}", sizes[small], int(k))
+
     def _work(self, table: Table, target: Target, make: dict[int, int]) -> float:
         """Rows x rows x columns that a search without any cleverness would compare."""
         sizes = [float(target.counts[c]) for c in make]
@@ -355,7 +375,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         planner = _Planner(self, backend, report)
         parts, labels = [], target.classes.tolist()
         for c, n_new in make.items():
-            rows = np.flatnonzero(target.codes == c)
+            rows = target.rows_of(c)
             own = Pool(backend, table, rows, f"Class {labels[c]!r}", report.search, everyone, recall)
             task = ClassTask(backend, target, c, n_new, own, everyone)
             recipe = self._recipe(task)

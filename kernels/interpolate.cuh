@@ -1,5 +1,6 @@
-// Formula: base + gap * (neighbour - base), the difference, the product and the sum each rounded to float64 on its own,
-// then one rounding to the table's dtype.
+// Formula: base + gap * (neighbour - base), computed as base - gap * (base - neighbour): the same numbers, but -0.0
+// stays between two that are -0.0. Both differences and the product are each rounded to float64 on their own, then
+// there is one rounding to the table's dtype.
 //
 // Why a file of its own: this one line decides every synthetic value. Differences of float32 taken in float32, or a
 // fused multiply-add, would change values and part the devices.
@@ -12,8 +13,8 @@
 template <typename T>
 __device__ inline T interpolate(T base, T neighbour, double gap) {
     const double from = to_double(base);
-    const double step = __dsub_rn(to_double(neighbour), from);
-    return round_to<T>(__dadd_rn(__dmul_rn(step, gap), from));
+    const double back = __dsub_rn(from, to_double(neighbour));
+    return round_to<T>(__dsub_rn(from, __dmul_rn(back, gap)));
 }
 
 #endif

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
-from gpusmote.errors import GpusmoteError, InputError, MemoryLimitError, ParameterError
+from gpusmote.errors import GpusmoteError, InputError, MemoryLimitError, ParameterError, TooFewRowsError
 from gpusmote.sampler import BaseSampler
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=40)
@@ -190,7 +190,10 @@ def test_a_search_beyond_memory_is_refused(overlapping, monkeypatch):
     [
         ({"k_neighbors": 0}, "The 'k_neighbors' parameter of BorderlineSMOTE must be"),
         ({"k_neighbors": 2.5}, "The 'k_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"k_neighbors": True}, "The 'k_neighbors' parameter of BorderlineSMOTE must be"),
         ({"m_neighbors": -1}, "The 'm_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"m_neighbors": True}, "The 'm_neighbors' parameter of BorderlineSMOTE must be"),
+        ({"recall_target": True}, "The 'recall_target' parameter of BorderlineSMOTE must be"),
         ({"kind": "borderline-3"}, "The 'kind' parameter of BorderlineSMOTE must be a str among"),
         ({"random_state": "x"}, "The 'random_state' parameter of BorderlineSMOTE must be"),
         ({"sampling_strategy": "x"}, "The 'sampling_strategy' parameter of BorderlineSMOTE must be"),
@@ -309,3 +312,68 @@ def test_an_unknown_parameter_is_an_error_that_names_the_class_that_was_called()
                 kind(n_jobs=2)
     with pytest.raises(TypeError, match=r"^SMOTE\.__init__\(\) takes 1 positional argument"):
         SMOTE("auto")
+
+
+def stop(*given, **named):
+    raise AssertionError("work was begun")
+
+
+@pytest.mark.parametrize(
+    "sampler", [SMOTE(), BorderlineSMOTE(), ADASYN(), SMOTE(shrink_k=True), SMOTE(k_neighbors=np.int64(1))], ids=str
+)
+@pytest.mark.parametrize(
+    "labels", [np.asarray, np.ndarray.tolist, lambda y: y.astype(str)], ids=["array", "list", "str"]
+)
+def test_classes_too_small_are_refused_before_any_work(sampler, labels, monkeypatch):
+    monkeypatch.setattr("gpusmote.attempts.arrange", stop)
+    monkeypatch.setattr("gpusmote.attempts.select", stop)
+    y = np.concatenate([np.arange(1000), np.zeros(20, np.int64)])
+    for call in (sampler.fit_resample, sampler.plan):
+        with pytest.raises(TooFewRowsError, match=r"^Class '?1'? has 1 row, too few for"):
+            call(np.zeros((1020, 1)), labels(y))
+
+
+@EACH
+@pytest.mark.filterwarnings("ignore:.*finds no seed")
+def test_many_classes_get_the_rows_of_few(sampler, monkeypatch):
+    X, y = np.random.default_rng(0).normal(size=(400, 3)), np.repeat(np.arange(40), 10)[::-1].copy()
+    y[:30] = 7
+    sampler = clone(sampler).set_params(sampling_strategy=dict.fromkeys(range(37), 50))
+    expected = sampler.fit_resample(X, y)
+    monkeypatch.setattr("gpusmote.arrays.target._FEW_CLASSES", 0)
+    found = sampler.fit_resample(X, y)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+
+
+SMALL_AND_LARGE = {
+    "subnormal": lambda X: X * 1e-310,
+    "subnormal float32": lambda X: (X * 1e-40).astype(np.float32),
+    "subnormal float16": lambda X: (X * 1e-7).astype(np.float16),
+    "one large value": lambda X: np.where(np.arange(X.size).reshape(X.shape) == 7, 1e300, X),
+    "columns far apart": lambda X: X * np.array([1e-310, 1.0, 1e200]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*finds no seed")
+@pytest.mark.parametrize("build", SMALL_AND_LARGE)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X, y: SMOTE(random_state=0).fit_resample(X, y)[0],
+        lambda X, y: BorderlineSMOTE(random_state=0).fit_resample(X, y)[0],
+        lambda X, y: ADASYN(random_state=0).fit_resample(X, y)[0],
+        lambda X, y: SMOTE(random_state=0).plan(X, y).rows(3, 7),
+        lambda X, y: np.concatenate([rows for rows, _ in SMOTE(random_state=0).plan(X, y).batches(9, random_state=0)]),
+        lambda X, y: gpusmote.r.SMOTE(X, y, random_state=0).syn_data,
+        lambda X, y: gpusmote.r.ADAS(X, y, random_state=0).syn_data,
+    ],
+    ids=["SMOTE", "BorderlineSMOTE", "ADASYN", "rows", "batches", "r.SMOTE", "r.ADAS"],
+)
+def test_the_callers_floating_point_settings_change_nothing(call, build):
+    X, y = SMALL_AND_LARGE[build](np.random.default_rng(0).normal(size=(60, 3))), np.repeat([0, 1], [40, 20])
+    expected = call(X, y)
+    with np.errstate(all="raise"):
+        found = call(X, y)
+        assert set(np.geterr().values()) == {"raise"}
+    assert np.array_equal(found, expected)

@@ -7,10 +7,11 @@ NumPy array, any real dtype            NumPy array of that dtype (object arrays 
 nested list                            nested list of what ``numpy.asarray`` makes of it
 SciPy sparse, csr or csc               the same class and format; the synthetic rows never exist as a dense whole
 SciPy sparse, any other format         csr, of the same family (matrix or array)
-pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; the index by the
-                                       rule in :mod:`gpusmote.arrays.pandas_table`
+pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; a new default
+                                       index
 subclass of DataFrame                  what its ``_constructor`` gives, as from pandas' own operations
-polars DataFrame, pyarrow Table        the same schema, Arrow's metadata included
+polars DataFrame, pyarrow Table or     the same schema, Arrow's metadata included
+RecordBatch
 CuPy array                             CuPy array on the same device
 array that speaks DLPack (torch, jax)  its library's array on the same device, detached from any gradient
 anything else that NumPy reads         NumPy array
@@ -85,6 +86,10 @@ def wrap_features(X: Any) -> Table:
         from gpusmote.arrays.arrow_frames import ArrowTable
 
         return ArrowTable(X)
+    if is_instance(X, "pyarrow", "RecordBatch"):
+        from gpusmote.arrays.arrow_frames import from_record_batch
+
+        return from_record_batch(X)
     return _wrap_other(X)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from gpusmote.arrays.frame_table import Column, FrameTable, refuse_column_types
+from gpusmote.arrays.table import Table, WrappedTable
 
-__all__ = ["ArrowTable", "PolarsTable"]
+__all__ = ["ArrowTable", "PolarsTable", "from_record_batch"]
 
 # By narwhals' names. What is missing is refused: decimals and 128-bit integers, too, which float64 does not hold.
 _DTYPES = {
@@ -66,3 +67,14 @@ class ArrowTable(FrameTable):
 
     def _join(self, new: list[Any]) -> Any:
         return sys.modules["pyarrow"].concat_tables([self._X, *new])
+
+
+def from_record_batch(X: Any) -> Table:
+    """The table of a pyarrow RecordBatch, which comes back as one, in memory of its own."""
+    inner = ArrowTable(sys.modules["pyarrow"].Table.from_batches([X]))
+    return WrappedTable(inner, _to_record_batch, inner.names, inner.itemsize)
+
+
+def _to_record_batch(table: Any) -> Any:
+    columns = [column.combine_chunks() for column in table.columns]
+    return sys.modules["pyarrow"].RecordBatch.from_arrays(columns, schema=table.schema)

@@ -15,6 +15,7 @@ from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from gpusmote.words import counted
 
 __all__ = [
+    "ENCODE",
     "EXACT_INTEGER",
     "BadColumn",
     "ColumnLabels",
@@ -35,6 +36,12 @@ EXACT_INTEGER = 2**53
 
 ColumnLabels = Sequence[Hashable] | None
 """The columns' names in the caller's container, or None where they are only numbered."""
+
+ENCODE = (
+    "Encode text and categories as bool columns, whose synthetic values are rounded to 0 and 1 (for instance with "
+    "sklearn.preprocessing.OneHotEncoder(dtype=bool))."
+)
+"""What to do about text: dummies of a float type would become fractions."""
 
 _IMPUTE = (
     "Fill the gaps (for instance with sklearn.impute.SimpleImputer), or drop those rows or columns, "
@@ -111,8 +118,7 @@ def check_dtype(dtype: np.dtype) -> None:
     if dtype.kind in "SUT":
         raise InputTypeError(
             f"X holds text (dtype {dtype}); rows are interpolated, so every column must be numbers.",
-            "Encode the text (for instance with sklearn.preprocessing.OneHotEncoder), or convert numbers written "
-            "as text: X.astype(np.float64).",
+            f"{ENCODE} Convert numbers written as text: X.astype(np.float64).",
         )
     raise InputTypeError(
         f"X has dtype {dtype}; rows are interpolated, so every column must be numbers.",
@@ -144,7 +150,7 @@ def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
         names = [f"{column_label(j, labels)} ({kind.__name__})" for j, kind in bad]
         raise InputTypeError(
             f"X holds objects that are not numbers in {listing(names)}{_why_not(example)}.",
-            "Convert or encode these columns, or leave them out.",
+            f"{ENCODE} Convert decimals and fractions to float (X.astype(float)), or leave these columns out.",
         )
     for j, found in enumerate(kinds):
         if any(issubclass(kind, (int, np.integer)) for kind in found):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -199,10 +198,10 @@ def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:
         ) from error
 
 
-def _restorer(X: Any) -> Callable[[Any, int], Any]:
+def _restorer(X: Any) -> Callable[[Any], Any]:
     """What makes an array of X's library of a NumPy or CuPy array, without a copy."""
     if hasattr(X, "__array_namespace__"):
-        importer = X.__array_namespace__().from_dlpack
+        importer: Callable[[Any], Any] | None = X.__array_namespace__().from_dlpack
     else:
         importer = getattr(sys.modules[type(X).__module__.partition(".")[0]], "from_dlpack", None)
     if importer is None:
@@ -210,11 +209,7 @@ def _restorer(X: Any) -> Callable[[Any, int], Any]:
             f"X is {indefinite(type_name(X))}, whose library has no from_dlpack by which an array could be given back.",
             "Pass a NumPy or CuPy array.",
         )
-    return partial(_import, importer)
-
-
-def _import(importer: Callable[[Any], Any], values: Any, n_original: int) -> Any:
-    return importer(values)
+    return importer
 
 
 def _off_device(array: Any) -> tuple[np.ndarray, int]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Hashable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gpusmote.arrays.checks import (
+    ENCODE,
     BadColumn,
     check_shape,
     check_values,
@@ -52,14 +52,15 @@ class Column:
         self.nulls = nulls
         self._read = read
         self.keep = keep
-
-    @cached_property
-    def _kept(self) -> np.ndarray:
-        return self._read()
+        self._kept: np.ndarray | None = None
 
     @property
     def values(self) -> np.ndarray:
-        return self._kept if self.keep else self._read()
+        # No cached_property: in Python 3.11 it holds a lock, which a process forked meanwhile would wait for.
+        values = self._read() if self._kept is None else self._kept
+        if self.keep:
+            self._kept = values
+        return values
 
 
 class FrameTable(Table):
@@ -148,6 +149,6 @@ def refuse_column_types(refused: list[tuple[Hashable, str]]) -> None:
         names = [f"{column_label(0, [label])} ({kind})" for label, kind in refused]
         raise InputTypeError(
             f"X has {counted(len(refused), 'column')} whose type is not numeric: {listing(names)}.",
-            "Encode text and categories (for instance with sklearn.preprocessing.OneHotEncoder), convert dates and "
-            "decimals to float64, or leave these columns out: rows are interpolated, so every column must be numbers.",
+            f"{ENCODE} Convert dates and decimals to float64, or leave these columns out: rows are interpolated, so "
+            "every column must be numbers.",
         )

@@ -46,7 +46,6 @@ _HINTS = {
     # Library, and what to call to have something that gpusmote reads. A lazy container is never collected silently.
     "polars": "Call X.collect() first.",
     "dask": "Call X.compute() first.",
-    "pyarrow": "Make a table of it: pyarrow.Table.from_batches([X]).",
     "cupyx": "Make it dense, X.toarray(), or bring it to the host as a SciPy matrix, X.get().",
     "cudf": "Pass X.to_cupy(), or X.to_pandas().",
     "narwhals": "Pass the frame that it stands for: X.to_native().",

@@ -22,10 +22,6 @@ from gpusmote.words import counted, indefinite
 __all__ = ["Labels", "read_labels", "refuse_missing", "row_taker"]
 
 
-def _as_taken(taken: Any, X: Any, n_original: int) -> Any:
-    return taken
-
-
 @dataclasses.dataclass(frozen=True)
 class Labels:
     """y read. What is to be called can be pickled: it goes with a plan to other processes.
@@ -36,16 +32,12 @@ class Labels:
         The labels, or positions in ``categories``; on the host.
     take : callable
         ``take(rows)`` gives y's container with these rows (ndarray of int64), in this order.
-    place : callable
-        ``place(taken, X, n_original)`` gives what was taken the index that belongs to the table ``X`` (None: a new
-        one), where the container has an index.
     categories : ndarray or None
         What ``values`` are positions in, where the container is categorical.
     """
 
     values: np.ndarray
     take: Callable[[np.ndarray], Any]
-    place: Callable[[Any, Any, int], Any] = _as_taken
     categories: np.ndarray | None = None
 
 
@@ -138,19 +130,13 @@ def _read_pandas(y: Any) -> Labels:
     column = y.iloc[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     categories = getattr(getattr(column, "cat", None), "categories", None)
     if categories is None:
-        return Labels(column.to_numpy(), y.take, partial(_place_pandas, y))
-    return Labels(column.cat.codes.to_numpy(), y.take, partial(_place_pandas, y), categories.to_numpy())
+        return Labels(column.to_numpy(), partial(_take_pandas, y))
+    return Labels(column.cat.codes.to_numpy(), partial(_take_pandas, y), categories.to_numpy())
 
 
-def _place_pandas(y: Any, taken: Any, X: Any, n_original: int) -> Any:
-    from gpusmote.arrays.pandas_table import extended_index
-
-    if X is None:
-        return taken.reset_index(drop=True)
-    if is_instance(X, "pandas", "DataFrame"):
-        taken.index = X.index
-    else:
-        taken.index = extended_index(y.index, len(taken) - n_original)
+def _take_pandas(y: Any, rows: np.ndarray) -> Any:
+    taken = y.take(rows)
+    taken.index = sys.modules["pandas"].RangeIndex(len(rows))  # as reset_index(drop=True), without another copy
     return taken
 
 

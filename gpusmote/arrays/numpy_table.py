@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 
 from gpusmote._threads import run_blocks
-from gpusmote.arrays.checks import ColumnLabels, check_dtype, check_shape, check_values, object_to_float
+from gpusmote.arrays.checks import (
+    EXACT_INTEGER,
+    ColumnLabels,
+    check_dtype,
+    check_shape,
+    check_values,
+    object_to_float,
+    refuse_inexact,
+)
 from gpusmote.arrays.rounding import native, store
 from gpusmote.arrays.table import Table, WrappedTable, Write, write_in_blocks
 from gpusmote.backends.base import Array, Backend
 from gpusmote.errors import InputError, InputTypeError
+from gpusmote.words import counted
 
 __all__ = ["NumpyTable", "from_array_like", "from_ndarray"]
 
@@ -89,10 +98,13 @@ def from_ndarray(X: np.ndarray) -> Table:
     """The table of an array; the kinds whose meaning NumPy's base class would lose are refused."""
     if isinstance(X, np.matrix):
         raise InputTypeError("X is an np.matrix, which NumPy itself advises against.", "Convert it: np.asarray(X).")
-    if isinstance(X, np.ma.MaskedArray):
-        raise InputTypeError(
-            "X is a masked array, and a synthetic row has no mask.",
-            "Fill the gaps: X.filled(value), or np.ma.getdata(X) if nothing is masked.",
+    if isinstance(X, np.ma.MaskedArray) and X.ndim == 2 and np.ma.is_masked(X):
+        mask = np.ma.getmaskarray(X)
+        row, column = np.argwhere(mask)[0].tolist()
+        raise InputError(
+            f"X is a masked array with {counted(int(mask.sum()), 'masked value')}, the first in row {row}, column "
+            f"{column}; a synthetic row has no mask.",
+            "Fill the gaps: X.filled(value).",
         )
     return NumpyTable(np.asarray(X))
 
@@ -105,12 +117,18 @@ def from_array_like(X: Any) -> Table:
         raise InputError(
             f"X cannot be read as a table of numbers: {error}.", "Give every row the same number of values."
         ) from error
+    if isinstance(X, (list, tuple)) and values.dtype.kind == "f" and values.ndim == 2:
+        _check_integers(X, values)
     inner = from_ndarray(values)
     if not isinstance(X, list):
         return inner
     inner.kept += values.nbytes
-    return WrappedTable(inner, _to_list, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)
+    return WrappedTable(inner, np.ndarray.tolist, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)
 
 
-def _to_list(values: np.ndarray, n_original: int) -> Any:
-    return values.tolist()
+def _check_integers(X: Any, values: np.ndarray) -> None:
+    """Refuse an integer of X that became another number in ``values``, because there are floats beside it."""
+    for row, column in np.argwhere(abs(values) >= EXACT_INTEGER).tolist():
+        value = X[row][column]
+        if isinstance(value, (int, np.integer)) and abs(int(value)) > EXACT_INTEGER:
+            refuse_inexact(column, int(value), None)

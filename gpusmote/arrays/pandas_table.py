@@ -1,11 +1,7 @@
 """pandas DataFrames. pandas is never imported here: a caller who has a frame has imported it.
 
-The index rule, for X and for y where X is not a pandas frame:
-
-- pandas' default index (a RangeIndex from 0 in steps of 1) goes on counting;
-- another index of integers without repetition keeps its labels for the originals, and the synthetic rows get the
-  largest label + 1, + 2, and so on;
-- any other index says nothing about rows that did not exist before: the result has a new default index.
+Results always have a new default index, as imbalanced-learn gives it: any label given to a synthetic row could be that
+of another row of the caller's.
 """
 
 from __future__ import annotations
@@ -22,7 +18,7 @@ from gpusmote.arrays.numpy_table import NumpyTable
 from gpusmote.arrays.sparse_table import SparseTable
 from gpusmote.arrays.table import Table, WrappedTable, string_names
 
-__all__ = ["extended_index", "from_pandas"]
+__all__ = ["from_pandas"]
 
 
 def from_pandas(X: Any) -> Table:
@@ -40,27 +36,13 @@ def from_pandas(X: Any) -> Table:
     shared = dtypes[0] if len(set(dtypes)) == 1 else None
     if isinstance(shared, pd.SparseDtype) and shared.fill_value == 0:
         matrix = SparseTable(X.sparse.to_coo().tocsr(), labels)
-        return WrappedTable(matrix, _Shell(X.iloc[:0], X.index, shared), string_names(labels))
+        return WrappedTable(matrix, _Shell(X.iloc[:0], shared), string_names(labels))
     if isinstance(shared, np.dtype) and shared.kind != "O":
         table = NumpyTable(X.to_numpy(), labels)
         if not np.may_share_memory(table._X, X.iloc[:, -1].to_numpy()):  # columns of one dtype in several blocks
             table.kept += table._X.nbytes
-        return WrappedTable(table, _Shell(X.iloc[:0], X.index), string_names(labels))
+        return WrappedTable(table, _Shell(X.iloc[:0]), string_names(labels))
     return PandasTable(X)
-
-
-def extended_index(index: Any, n_new: int) -> Any:
-    """The index of the result, by the rule of this module."""
-    pd: Any = sys.modules["pandas"]
-    total = len(index) + n_new
-    if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
-        return pd.RangeIndex(total, name=index.name)
-    if pd.api.types.is_integer_dtype(index.dtype) and not index.hasnans and index.is_unique and len(index):
-        first, dtype = int(index.max()) + 1, _numpy_dtype(index.dtype)
-        if first + n_new - 1 <= np.iinfo(dtype).max:
-            labels = np.arange(first, first + n_new, dtype=dtype)
-            return index.append(pd.Index(labels, dtype=index.dtype, name=index.name))
-    return pd.RangeIndex(total)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,23 +52,19 @@ class _Shell:
     Attributes
     ----------
     head : DataFrame without rows
-    index : Index
-        Of X.
     sparse : SparseDtype or None
         Of all columns, where they are sparse.
     """
 
     head: Any
-    index: Any
     sparse: Any = None
 
-    def __call__(self, values: Any, n_original: int) -> Any:
+    def __call__(self, values: Any) -> Any:
         pd: Any = sys.modules["pandas"]
-        index = extended_index(self.index, values.shape[0] - n_original) if n_original else None
         if self.sparse is None:
-            frame = pd.DataFrame(values, index=index, columns=self.head.columns, copy=False)
+            frame = pd.DataFrame(values, columns=self.head.columns, copy=False)
         else:
-            frame = pd.DataFrame.sparse.from_spmatrix(values, index=index, columns=self.head.columns)
+            frame = pd.DataFrame.sparse.from_spmatrix(values, columns=self.head.columns)
             frame = frame.astype(self.sparse)
         return _like(frame, self.head)
 
@@ -129,9 +107,7 @@ class PandasTable(FrameTable):
 
     def _join(self, new: list[Any]) -> Any:
         pd: Any = sys.modules["pandas"]
-        joined = pd.concat([self._X, *new], ignore_index=True)
-        joined.index = extended_index(self._X.index, len(joined) - self.n_rows)
-        return _like(joined, self._X)
+        return _like(pd.concat([self._X, *new], ignore_index=True), self._X)
 
 
 def _read_column(column: Any, label: Any) -> Column:

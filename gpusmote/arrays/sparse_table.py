@@ -74,26 +74,20 @@ class SparseTable(Table):
         return self._build(parts, self.n_rows + n_new)
 
     def check_finite(self) -> None:
-        data = self._X.data[: self._X.indptr[-1]]
+        # Another matrix around the same arrays: SciPy notes on a matrix what it finds out about it.
+        X = type(self._X)((self._X.data, self._X.indices, self._X.indptr), shape=self._X.shape)
+        if not X.has_canonical_format:  # a value may be the sum of several entries
+            X = X.copy()
+            X.sum_duplicates()
+        data = X.data[: X.indptr[-1]]
         if data.dtype.kind == "f":
-            nan, infinite = self._count(np.isnan(data)), self._count(np.isinf(data))
+            nan, infinite = _count(X, np.isnan(data)), _count(X, np.isinf(data))
             bad = [BadColumn(j, int(nan[j]), int(infinite[j])) for j in np.flatnonzero(nan + infinite).tolist()]
             refuse_non_finite(bad, self._labels, self.n_features)
         elif data.dtype.kind in "iu" and data.dtype.itemsize == 8 and len(data):
             for position in (int(data.argmax()), int(data.argmin())):
                 if abs(int(data[position])) > EXACT_INTEGER:
-                    refuse_inexact(int(self._columns()[position]), int(data[position]), self._labels)
-
-    def _columns(self) -> np.ndarray:
-        """Column of each stored entry."""
-        if self._X.format == "csr":
-            return np.asarray(self._X.indices[: self._X.indptr[-1]])
-        return np.repeat(np.arange(self.n_features), np.diff(self._X.indptr))
-
-    def _count(self, marked: np.ndarray) -> np.ndarray:
-        """How many of the marked entries each column has; nothing is built where there are none."""
-        found = self._columns()[marked] if marked.any() else np.zeros(0, np.int64)
-        return np.bincount(found, minlength=self.n_features)
+                    refuse_inexact(int(_columns(X)[position]), int(data[position]), self._labels)
 
     def _stored(self, rows: np.ndarray) -> np.ndarray:
         if rows.dtype == self._X.dtype:
@@ -114,6 +108,19 @@ class SparseTable(Table):
         index = _index_dtype(self._X.indices.dtype, max(len(data), n_rows, self.n_features))
         pointers = indices.astype(index, copy=False), indptr.astype(index, copy=False)
         return type(self._X)((data, *pointers), shape=(n_rows, self.n_features))
+
+
+def _columns(X: Any) -> np.ndarray:
+    """Column of each stored entry."""
+    if X.format == "csr":
+        return np.asarray(X.indices[: X.indptr[-1]])
+    return np.repeat(np.arange(X.shape[1]), np.diff(X.indptr))
+
+
+def _count(X: Any, marked: np.ndarray) -> np.ndarray:
+    """How many of the marked entries each column has; nothing is built where there are none."""
+    found = _columns(X)[marked] if marked.any() else np.zeros(0, np.int64)
+    return np.bincount(found, minlength=X.shape[1])
 
 
 def _index_dtype(own: np.dtype, largest: int) -> np.dtype:

@@ -142,8 +142,7 @@ class WrappedTable(Table):
     ----------
     inner : Table
     restore : callable
-        ``restore(result, n_original)`` gives the caller's container around what ``inner`` gave; the first
-        ``n_original`` rows of it are the caller's.
+        ``restore(result)`` gives the caller's container around what ``inner`` gave.
     names : list of str or None, default=None
     itemsize : float or None, default=None
         Where the shell makes values larger than ``inner`` knows.
@@ -152,7 +151,7 @@ class WrappedTable(Table):
     def __init__(
         self,
         inner: Table,
-        restore: Callable[[Any, int], Any],
+        restore: Callable[[Any], Any],
         names: list[str] | None = None,
         itemsize: float | None = None,
     ) -> None:
@@ -168,10 +167,10 @@ class WrappedTable(Table):
         return self._inner.take(rows, backend)
 
     def only(self, work: Array, backend: Backend) -> Any:
-        return self._restore(self._inner.only(work, backend), 0)
+        return self._restore(self._inner.only(work, backend))
 
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
-        return self._restore(self._inner.append(n_new, write, backend), self.n_rows)
+        return self._restore(self._inner.append(n_new, write, backend))
 
     def check_finite(self) -> None:
         self._inner.check_finite()

@@ -13,6 +13,8 @@ from gpusmote.words import counted
 
 __all__ = ["Target", "encode", "wrap_target"]
 
+_FEW_CLASSES = 256  # for which a pass over all rows a class takes less time and memory than a sort
+
 
 class Target:
     """y as the caller gave it.
@@ -37,30 +39,31 @@ class Target:
     codes: np.ndarray
     classes: np.ndarray
     counts: np.ndarray
+    _ends: np.ndarray
 
     def __init__(self, labels: Labels) -> None:
-        self._take, self._place = labels.take, labels.place
+        self._take = labels.take
+        self._order: np.ndarray | None = None
         self.classes, self.codes = _classes_and_codes(labels)
         self.counts = np.bincount(self.codes, minlength=len(self.classes))
         self._row_of_class = np.empty(len(self.classes), np.int64)
         self._row_of_class[self.codes] = np.arange(len(self.codes))  # some row of each: whichever is written last
 
+    def rows_of(self, c: int) -> np.ndarray:
+        """Positions of the rows of one class, ascending."""
+        if len(self.classes) <= _FEW_CLASSES:
+            return np.flatnonzero(self.codes == c)
+        if self._order is None:  # a pass over all rows for each class would be quadratic
+            self._order, self._ends = np.argsort(self.codes, kind="stable"), np.cumsum(self.counts)
+        return self._order[self._ends[c] - self.counts[c] : self._ends[c]]
+
     def only(self, codes: np.ndarray) -> Any:
         """The caller's kind of container with the labels of these codes."""
-        return self._place(self._take(self._row_of_class[codes]), None, 0)
+        return self._take(self._row_of_class[codes])
 
-    def append(self, codes: np.ndarray, X: Any) -> Any:
-        """The original labels, then those of ``codes``, in the caller's kind of container.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (m,), int64
-        X : table
-            The new table: if it is a pandas DataFrame, a pandas y takes over its index.
-        """
-        n = len(self.codes)
-        rows = np.concatenate([np.arange(n), self._row_of_class[codes]])
-        return self._place(self._take(rows), X, n)
+    def append(self, codes: np.ndarray) -> Any:
+        """The original labels, then those of ``codes``, in the caller's kind of container."""
+        return self._take(np.concatenate([np.arange(len(self.codes)), self._row_of_class[codes]]))
 
 
 def wrap_target(y: Any, n_rows: int) -> Target:

@@ -217,6 +217,7 @@ class Backend:
     def interpolate(self, values: Array, base: Array, neighbour: Array, gap: Array, out: Array) -> None:
         """Write the synthetic rows ``base + gap * (neighbour - base)``.
 
+        Computed as ``base - gap * (base - neighbour)``: the same numbers, but -0.0 stays between two that are -0.0.
         Difference, product and sum in float64, each rounded on its own; one rounding to ``out``'s dtype.
 
         Parameters
@@ -235,10 +236,9 @@ class Backend:
         def rows(start: int, stop: int) -> None:
             low = np.take(values, base[start:stop], axis=0).astype(np.float64, copy=False)
             step = np.take(values, neighbour[start:stop], axis=0).astype(np.float64, copy=False)
-            step -= low
+            np.subtract(low, step, out=step)
             step *= gap[start:stop, None]
-            step += low
-            out[start:stop] = step
+            out[start:stop] = np.subtract(low, step, out=step)
 
         run_blocks(rows, len(base), block)
 

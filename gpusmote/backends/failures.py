@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryShortageError
 
 __all__ = ["SAME_ROWS", "Told", "chip", "of_faiss", "remember", "remembered", "told"]
@@ -136,6 +138,9 @@ def chip(ordinal: int | None = None) -> str:
 class Told(AbstractContextManager[Any]):
     """A device's own context manager, out of which NumPy's and CuPy's errors come as gpusmote's.
 
+    Within it NumPy treats floating-point errors as by default, whatever the caller has set with ``np.seterr``: numbers
+    that underflow are part of correct results.
+
     Parameters
     ----------
     make : callable
@@ -148,16 +153,20 @@ class Told(AbstractContextManager[Any]):
         self._make, self._name = make, name
 
     def __enter__(self) -> Any:
+        self._errstate = np.errstate(all="warn", under="ignore")
+        self._errstate.__enter__()
         try:
             self._device = self._make()
             return self._device.__enter__()
         except Exception as error:
+            self._errstate.__exit__(None, None, None)
             self._tell(error)
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._errstate.__exit__(None, None, None)
         try:
             self._device.__exit__(kind, error, traceback)
         except Exception as later:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from gpusmote.errors import ParameterError
-from gpusmote.words import counted
+from gpusmote.words import counted, indefinite
 
 __all__ = ["custom_nearest"]
 
@@ -38,7 +38,7 @@ def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray, desc
     Raises
     ------
     ParameterError
-        If the estimator fails, or returns fewer than two neighbours, or rows that do not exist.
+        If the estimator fails, or returns anything but positions of its rows, at least two for each query.
     """
     name = type(estimator).__name__
     values = values.view()
@@ -52,7 +52,7 @@ def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray, desc
             f"Give an unsupervised neighbours estimator whose n_neighbors is at most {len(values)}, the row itself"
             " counted.",
         ) from error
-    found = np.asarray(found).astype(np.int64)
+    found = _positions(found, name)
     if found.ndim != 2 or len(found) != len(queries) or found.shape[1] < 2:
         raise ParameterError(
             f"{name}.kneighbors returned an array of shape {found.shape} for {counted(len(queries), 'row')}.",
@@ -70,3 +70,22 @@ def custom_nearest(estimator: Any, values: np.ndarray, queries: np.ndarray, desc
     keep = np.arange(found.shape[1]) != drop[:, None]
     nearest: np.ndarray = found[keep].reshape(len(found), -1)
     return nearest
+
+
+def _positions(found: Any, name: str) -> np.ndarray:
+    """What an estimator returned, as an array of int64, where it is whole numbers; floats may hold them."""
+    try:
+        given = np.asarray(found)
+        whole = given.astype(np.int64) if given.dtype.kind in "iu" else None
+        if given.dtype.kind == "f" and (abs(given) < 2**53).all():
+            whole = given.astype(np.int64)
+        if whole is not None and (whole == given).all():
+            return whole
+        what = f"an array of dtype {given.dtype}" if given.ndim else f"{indefinite(type(found).__name__)}"
+    except ValueError:  # rows of several lengths
+        what = "rows of several lengths"
+    raise ParameterError(
+        f"{name}.kneighbors returned {what}, which is not whole numbers.",
+        "Give an estimator that returns the positions of the rows it was fitted on, an array of shape (rows, "
+        "n_neighbors).",
+    )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, InvalidParameterError, validate_parameter_constraints
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from gpusmote import draws
 from gpusmote.arrays import wrap_features
@@ -23,6 +23,7 @@ from gpusmote.part import Part
 from gpusmote.r.result import Result
 from gpusmote.r.split import load_pandas, split
 from gpusmote.recipe import Pool, Recipe
+from gpusmote.sampler import NumberInterval
 from gpusmote.words import counted
 
 __all__ = ["Call", "whole_number_from"]
@@ -34,7 +35,7 @@ logger = logging.getLogger("gpusmote")
 
 def whole_number_from(least: int) -> list[Any]:
     """What scikit-learn's parameter validation holds a number of neighbours to."""
-    return [Interval(numbers.Integral, least, None, closed="left")]
+    return [NumberInterval(numbers.Integral, least, None, closed="left")]
 
 
 class Call:
@@ -145,8 +146,9 @@ class Call:
 
     def count_own(self, k: int) -> np.ndarray:
         """How many of the k nearest of all rows are minority rows, for each row of ``minority``."""
-        neighbours = self.everyone.nearest(self._backend.asarray(self.minority), k)
-        return k - self._backend.to_host(self._backend.count_foreign(self._codes, neighbours, _MINORITY))
+        with self._backend.active():
+            neighbours = self.everyone.nearest(self._backend.asarray(self.minority), k)
+            return k - self._backend.to_host(self._backend.count_foreign(self._codes, neighbours, _MINORITY))
 
     def is_foreign(self, rows: Array) -> Array:
         """Which of these positions of X, on the device, are of other classes; bool."""
@@ -179,15 +181,16 @@ class Call:
         out = np.empty((n_new, self._table.n_features), np.float64)
         if not n_new:
             return out
-        seeds = backend.asarray(recipe.seeds)
-        neighbours = pool.nearest(seeds, recipe.k)
-        fields: dict[str, Any] = {"ends": backend.asarray(ends)}
-        if recipe.reach is not None:
-            low, high = recipe.reach(neighbours)
-            fields |= {"low": low, "width": high - low}
-        key = draws.class_key(self._entropy, _MINORITY)
-        part = Part(_MINORITY, n_new, pool.values, pool.rows, pool.locate(seeds), neighbours, key, **fields)
-        part.write(range(n_new), out, backend)
+        with backend.active():
+            seeds = backend.asarray(recipe.seeds)
+            neighbours = pool.nearest(seeds, recipe.k)
+            fields: dict[str, Any] = {"ends": backend.asarray(ends)}
+            if recipe.reach is not None:
+                low, high = recipe.reach(neighbours)
+                fields |= {"low": low, "width": high - low}
+            key = draws.class_key(self._entropy, _MINORITY)
+            part = Part(_MINORITY, n_new, pool.values, pool.rows, pool.locate(seeds), neighbours, key, **fields)
+            part.write(range(n_new), out, backend)
         return out
 
     def result(self, rows: np.ndarray, *, method: str, **fields: Any) -> Result:

@@ -99,6 +99,10 @@ class ADASYN(BaseSampler):
     _looks_at_all_rows = True
 
     @property
+    def _searches_each_class(self) -> bool:  # type: ignore[override]
+        return self.no_seeds == "smote"
+
+    @property
     def _k(self) -> Any:
         return self.n_neighbors
 

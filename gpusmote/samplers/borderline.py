@@ -102,6 +102,10 @@ class BorderlineSMOTE(BaseSampler):
 
     _looks_at_all_rows = True
 
+    @property
+    def _searches_each_class(self) -> bool:  # type: ignore[override]
+        return self.kind == "borderline-1" and self.no_seeds == "smote"
+
     def _recipe(self, task: ClassTask) -> Recipe:
         neighbours = task.everyone.nearest(task.rows, self.m_neighbors, self.shrink_k)
         m, foreign = neighbours.shape[1], task.count_foreign(neighbours)

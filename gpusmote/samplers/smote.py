@@ -116,6 +116,8 @@ class SMOTE(BaseSampler):
         "k_neighbors": neighbours_constraint,
     }
 
+    _searches_each_class = True
+
     def __init__(self, *, k_neighbors: Any = 5, **common: Unpack[CommonParameters]) -> None:
         super().__init__(**common)
         self.k_neighbors = k_neighbors

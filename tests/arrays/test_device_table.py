@@ -176,7 +176,7 @@ def test_labels_on_a_device(machine):
     target = wrap_target(y, 4)
     assert target.classes.tolist() == [1, 2, 3]
     assert isinstance(target.codes, np.ndarray)
-    whole = target.append(np.array([0, 1]), None)
+    whole = target.append(np.array([0, 1]))
     assert whole.device.id == 1
     assert whole.dtype == np.int16
     assert on_host(whole).tolist() == [3, 1, 3, 2, 1, 2]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -13,9 +15,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.preprocessing import OneHotEncoder
 
+from gpusmote import SMOTE
 from gpusmote.arrays import wrap_features
-from gpusmote.arrays.pandas_table import extended_index
+from gpusmote.arrays.frame_table import Column
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from tests.arrays.helpers import BACKEND, append, taken, writer
 
@@ -72,10 +76,16 @@ def arrow_table(columns, dtypes):
     return pa.table({f"c{j}": pa.array(c, d) for j, (c, d) in enumerate(zip(columns, dtypes, strict=True))})
 
 
+def record_batch(columns, dtypes):
+    return arrow_table(columns, dtypes).combine_chunks().to_batches()[0]
+
+
 @st.composite
 def frames(draw):
     """A frame with columns of any dtypes of its library, its values as float64, and how to compare frames."""
-    build, known = draw(st.sampled_from([(pandas_frame, PANDAS), (polars_frame, POLARS), (arrow_table, ARROW)]))
+    build, known = draw(
+        st.sampled_from([(pandas_frame, PANDAS), (polars_frame, POLARS), (arrow_table, ARROW), (record_batch, ARROW)])
+    )
     kinds = draw(st.lists(st.sampled_from("fiub"), min_size=1, max_size=4))
     if draw(st.booleans()):
         kinds = kinds[:1] * len(kinds)
@@ -183,34 +193,27 @@ def test_pandas_column_names_of_any_kind(columns, dtypes):
 
 
 @pytest.mark.parametrize(
-    ("index", "expected"),
+    "index",
     [
-        (pd.RangeIndex(3), pd.RangeIndex(5)),
-        (pd.RangeIndex(3, name="row"), pd.RangeIndex(5, name="row")),
-        (pd.RangeIndex(5, 8), pd.Index([5, 6, 7, 8, 9])),
-        (pd.RangeIndex(0, 6, 2), pd.Index([0, 2, 4, 5, 6])),
-        (pd.Index([10, 3, 7], name="id"), pd.Index([10, 3, 7, 11, 12], name="id")),
-        (pd.Index([-3, -2, -9]), pd.Index([-3, -2, -9, -1, 0])),
-        (pd.Index([1, 2, 3], dtype="int8"), pd.Index([1, 2, 3, 4, 5], dtype="int8")),
-        (pd.Index([1, 2, 126], dtype="int8"), pd.RangeIndex(5)),
-        (pd.Index([1, 5, 2], dtype="Int64"), pd.Index([1, 5, 2, 6, 7], dtype="Int64")),
-        (pd.Index([1, 5, 2], dtype="uint16[pyarrow]"), pd.Index([1, 5, 2, 6, 7], dtype="uint16[pyarrow]")),
-        (pd.Index([1, None, 2], dtype="Int64"), pd.RangeIndex(5)),
-        (pd.Index([1, 1, 2]), pd.RangeIndex(5)),
-        (pd.Index(["a", "b", "c"]), pd.RangeIndex(5)),
-        (pd.Index([0.0, 1.0, 2.0]), pd.RangeIndex(5)),
-        (pd.date_range("2024-01-01", periods=3), pd.RangeIndex(5)),
-        (pd.MultiIndex.from_product([[1], [1, 2, 3]]), pd.RangeIndex(5)),
+        pd.RangeIndex(3, name="row"),
+        pd.RangeIndex(5, 8),
+        pd.Index([10, 3, 7], name="id"),
+        pd.Index([1, 2, 126], dtype="int8"),
+        pd.Index([1, 5, 2], dtype="uint16[pyarrow]"),
+        pd.Index([1, None, 2], dtype="Int64"),
+        pd.Index([1, 1, 2]),
+        pd.Index(["a", "b", "c"]),
+        pd.date_range("2024-01-01", periods=3),
+        pd.MultiIndex.from_product([[1], [1, 2, 3]]),
     ],
 )
-def test_the_index_rule(index, expected):
-    pd.testing.assert_index_equal(extended_index(index, 2), expected, exact="equiv")
+def test_results_have_a_default_index(index):
     plain = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=index)
     for X in (plain, plain.assign(b=[1, 2, 3]), plain.astype(SPARSE)):
-        pd.testing.assert_index_equal(append(X, np.ones((2, X.shape[1]))).index, expected, exact="equiv")
+        table = wrap_features(X)
+        for whole in (append(X, np.ones((2, X.shape[1]))), table.only(np.ones((2, X.shape[1])), BACKEND)):
+            pd.testing.assert_index_equal(whole.index, pd.RangeIndex(len(whole)), exact=True)
         pd.testing.assert_index_equal(X.index, index, exact="equiv")
-        back = wrap_features(X).only(np.ones((2, X.shape[1])), BACKEND)
-        pd.testing.assert_index_equal(back.index, pd.RangeIndex(2), exact="equiv")
 
 
 def test_pandas_sparse_columns_stay_sparse():
@@ -239,6 +242,45 @@ def test_python_numbers_in_a_pandas_column():
         wrap_features(pd.DataFrame({"a": pd.Series([1, None, "x"], dtype=object)}))
     with pytest.raises(InputTypeError, match=r"not numbers in column 'a' \(Decimal\)\. "):
         wrap_features(pd.DataFrame({"a": [decimal.Decimal("1.5")]}))
+
+
+DECIMALS = [decimal.Decimal("1.50"), decimal.Decimal("2.25")]
+
+
+@pytest.mark.parametrize(
+    ("X", "hint"),
+    [
+        (pd.DataFrame({"d": DECIMALS}), "Convert decimals and fractions to float (X.astype(float))"),
+        (np.array([DECIMALS], object), "Convert decimals and fractions to float (X.astype(float))"),
+        ([DECIMALS], "Convert decimals and fractions to float (X.astype(float))"),
+        (pd.DataFrame({"d": pd.array(DECIMALS, pd.ArrowDtype(pa.decimal256(5, 2)))}), "decimals to float64"),
+        (pl.DataFrame({"d": DECIMALS}), "decimals to float64"),
+        (pa.table({"d": pa.array(DECIMALS, pa.decimal128(5, 2))}), "decimals to float64"),
+    ],
+)
+def test_decimals_are_refused_with_what_to_do(X, hint):
+    with pytest.raises(InputTypeError) as caught:
+        wrap_features(X)
+    assert hint in caught.value.hint
+
+
+def test_a_record_batch_comes_back_as_one():
+    schema = pa.schema(
+        [pa.field("a", pa.int32(), metadata={"unit": "m"}), pa.field("b", pa.float32())], {"made": "now"}
+    )
+    X = pa.record_batch([pa.array([1, 2, 3], pa.int32()), pa.array([0.5, 1.0, 2.0], pa.float32())], schema=schema)
+    for found in (append(X, np.array([[1.5, 0.25]])), wrap_features(X).only(np.array([[1.5, 0.25]]), BACKEND)):
+        assert type(found) is pa.RecordBatch
+        assert found.schema.equals(schema, check_metadata=True)
+        assert found.to_pylist()[-1] == {"a": 2, "b": 0.25}
+
+
+def test_reading_a_column_takes_no_lock():
+    column = Column(np.dtype(float), 0, lambda: barrier.wait() and np.ones(2))
+    barrier = threading.Barrier(2, timeout=20)  # both threads read at once, or the first waits in vain
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: column.values, range(2)))
+    assert column.values is not None
 
 
 def test_arrow_metadata_fields_and_chunks_are_kept():
@@ -310,9 +352,10 @@ def test_columns_that_are_no_numbers_are_named(X, named):
     with pytest.raises(InputTypeError) as caught:
         wrap_features(X)
     assert str(caught.value) == (
-        f"X has {named.format('whose type is not numeric')}. Encode text and categories (for instance with "
-        "sklearn.preprocessing.OneHotEncoder), convert dates and decimals to float64, or leave these columns out: rows "
-        "are interpolated, so every column must be numbers."
+        f"X has {named.format('whose type is not numeric')}. Encode text and categories as bool columns, whose "
+        "synthetic values are rounded to 0 and 1 (for instance with sklearn.preprocessing.OneHotEncoder(dtype=bool)). "
+        "Convert dates and decimals to float64, or leave these columns out: rows are interpolated, so every column "
+        "must be numbers."
     )
 
 
@@ -320,7 +363,6 @@ def test_columns_that_are_no_numbers_are_named(X, named):
     ("X", "hint"),
     [
         (pl.LazyFrame({"a": [1.0]}), "Call X.collect() first."),
-        (pa.record_batch({"a": [1.0]}), "Make a table of it: pyarrow.Table.from_batches([X])."),
         (nw.from_native(pl.DataFrame({"a": [1.0]})), "Pass the frame that it stands for: X.to_native()."),
     ],
 )
@@ -364,3 +406,16 @@ def test_wide_frames_are_written_block_by_block(monkeypatch):
         assert np.array_equal(taken(whole)[1:], new)
         rows = np.arange(33)[::-1]
         assert np.array_equal(taken(whole, rows), taken(whole)[rows])
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_dummies_made_as_the_hint_says_stay_dummies(sparse):
+    rng = np.random.default_rng(0)
+    words, y = rng.choice(["red", "green", "blue"], size=(60, 2)), np.repeat([0, 1], [45, 15])
+    with pytest.raises(InputTypeError) as caught:
+        SMOTE().fit_resample(words, y)
+    assert "OneHotEncoder(dtype=bool)" in caught.value.hint
+    X = OneHotEncoder(dtype=bool, sparse_output=sparse).fit_transform(words)
+    found, _ = SMOTE(random_state=0).fit_resample(X, y)
+    assert found.dtype == bool
+    assert found.shape[0] == 90

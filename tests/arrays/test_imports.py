@@ -50,7 +50,7 @@ for table in (X, X.tolist(), X.astype(object), scipy.sparse.csr_array(X)):
     wrapped.append(1, lambda start, stop, out: out.fill(0), Backend())
 for y in ([0, 1, 0], numpy.array(["a", "b", "a"]), scipy.sparse.csr_array(X)):
     target = wrap_target(y, 3)
-    target.append(target.codes, X)
+    target.append(target.codes)
 for bad in (None, "text", {}, numpy.zeros(3)):
     for wrap in (wrap_features, lambda y: wrap_target(y, 4)):
         try:

@@ -217,7 +217,6 @@ def test_shapes_that_are_no_table(X, message):
             "X holds objects that are not numbers in column 0 (dict): float() argument must be a string or a real "
             "number, not 'dict'.",
         ),
-        (np.ma.masked_array([[1.0]]), "X is a masked array, and a synthetic row has no mask."),
         (None, "X is a NoneType, which gpusmote cannot read as a table."),
         ("text", "X is a str, which gpusmote cannot read as a table."),
         ({"a": [1]}, "X is a dict, which gpusmote cannot read as a table."),
@@ -305,3 +304,35 @@ def test_integers_that_float64_rounds_are_refused(dtype):
 def test_python_integers_beyond_any_float():
     with pytest.raises(InputError, match=r"X holds the integer -10{400} in column 1; beyond 2\*\*53"):
         wrap_features([[1, -(10**400)], [2, 3]])
+
+
+@pytest.mark.parametrize("mask", [np.ma.nomask, False, np.zeros((3, 2), bool)])
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+def test_a_masked_array_without_a_mask_is_an_array(mask, dtype):
+    X = np.ma.masked_array(np.arange(6).reshape(3, 2).astype(dtype), mask=mask)
+    whole = append(X, np.array([[1.0, 2.0]]))
+    assert type(whole) is np.ndarray
+    assert whole.dtype == dtype
+    assert whole.tolist() == [[0, 1], [2, 3], [4, 5], [1, 2]]
+
+
+def test_a_masked_value_is_refused_by_row_and_column():
+    X = np.ma.masked_array(np.zeros((3, 2)), mask=[[0, 0], [0, 1], [1, 0]])
+    with pytest.raises(InputError, match="2 masked values, the first in row 1, column 1; a synthetic row has no mask"):
+        wrap_features(X)
+
+
+@pytest.mark.parametrize("beside", [0.5, np.float32(0.5), 1e300, -1])
+@pytest.mark.parametrize("whole", [2**53 + 1, -(2**53) - 1, 2**64 - 1, np.int64(2**53 + 1), 2**80 + 1])
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_integers_beside_floats_in_a_nested_list_are_not_changed(kind, whole, beside):
+    for rows in ([[1.0, 2], [beside, whole]], [[whole, beside], [1, 2]], [[1, whole], [beside, 1.5]]):
+        with pytest.raises(InputError, match=f"X holds the integer {int(whole)} in column [01]"):
+            wrap_features(kind(map(kind, rows))).check_finite()
+
+
+def test_large_floats_in_a_nested_list_are_taken():
+    X = [[2.0**60, 2**53], [1e300, -(2.0**53)]]
+    table = wrap_features(X)
+    table.check_finite()
+    assert table.take(None, BACKEND).tolist() == X

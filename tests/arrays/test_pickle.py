@@ -153,7 +153,7 @@ def test_every_container_of_labels(container):
     assert_pickles(SMOTE(random_state=0).plan(X, LABELS[container](y)))
 
 
-def test_labels_beside_a_frame_take_over_its_index():
+def test_labels_beside_a_frame():
     X, y = data()
     assert_pickles(SMOTE(random_state=0).plan(mixed_frame(X), LABELS["pandas"](y)))
 

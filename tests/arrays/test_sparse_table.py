@@ -138,6 +138,31 @@ def test_integers_that_float64_rounds_are_refused(kind):
         wrap_features(kind(np.array([[0, 1, 0], [0, 0, -(2**53) - 1]]))).check_finite()
 
 
+@pytest.mark.parametrize("kind", [*CLASSES, sp.coo_array])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([1.5e308, 1.5e308]), "X holds infinity (1 value) in 1 of its 3 columns: column 1 (1 infinite)."),
+        (
+            np.array([3e38, 3e38], np.float32),
+            "X holds infinity (1 value) in 1 of its 3 columns: column 1 (1 infinite).",
+        ),
+        (np.array([2**53, 1]), "X holds the integer 9007199254740993 in column 1; "),
+    ],
+)
+def test_repeated_entries_are_checked_by_their_sum(kind, values, message):
+    entries = np.append(values, values[:1] * 0 + 1)
+    X = kind(sp.coo_array((entries, ([1, 1, 0], [1, 1, 2])), shape=(2, 3)))
+    if X.format != "coo":  # which had put them together
+        pointers = ([2, 1, 1], [0, 1, 3]) if X.format == "csr" else ([1, 1, 0], [0, 0, 2, 3])
+        X = kind((entries[[2, 0, 1]] if X.format == "csr" else entries, *pointers), shape=(2, 3))
+    before = X.data.tobytes()
+    with pytest.raises(InputError) as caught:
+        wrap_features(X).check_finite()
+    assert caught.value.message.startswith(message)
+    assert X.data.tobytes() == before
+
+
 def test_what_is_no_table_of_numbers():
     with pytest.raises(InputTypeError, match="Complex data not supported"):
         wrap_features(sp.csr_array(np.eye(2, dtype=complex)))

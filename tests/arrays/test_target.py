@@ -91,7 +91,7 @@ def test_every_container_goes_round(build, labels, data):
     new = [present[code] for code in more]
     if new:
         assert same(target.only(codes), build(new))
-    assert same(target.append(codes, None), build(labels + new)) if new else same(target.append(codes, None), y)
+    assert same(target.append(codes), build(labels + new)) if new else same(target.append(codes), y)
     assert same(y, before)
 
 
@@ -105,7 +105,7 @@ def test_numpy_classes_are_those_of_unique(dtype, numbers):
     assert np.array_equal(target.classes, classes)
     assert np.array_equal(target.codes, codes)
     assert np.array_equal(target.counts, counts)
-    assert target.append(np.zeros(2, np.int64), None).dtype == y.dtype
+    assert target.append(np.zeros(2, np.int64)).dtype == y.dtype
 
 
 def test_strings_of_any_length():
@@ -113,7 +113,7 @@ def test_strings_of_any_length():
     target = wrap_target(y, 3)
     assert target.classes.tolist() == ["a" * 100, "b"]
     assert target.classes.dtype == y.dtype
-    whole = target.append(np.array([0]), None)
+    whole = target.append(np.array([0]))
     assert whole.dtype == y.dtype
     assert whole.tolist() == ["b", "a" * 100, "b", "a" * 100]
 
@@ -123,16 +123,16 @@ def test_tuples_as_labels():
     y[:] = [("b", 1), ("a", 2), ("b", 1)]
     target = wrap_target(y, 3)
     assert target.classes.tolist() == [("a", 2), ("b", 1)]
-    assert target.append(np.array([0]), None).tolist() == [("b", 1), ("a", 2), ("b", 1), ("a", 2)]
+    assert target.append(np.array([0])).tolist() == [("b", 1), ("a", 2), ("b", 1), ("a", 2)]
 
 
 def test_original_objects_stay_the_same_objects():
     y = ["a", "b", "a"]
-    whole = wrap_target(y, 3).append(np.array([1]), None)
+    whole = wrap_target(y, 3).append(np.array([1]))
     assert whole == ["a", "b", "a", "b"]
     assert all(one is other for one, other in zip(whole, y, strict=False))
     nested = [[0], [1]]
-    whole = wrap_target(nested, 2).append(np.array([1]), None)
+    whole = wrap_target(nested, 2).append(np.array([1]))
     whole[0].append("changed")
     assert nested == [[0], [1]]
 
@@ -148,15 +148,14 @@ def test_sorted_classes_of_a_categorical_are_those_that_occur():
     assert sizes.classes.tolist() == [0.5, 1.5]
 
 
-def test_pandas_labels_take_over_the_index_of_the_table():
-    X = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=[5, 9, 12])
-    for y in (pd.Series([0, 1, 0], name="y"), pd.DataFrame({"y": [0, 1, 0]})):
-        assert wrap_target(y, 2 + 1).append(np.array([], np.int64), X).index.tolist() == [5, 9, 12]
-        assert wrap_target(y, 3).append(np.array([1]), np.zeros((4, 1))).index.equals(pd.RangeIndex(4))
-    own = pd.Series([0, 1, 0], index=[7, 3, 8])
-    assert wrap_target(own, 3).append(np.array([1, 0]), np.zeros((5, 1))).index.tolist() == [7, 3, 8, 9, 10]
-    assert wrap_target(own, 3).only(np.array([1])).index.tolist() == [0]
-    assert own.index.tolist() == [7, 3, 8]
+@pytest.mark.parametrize("index", [[7, 3, 8], [0, 1, 2], ["a", "b", "c"]])
+@pytest.mark.parametrize("build", [lambda y: pd.Series(y, name="y"), lambda y: pd.DataFrame({"y": y})])
+def test_pandas_labels_get_a_default_index(build, index):
+    y = build([0, 1, 0]).set_axis(index)
+    target = wrap_target(y, 3)
+    for found in (target.append(np.array([1, 0])), target.append(np.array([], np.int64)), target.only(np.array([1]))):
+        pd.testing.assert_index_equal(found.index, pd.RangeIndex(len(found)), exact=True)
+    assert y.index.tolist() == index
 
 
 INDICATORS = [
@@ -179,7 +178,7 @@ def test_indicator_columns_keep_their_encoding(build):
     target = wrap_target(y, 4)
     assert target.classes.tolist() == [0, 1, 2]
     assert target.codes.tolist() == plain.tolist()
-    whole = target.append(np.array([1, 1]), None)
+    whole = target.append(np.array([1, 1]))
     assert type(whole) is type(y)
     dense = whole.toarray() if sp.issparse(whole) else np.asarray(whole)
     assert dense.astype(int).argmax(axis=1).tolist() == [2, 0, 1, 0, 1, 1]
@@ -190,10 +189,10 @@ def test_indicator_columns_keep_their_encoding(build):
 
 
 def test_array_likes_become_arrays():
-    assert wrap_target((0, 1, 0), 3).append(np.array([1]), None).tolist() == [0, 1, 0, 1]
+    assert wrap_target((0, 1, 0), 3).append(np.array([1])).tolist() == [0, 1, 0, 1]
     assert wrap_target(range(2), 2).classes.tolist() == [0, 1]
     assert wrap_target(collections.deque([1, 0]), 2).codes.tolist() == [1, 0]
-    assert wrap_target(pd.Categorical(["a", "b"]), 2).append(np.array([0]), None).tolist() == ["a", "b", "a"]
+    assert wrap_target(pd.Categorical(["a", "b"]), 2).append(np.array([0])).tolist() == ["a", "b", "a"]
 
 
 @pytest.mark.parametrize(
@@ -300,3 +299,13 @@ def test_missing_labels_are_counted(y, kind):
     assert str(caught.value) == (
         f"y holds {kind} in 2 of its 4 rows (first: 1, 3). Drop these rows from X and y, or give them a label."
     )
+
+
+@pytest.mark.parametrize("n_classes", [2, 1000])
+def test_the_rows_of_each_class(n_classes):
+    y = np.random.default_rng(0).permutation(np.arange(3 * n_classes) % n_classes)
+    target = wrap_target(y, len(y))
+    rows = [target.rows_of(c) for c in range(n_classes)]
+    assert all(np.array_equal(found, np.flatnonzero(y == c)) for c, found in enumerate(rows))
+    sorted_once = n_classes > 2  # not looked for in all of y for each class
+    assert (rows[0].base is rows[1].base is not None) == sorted_once

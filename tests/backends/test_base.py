@@ -34,3 +34,25 @@ def test_no_block_compares_a_handful_of_pairs_where_whole_ones_compare_more(monk
     np.testing.assert_array_equal(cut, whole)
     assert sizes[0] >= min(usual[0], 64 // 8)
     assert sizes[0] * 8 * d <= max(8 * d, backend.memory.compared(d))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_synthetic_value_between_equal_ones_has_their_bits(dtype):
+    info = np.finfo(dtype)
+    row = np.array([0.0, -0.0, 1.5, -1e-3, info.max, -info.max, info.smallest_subnormal], dtype)
+    gap = np.array([0.0, 0.3, np.nextafter(1.0, 0.0)])
+    out = np.empty((3, len(row)), dtype)
+    Backend().interpolate(np.stack([row, row]), np.zeros(3, np.int64), np.ones(3, np.int64), gap, out)
+    assert out.tobytes() == np.stack([row] * 3).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_synthetic_values_are_those_of_the_formula(dtype):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(size=(50, 9)), rng.integers(-2, 3, size=(50, 9))]).astype(dtype)
+    base, neighbour = rng.integers(0, 100, (2, 500))
+    gap = np.where(rng.random(500) < 0.1, 0.0, rng.random(500))
+    out = np.empty((500, 9), dtype)
+    Backend().interpolate(values, base, neighbour, gap, out)
+    start, end = values[base].astype("f8"), values[neighbour].astype("f8")
+    assert np.array_equal(out, (start + gap[:, None] * (end - start)).astype(dtype))

@@ -16,10 +16,7 @@ from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER, SHIM, signatur
 pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
 
 DRIVER = SHIM.with_name("sanitised.cpp")
-# search_balls is being removed, and the driver has no case for it.
-SOURCES = {
-    path.name: kernels.source(path.name) for path in sorted(kernels.folder().glob("*.cu")) if "balls" not in path.name
-}
+SOURCES = {path.name: kernels.source(path.name) for path in sorted(kernels.folder().glob("*.cu"))}
 KERNELS = [name for source in SOURCES.values() for name in signatures(source)]
 MEMORY = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ALIGNMENT = ("-fsanitize=alignment", "-fno-sanitize-recover=all")

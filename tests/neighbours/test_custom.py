@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 
@@ -23,7 +24,7 @@ class Fixed(BaseEstimator):
 
     def kneighbors(self, X, return_distance=True):
         assert not return_distance
-        return np.array(self.rows)
+        return self.rows
 
 
 def test_scikit_learns_exact_neighbours():
@@ -45,6 +46,32 @@ def test_the_row_itself_is_dropped_wherever_it_stands():
     assert found.tolist() == [[4, 2], [3, 4], [0, 1], [3, 1]]
 
 
+NO_POSITIONS = [
+    None,
+    "01",
+    {},
+    scipy.sparse.csr_array(np.eye(2)),
+    [["0", "1"], ["1", "0"]],
+    [[0, 1], [1]],
+    [[None, 1], [1, 0]],
+    [[0, 2**70], [1, 0]],
+    np.array([[0, 1.7], [1, 0]]),
+    np.array([[0, np.nan], [1, 0]]),
+    np.array([[0, np.inf], [1, 0]]),
+    np.array([[0, 1e300], [1, 0]]),
+    np.array([[0, 2**64 - 1], [1, 0]], np.uint64),
+    np.array([[0, 1j], [1, 0]]),
+    np.array([[False, True], [True, False]]),
+    np.array([["2024", "2025"], ["2025", "2024"]], "M8[Y]"),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint64, np.float32, np.float64])
+def test_whole_numbers_of_any_dtype_are_positions(dtype):
+    found = custom_nearest(Fixed(np.array([[0, 2], [1, 0]], dtype)), np.zeros((3, 1)), np.arange(2))
+    assert found.tolist() == [[2], [0]]
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -53,6 +80,7 @@ def test_the_row_itself_is_dropped_wherever_it_stands():
         ([[0, 1]], r"shape \(1, 2\) for 2 rows"),
         ([[0, -1], [1, 0]], "returned row -1, fitted on 3 rows"),
         ([[0, 3], [1, 0]], "returned row 3, fitted on 3 rows"),
+        *((rows, r"Fixed.kneighbors returned .*, which is not whole numbers\. Give an") for rows in NO_POSITIONS),
     ],
 )
 def test_what_cannot_be_neighbours_is_refused(rows, message):

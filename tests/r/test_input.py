@@ -130,7 +130,13 @@ def test_fraction_and_other_dup_sizes_are_refused(cancer, size):
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [({"K": 0}, "K"), ({"K": 2.5}, "K"), ({"random_state": "x"}, "random_state"), ({"method": "type3"}, "method")],
+    [
+        ({"K": 0}, "K"),
+        ({"K": 2.5}, "K"),
+        ({"K": True}, "K"),
+        ({"random_state": "x"}, "random_state"),
+        ({"method": "type3"}, "method"),
+    ],
 )
 def test_parameters_are_checked(cancer, arguments, name):
     with pytest.raises(ParameterError, match=f"'{name}' parameter of BLSMOTE"):
