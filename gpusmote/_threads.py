@@ -60,9 +60,14 @@ def run_blocks(work: Callable[[int, int], None], n: int, block: int) -> None:
                 errors.append(error)
 
     # The calling thread works too: one thread less to start, which for small tables is most of the cost.
-    others = [threading.Thread(target=worker, name=f"gpusmote-{i}", daemon=True) for i in range(1, workers)]
-    for thread in others:
-        thread.start()
+    others: list[threading.Thread] = []
+    for i in range(1, workers):
+        thread = threading.Thread(target=worker, name=f"gpusmote-{i}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # a limit on threads or on memory allows no more: those that there are do the work
+            break
+        others.append(thread)
     worker()
     for thread in others:
         thread.join()

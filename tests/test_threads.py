@@ -77,6 +77,23 @@ def test_no_thread_is_left_behind(monkeypatch):
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_where_no_more_threads_can_be_started_the_others_do_the_work(allowed, monkeypatch):
+    monkeypatch.setattr(_threads, "n_threads", lambda: 4)
+    start, started, seen = threading.Thread.start, [], []
+
+    def limited(thread):
+        if len(started) == allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    run_blocks(lambda start, stop: seen.append(start), 100, 1)
+    assert sorted(seen) == list(range(100))
+    assert not any(thread.is_alive() for thread in started)
+
+
 def test_the_number_of_threads(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert n_threads() == 1
