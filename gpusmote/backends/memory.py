@@ -14,7 +14,7 @@ _PROCESS = Path("/proc/self")
 _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
-# What each thread takes of a limit on this process beside our arrays, in MiB: a stack (8) and a buffer of OpenBLAS (32),
+# What each thread takes of a limit on the process beside our arrays, in MiB: a stack (8) and a buffer of OpenBLAS (32),
 # which ends the process where it gets none; of addresses also an arena of malloc (64). Measured by lowering the limits.
 _THREAD_MIB = {"RLIMIT_AS": 104, "RLIMIT_DATA": 48}
 _USED = {"RLIMIT_AS": "VmSize", "RLIMIT_DATA": "VmData"}
