@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from gpusmote._threads import n_threads
 
 __all__ = ["available"]
 
 _GROUPS = Path("/sys/fs/cgroup")
+_PROCESS = Path("/proc/self")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+# What each thread takes of a limit on the process beside our arrays, in MiB: a stack (8) and a buffer of OpenBLAS (32),
+# which ends the process where it gets none; of addresses also an arena of malloc (64). Measured by lowering the limits.
+_THREAD_MIB = {"RLIMIT_AS": 104, "RLIMIT_DATA": 48}
+_USED = {"RLIMIT_AS": "VmSize", "RLIMIT_DATA": "VmData"}
 
 
 def available() -> int | None:
     """Bytes that this process can still allocate without swapping, or None where the system does not say.
 
-    The smallest of what the kernel calls available and what each control group above this process (a container's
-    limit, a batch job's) leaves. Cached files do not count as used: the kernel drops them when memory is needed.
+    The smallest of what the kernel calls available, what each control group above this process (a container's limit, a
+    batch job's) leaves, and what the process's own limits (``ulimit -v`` and ``ulimit -d``) leave for arrays. Cached
+    files do not count as used: the kernel drops them when memory is needed.
     """
-    found = [left for left in (_kernel(), *_control_groups()) if left is not None]
+    found = [left for left in (_kernel(), *_control_groups(), *_process_limits()) if left is not None]
     return min(found) if found else None
 
 
@@ -29,17 +40,38 @@ def _kernel() -> int | None:
 
 
 def _control_groups() -> list[int | None]:
-    """What each group on the way from this process's own up to the root leaves; version 2, then version 1."""
-    own = ""
+    """What each group from this process's own up to the root leaves, in versions 1 and 2 of control groups."""
+    left = [_left(_GROUPS, *_VERSION_2), _left(_GROUPS / "memory", *_VERSION_1)]
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            if line.startswith("0::/"):
-                own = line[len("0::/") :].strip()
-    path = _GROUPS / own
-    groups = [group for group in (path, *path.parents) if group.is_relative_to(_GROUPS)]
-    left = [_left(group, "memory.max", "memory.current", "inactive_file") for group in groups]
-    old = _left(_GROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-    return [*left, old]
+        for line in (_PROCESS / "cgroup").read_text().splitlines():
+            number, controllers, own = line.split(":", 2)
+            if number == "0":
+                root, files = _GROUPS, _VERSION_2
+            elif "memory" in controllers.split(","):
+                root, files = _GROUPS / "memory", _VERSION_1
+            else:
+                continue
+            path = PurePosixPath(own.lstrip("/"))
+            # Inside a container the path may be the host's, of which nothing is there: the root, above, still is.
+            left += [_left(root / group, *files) for group in (path, *path.parents)]
+    return left
+
+
+def _process_limits() -> list[int | None]:
+    """What the limits on addresses and on data leave for arrays, beside what threads and libraries will take."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return []
+    left: list[int | None] = []
+    with contextlib.suppress(OSError):
+        status = dict(line.split(":", 1) for line in (_PROCESS / "status").read_text().splitlines() if ":" in line)
+        for name, used in _USED.items():
+            limit = resource.getrlimit(getattr(resource, name))[0]
+            if limit != resource.RLIM_INFINITY and used in status:
+                taken = int(status[used].split()[0]) * 1024 + n_threads() * (_THREAD_MIB[name] << 20)
+                left.append(max(0, limit - taken))
+    return left
 
 
 def _left(group: Path, limit: str, used: str, cached: str) -> int | None:

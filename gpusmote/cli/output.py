@@ -31,8 +31,10 @@ class Output:
 
     def result(self, facts: Mapping[str, Any]) -> None:
         """Print what was done."""
-        if not self.quiet:
-            print("\n".join(lines(facts)))
+        if not self.quiet and sys.stdout is not None:  # a shell can close it
+            text = "\n".join(lines(facts))
+            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+            print(text.encode(encoding, "backslashreplace").decode(encoding))
 
     def notes(self, notes: Iterable[str]) -> None:
         """Say what was done in another way than asked for, on a line each; not what a warning has said."""
@@ -98,9 +100,14 @@ class Output:
 
 
 def _say(text: str) -> None:
-    """A line of standard error; none where a shell has closed it, which ``print`` would take for standard output."""
+    """Print on standard error, unless a shell has closed it, which ``print`` would take for standard output."""
     if sys.stderr is not None:
-        print(text, file=sys.stderr)
+        print("\n".join(map(_printable, text.split("\n"))), file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """``text`` with escapes for line breaks and for what a terminal would obey, such as a label that holds ESC."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
@@ -115,8 +122,9 @@ def lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
       bb  0
     notes  none
     """
-    width = max((len(name) for name, value in facts.items() if not isinstance(value, Mapping)), default=0)
-    for name, value in facts.items():
+    named = [(_printable(name), value) for name, value in facts.items()]
+    width = max((len(name) for name, value in named if not isinstance(value, Mapping)), default=0)
+    for name, value in named:
         if isinstance(value, Mapping):
             yield f"{indent}{name}"
             yield from lines(value, indent + "  ")
@@ -131,12 +139,12 @@ def _text(value: Any) -> str:
         return "-"
     if type(value) is float:
         return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if type(value) is int else str(value)
+    return f"{value:,}" if type(value) is int else _printable(str(value))
 
 
 def _items(name: str, values: list[Any], indent: str, width: int) -> Iterator[str]:
     if not any(isinstance(value, Mapping) for value in values):
-        yield f"{indent}{name:<{width}}  {', '.join(map(str, values)) or 'none'}"
+        yield f"{indent}{name:<{width}}  {', '.join(_printable(str(value)) for value in values) or 'none'}"
         return
     for number, value in enumerate(values):
         yield f"{indent}{name} {number}"

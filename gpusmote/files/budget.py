@@ -114,6 +114,8 @@ def budget_of(asked: MemoryLimit | None, sampler: Any) -> Budget:
     ------
     ParameterError
         If the limit is none.
+    MemoryLimitError
+        If nothing is free.
     """
     own = getattr(sampler, "memory_limit", None)
     own = setting("memory_limit") if own is None else own
@@ -124,5 +126,10 @@ def budget_of(asked: MemoryLimit | None, sampler: Any) -> Budget:
     }
     amount = merged.get("cpu", 1.0)
     free = memory.available()
+    if free == 0:  # libraries that get no memory, or no thread, hang or end the process
+        raise MemoryLimitError(
+            "No memory is left to read a file: limits on this process or its container are used up.",
+            "Raise them (ulimit -v, ulimit -d, the container's memory), or let OMP_NUM_THREADS be less.",
+        )
     limit = amount if isinstance(amount, int) else None if free is None else int(amount * free)
     return Budget(limit, merged, _group_of(limit))

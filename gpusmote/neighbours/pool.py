@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -59,6 +58,7 @@ class Pool:
 
     def __init__(self, backend: Backend, values: Array) -> None:
         self.backend, self.xp = backend, backend.xp
+        self._lie: Lie | None = None
         self.n, self.d = values.shape
         low, high = backend.column_range(values)
         spread = self.half_range = float((high / 2 - low / 2).max())  # the range itself may overflow
@@ -97,12 +97,18 @@ class Pool:
             z *= self.unit
         return z
 
-    @functools.cached_property
+    @property
     def lie(self) -> Lie:
-        """How the rows lie, looked at once, when first asked; on the host."""
-        from gpusmote.neighbours.dimension import how_rows_lie
+        """How the rows lie, determined when first asked for; on the host.
 
-        return how_rows_lie(self)
+        Not a ``functools.cached_property``: in Python 3.11 those of all pools share one lock, and a child that is
+        forked while another thread holds it waits forever. Two threads that ask at the same time both compute it.
+        """
+        if self._lie is None:
+            from gpusmote.neighbours.dimension import how_rows_lie
+
+            self._lie = how_rows_lie(self)
+        return self._lie
 
     def own(self, queries: Array) -> Array:
         """Which of the rows that are searched is each query itself."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from types import MappingProxyType, SimpleNamespace
 
 import pyarrow as pa
@@ -131,3 +134,35 @@ def test_a_limit_of_the_device_stays_beside_one_of_the_call(tmp_path, cuda):
     with pytest.raises(MemoryLimitError, match=r"memory_limit allows 50,000 bytes on the device"):
         resample_file(source, tmp_path / "out.parquet", target="class", sampler=sampler, memory_limit="1GB")
     assert sampler.memory_limit is limits
+
+
+_LIMITED = """
+import resource, sys
+import pyarrow.csv, sklearn.utils
+from gpusmote import SMOTE, resample_file
+from gpusmote.errors import MemoryLimitError
+
+limit, used, left, source = sys.argv[1], sys.argv[2], int(sys.argv[3]) << 20, sys.argv[4]
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+resource.setrlimit(getattr(resource, limit), (int(status[used].split()[0]) * 1024 + left,) * 2)
+try:
+    resample_file(source, source + ".out.csv", target="class", sampler=SMOTE(random_state=0))
+except MemoryLimitError:
+    print("refused")
+else:
+    print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says in /proc/self/status what a process uses")
+@pytest.mark.parametrize(("limit", "used"), [("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")])
+@pytest.mark.parametrize(("left", "expected"), [(12, "refused"), (2000, "done")])
+def test_what_a_limit_on_the_process_does_not_allow_is_refused_before_a_file_is_read(
+    limit, used, left, expected, tmp_path
+):
+    """pyarrow, that finds no memory for its threads, would hang."""
+    source = write(table(), tmp_path / "in.csv")
+    command = [sys.executable, "-c", _LIMITED, limit, used, str(left), str(source)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.stdout.strip(), ended.returncode) == (expected, 0), ended.stderr

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
+import os
+import signal
+import sys
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -273,7 +278,12 @@ def _search_in_child(X, queue):
     queue.put([search(X, source=source)[0] for source in (None, "tree", "pairs", "tiles-float64")])
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork a process")
+needs_fork = pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork a process"
+)
+
+
+@needs_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_searches_too():
     X = np.random.default_rng(2).standard_normal((3000, 6))
@@ -290,6 +300,77 @@ def test_a_forked_child_searches_too():
     finally:
         if child.is_alive():
             child.kill()
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_forked_while_another_thread_searches_does_so_too():
+    """Forked at twenty moments spread over the search, the look at how the rows lie among them, children all end."""
+    X = np.random.default_rng(2).standard_normal((600, 6)).astype("f4")
+    _look_and_search(X)  # what is imported first is not counted
+    calls = []
+    _run_watched(lambda: _look_and_search(X), lambda code: calls.append(code.co_name))
+    assert "how_rows_lie" in calls
+    first = calls.index("how_rows_lie")
+    moments = {first - 1, first, first + 1, *range(0, len(calls), -(-len(calls) // 17))}
+    for moment in sorted(moments):
+        left, reached, forked = itertools.count(), threading.Event(), threading.Event()
+
+        def pause(code, left=left, reached=reached, forked=forked, moment=moment):
+            if next(left) == moment:
+                reached.set()
+                forked.wait(0.5)  # not longer: where it holds the lock that forks take, the fork waits for it
+
+        def work(reached=reached):
+            _look_and_search(X)
+            reached.set()  # too late, where other threads took its part of the work
+
+        thread = threading.Thread(target=_run_watched, args=(work, pause))
+        thread.start()
+        assert reached.wait(20)
+        child = os.fork()
+        if child == 0:
+            try:
+                _look_and_search(X)
+            finally:
+                os._exit(1 if sys.exception() else 0)
+        forked.set()
+        thread.join()
+        status = _status(child, 20)
+        assert status == 0, f"forked in {calls[moment]}: {'the child hangs' if status is None else status}"
+
+
+def _look_and_search(X):
+    search = Neighbourhood(Backend(), X, SearchReport(), None)
+    search._pool.lie  # noqa: B018  (a choice may do without)
+    search.nearest(None, K)
+
+
+def _run_watched(work, called):
+    """Call ``called(code)`` before each function of gpusmote that ``work`` calls in this thread."""
+
+    def watch(frame, event, argument):
+        if event == "call" and frame.f_globals.get("__name__", "").startswith("gpusmote"):
+            called(frame.f_code)
+
+    sys.setprofile(watch)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+
+
+def _status(child, seconds):
+    """The exit status of a child process; None where it had to be ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 @pytest.mark.parametrize("source", ["tiles", "pairs"])

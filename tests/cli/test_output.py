@@ -1,0 +1,70 @@
+"""What is printed: text that a terminal shows and does not obey, in any encoding."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpusmote.cli import main
+from gpusmote.cli.output import Output, lines
+from tests.cli.helpers import read, write
+
+HOSTILE = ["\x1b[31mred\x1b[0m", "bell\x07", "two\nlines\r", "\x9b2J", "\u202eright to left", "中文", "Zürich", "€"]
+
+
+def printed(encoding: str, *arguments: object) -> tuple[int, str, str]:
+    """One command, with a standard output and a standard error that have this encoding."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding, errors) for errors in ("strict", "backslashreplace")]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        status = main([str(argument) for argument in arguments])
+    for stream in streams:
+        stream.flush()
+    out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams)  # type: ignore[attr-defined]
+    return status, out, err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize("command", ["resample", "plan"])
+def test_labels_are_printed_in_every_encoding(command: str, encoding: str, tmp_path: Path) -> None:
+    labels = [label for i, label in enumerate(HOSTILE) for _ in range(10 + i)]
+    data = pa.table({"x": [float(i % 17) for i in range(len(labels))], "kind": labels})
+    source, out = write(data, tmp_path / "in.parquet"), tmp_path / "out.parquet"
+    arguments = ["-o", out] if command == "resample" else []
+    status, said, err = printed(encoding, command, source, "--target", "kind", *arguments)
+    assert status == 0, err
+    assert all(character.isprintable() for character in said.replace("\n", ""))
+    assert len([line for line in said.splitlines() if " -> " in line]) == len(HOSTILE)
+    assert "\\x1b[31mred" in said
+    assert "two\\nlines\\r" in said
+    if command == "resample":
+        assert set(read(out)["kind"].to_pylist()) == set(HOSTILE)
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if not name.isprintable()])
+def test_a_file_name_in_an_error_is_no_order_to_the_terminal(name: str, tmp_path: Path) -> None:
+    status, _, err = printed("utf-8", "plan", tmp_path / f"{name}.csv", "--target", "kind")
+    assert status == 1
+    assert err.startswith("error: ")
+    assert all(character.isprintable() for character in err.replace("\n", ""))
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.dictionaries(st.text(), st.one_of(st.text(), st.lists(st.text()), st.dictionaries(st.text(), st.text()))))
+def test_each_fact_is_one_line_of_printable_text(facts: dict[str, object]) -> None:
+    printed = list(lines(facts))
+    assert len(printed) == sum(1 + len(value) if isinstance(value, dict) else 1 for value in facts.values())
+    assert all(line.isprintable() for line in printed)
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.text(), st.text())
+def test_errors_are_printable(message: str, hint: str) -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        Output().error(message, hint)
+    assert all(line.isprintable() for line in said.getvalue().split("\n"))
