@@ -161,8 +161,7 @@ class _DeviceSearch:
             rows, tile = self.cut.sides(512, 32_768)
             rows, tile = min(rows, block), min(tile, self.rows)
             promising = min(tile, 32 * (c + 1))
-            first = tile * 4.4 + 12 * promising
-            finding = int(rows * (first + 28 * promising if self.rows > tile else max(first, 28 * promising)))
+            finding = int(rows * (tile * 4.4 + 20 * promising + 28 * (c + 1)))
         return int(max(entries + finding, 3 * entries + 2 * INDEX * block * self.k))
 
     def peak(self, queries: int) -> int:
