@@ -45,8 +45,10 @@ The last two units or more cover the rounding of ``edge``, of the test itself an
 
 **Underflow.** Each of at most 2 d + 4 products, sums and conversions may lose the smallest normal number s (flush to
 zero included); lost parts of the rows themselves count for at most ``2 (|X| + |Y|) 2 s sqrt(d) <= 4 (d + 1) s``.
-So ``t = (6 d + 8) s`` with s = 2**-126 in float32. In float64 the deciding distance is what underflows first: 2**-1074
-a column in the caller's unit, where the largest range is at least 2**-301, is less than 2**-400 in reduced rows.
+So ``t = (6 d + 8) s`` with s = 2**-126 in float32. That is in the unit of reduced rows: rows in the caller's unit are
+converted to float64 without loss (:meth:`gpusmote.backends.Backend.to_float64`). In float64 the deciding distance is
+what underflows first: 2**-1074 a column in the caller's unit, where the largest range is at least 2**-301, is less than
+2**-400 in reduced rows.
 
 **Direct search** (the k-d tree: differences in float64, no cancellation): ``A(Y)`` has relative error (d + 6) v, the
 deciding distance (d + 2) v, and the tree's own bounds 3 v for each of its levels. ``eps = 2**-32 * edge + t`` covers

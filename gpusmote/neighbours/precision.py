@@ -13,9 +13,9 @@ from gpusmote.backends.base import Array
 
 __all__ = ["cupy_keeps_float32", "keeps_float32"]
 
-_SIZE = 256  # rows and columns: large enough for the tensor cores to be used where they may be
+_SIZE = 128  # rows and columns: large enough for tensor cores to be used where they may be
 _VALUE = 1 + 2.0**-11 - 2.0**-23  # is 1 in TF32, float16 and bfloat16
-_ERROR = 2.0**-20  # a few roundings in float32; with fewer bits the error is 2**-10
+_ERROR = 2.0**-20  # a few roundings in float32; with fewer bits the error is 2**-10 or more
 
 _known: dict[Hashable, bool] = {}
 
@@ -24,11 +24,11 @@ def cupy_keeps_float32(cupy: Any) -> bool:
     """Whether CuPy computes float32 products in float32, on the current device with its present settings."""
     handle = cupy.cuda.get_cublas_handle()
     key = "cupy", int(cupy.cuda.Device().id), handle, cupy.cuda.cublas.getMathMode(handle)
-    return keeps_float32(cupy, key, lambda rows: 2 * _VALUE**2 - 2 * (rows @ rows.T).astype("f8"))
+    return keeps_float32(cupy, key, lambda rows: rows @ rows.T - cupy.float32(_VALUE**2))
 
 
-def keeps_float32(cupy: Any, key: Hashable, distances: Callable[[Array], Array]) -> bool:
-    """Whether squared distances between rows, computed by a matrix product, have the accuracy of float32.
+def keeps_float32(cupy: Any, key: Hashable, errors: Callable[[Array], Array]) -> bool:
+    """Whether what is computed by a matrix product has the accuracy of float32.
 
     The host waits for the answer, once for each key.
 
@@ -37,9 +37,9 @@ def keeps_float32(cupy: Any, key: Hashable, distances: Callable[[Array], Array])
     cupy : module
     key : hashable
         Names what computes the product, with all of its settings that can change within a process.
-    distances : callable
-        Given equal rows (array of shape (m, d), float32), returns approximate squared distances between them, an array
-        of any shape.
+    errors : callable
+        Given equal rows (array of shape (m, d), float32), returns what would be zero without rounding, such as
+        their squared distances as approximated: an array of any shape.
 
     Returns
     -------
@@ -48,5 +48,5 @@ def keeps_float32(cupy: Any, key: Hashable, distances: Callable[[Array], Array])
     if key not in _known:
         rows = cupy.zeros((_SIZE, _SIZE), "f4")
         rows[:, 0] = _VALUE
-        _known[key] = bool((abs(distances(rows)) <= _ERROR).all())
+        _known[key] = bool((abs(errors(rows)) <= _ERROR).all())
     return _known[key]
