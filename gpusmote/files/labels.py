@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gpusmote.arrays import Target, wrap_target
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
@@ -54,13 +53,10 @@ class LabelScan:
     name : str
         Of the column.
     kind : pyarrow.DataType
-    blank_is_missing : bool, default=False
-        Whether text without a character is no label. In a CSV file nothing else can say that one is missing.
     """
 
-    def __init__(self, name: str, kind: Any, blank_is_missing: bool = False) -> None:
+    def __init__(self, name: str, kind: Any) -> None:
         self._name, self._kind = name, kind
-        self._blank_is_missing = blank_is_missing and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
         self._numbers: dict[Any, int] = {}
         self._codes: list[np.ndarray] = []
         self._counts = np.empty(0, np.int64)
@@ -82,10 +78,6 @@ class LabelScan:
         """
         if column.null_count:
             self._refuse(column.is_null(), "a missing label", NonFiniteError)
-        if self._blank_is_missing:
-            blank = np.asarray(pc.equal(column, ""))
-            if blank.any():
-                self._refuse(blank, "a missing label", NonFiniteError)
         try:
             encoded = column if pa.types.is_dictionary(self._kind) else column.dictionary_encode()
         except pa.ArrowNotImplementedError as error:
@@ -113,10 +105,7 @@ class LabelScan:
         InputError
             If there are no rows, or no classes.
         """
-        if not self._rows:
-            raise InputError("The table has no rows.", "Look at what should have written them.")
-        codes = np.concatenate(self._codes)
-        self._codes.clear()
+        codes = self._all_codes()
         dictionary = pa.types.is_dictionary(self._kind)
         kind = self._kind.value_type if dictionary else self._kind
         plain = PLAIN.get(str(kind))
@@ -135,6 +124,13 @@ class LabelScan:
         else:
             labels = values.take(pa.array(some))
         return FileTarget(position[codes], known.classes, counts, labels, plain and self._kind)
+
+    def _all_codes(self) -> np.ndarray:
+        if not self._rows:
+            raise InputError("The table has no rows.", "Look at what should have written them.")
+        codes = np.concatenate(self._codes)
+        self._codes.clear()
+        return codes
 
     def _check_whole(self, column: Any) -> None:
         if not pa.types.is_floating(self._kind):

@@ -35,17 +35,11 @@ class Source(abc.ABC):
     Attributes
     ----------
     schema : pyarrow.Schema
-        Of a CSV file only once it has been scanned.
+        Of a CSV file only once it has been converted.
     size : int
         Bytes of the file.
-    whole_scan : bool
-        Whether the types are known only when every column has been read to the end.
-    blank_is_missing : bool
-        Whether text without a character says that a value is missing.
     """
 
-    whole_scan = False
-    blank_is_missing = False
     schema: Any
 
     def __init__(self, path: Path, form: Form) -> None:
@@ -64,10 +58,6 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Let go of the file."""
-
-    def position(self) -> int | None:
-        """How many bytes of the file the running :meth:`batches` has read, where that is known."""
-        return None
 
     def refuse_change(self) -> None:
         """FileError if the file is no longer the one that was opened."""
