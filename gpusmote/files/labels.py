@@ -77,7 +77,7 @@ class LabelScan:
             If a label is no class.
         """
         if column.null_count:
-            self._refuse(column.is_null(), "a missing label", NonFiniteError)
+            self._refuse(column.is_null(), "a missing label", NonFiniteError, self._rows)
         try:
             encoded = column if pa.types.is_dictionary(self._kind) else column.dictionary_encode()
         except pa.ArrowNotImplementedError as error:
@@ -138,13 +138,13 @@ class LabelScan:
         values = column.to_numpy(zero_copy_only=False)
         with np.errstate(invalid="ignore"):
             if np.isnan(values).any():
-                self._refuse(np.isnan(values), "NaN", NonFiniteError)
+                self._refuse(np.isnan(values), "NaN", NonFiniteError, self._rows)
             broken = (values != np.rint(values)) | np.isinf(values)
         if broken.any():
             value = values[broken.argmax()]
-            self._refuse(broken, f"{float(value)!r}, which is a measurement rather than a class,", InputError)
+            self._refuse(broken, f"{float(value)!r}, which is a measurement rather than a class,", InputError, self._rows)
 
-    def _refuse(self, where: Any, what: str, kind: type[InputError]) -> None:
-        row = self._rows + int(np.asarray(where).argmax())
+    def _refuse(self, where: Any, what: str, kind: type[InputError], start: int) -> None:
+        row = start + int(np.asarray(where).argmax())
         hint = "Leave these rows out, or label them." if kind is NonFiniteError else "Make classes of it first."
         raise kind(f"Column {self._name!r} holds {what} in row {row:,} (the first row is 0).", hint)

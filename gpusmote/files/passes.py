@@ -107,8 +107,8 @@ class Passes:
             at = source.position()
             if at is not None:
                 self._tell("scan", min(at, source.size), source.size)
-        check_types(self.features, source)
         target = labels.finish()
+        check_types(self.features, source)
         source.take_labels(self._target, target)
         return target
 

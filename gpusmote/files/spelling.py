@@ -54,27 +54,29 @@ class FeatureParser:
 
     def parse(self, batch: Any) -> Any:
         """The next rows, a record batch of text, as one of float64 with nulls for what is missing or no number."""
-        together = np.flatnonzero(self._float)
         arrays: list[Any] = [None] * len(self._names)
-        if len(together) and not self._parse_together(batch, together, arrays):
-            together = together[:0]
+        undecided = self._whole | self._boolean | self._empty
+        self._parse_together(batch, np.flatnonzero(self._float & undecided), arrays, note=True)
+        self._parse_together(batch, np.flatnonzero(self._float & ~undecided), arrays, note=False)
         for j in range(len(self._names)):
             if arrays[j] is None:
                 arrays[j] = self._parse_alone(batch.column(j), j)
         self._rows += batch.num_rows
         return pa.RecordBatch.from_arrays(arrays, schema=self.stored)
 
-    def _parse_together(self, batch: Any, columns: np.ndarray, arrays: list[Any]) -> bool:
-        """Whether the values of all these columns are numbers; at once, as a column alone costs more than its values."""
-        text = pa.concat_arrays([batch.column(int(j)) for j in columns])
+    def _parse_together(self, batch: Any, columns: np.ndarray, arrays: list[Any], *, note: bool) -> None:
+        """Fill in these columns, if all their values are numbers; at once, as a column alone costs more than its values."""
+        if not len(columns):
+            return
+        text = pa.concat_arrays([batch.column(j) for j in columns.tolist()])
         try:
-            values = text.cast(pa.float64()).to_numpy()
+            values = text.cast(pa.float64()).to_numpy().reshape(len(columns), -1)
         except pa.ArrowInvalid:
-            return False
-        self._note(text, values.reshape(len(columns), -1), columns)
-        for j, column in zip(columns.tolist(), values.reshape(len(columns), -1), strict=True):
+            return
+        if note:
+            self._note(text, values, columns)
+        for j, column in zip(columns.tolist(), values, strict=True):
             arrays[j] = pa.array(column)
-        return True
 
     def _note(self, text: Any, values: np.ndarray, columns: np.ndarray) -> None:
         """Take down what numbers without a missing one are spelled like; one line of ``values`` a column."""
@@ -197,10 +199,10 @@ class SpelledLabels(LabelScan):
         numeric = bool(plain) and all(text in numbers or text.lower() in ("true", "false") for text in plain)
         for code, text in enumerate(texts):
             if not text or (numeric and text in _MISSING):
-                self._refuse(codes == code, "a missing label", NonFiniteError)
+                self._refuse(codes == code, "a missing label", NonFiniteError, 0)
             broken = text in numbers and numbers[text] != numbers[text].to_integral_value()
             if broken and len(numbers) == len(plain) or (numeric and _is_infinite(text)):
-                self._refuse(codes == code, f"{text}, which is a measurement rather than a class,", InputError)
+                self._refuse(codes == code, f"{text}, which is a measurement rather than a class,", InputError, 0)
         self._warn_of_spellings(texts, numbers)
         if len(numbers) == len(texts):
             texts.sort(key=lambda text: (numbers[text], text))
