@@ -73,6 +73,8 @@ class FeatureParser:
             values = text.cast(pa.float64()).to_numpy().reshape(len(columns), -1)
         except pa.ArrowInvalid:
             return
+        if np.isnan(values).any():  # missing
+            return
         if note:
             self._note(text, values, columns)
         for j, column in zip(columns.tolist(), values, strict=True):
