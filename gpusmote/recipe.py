@@ -19,7 +19,7 @@ from gpusmote.words import counted
 if TYPE_CHECKING:
     from gpusmote.neighbours.approximate import ApproximateNeighbourhood
 
-__all__ = ["ClassTask", "Pool", "Recipe", "half_way_to"]
+__all__ = ["ClassTask", "Pool", "Recipe", "half_way_to", "too_few_rows"]
 
 
 class Pool:
@@ -148,14 +148,18 @@ class Pool:
                 f"{self._description}: {counted(self.size - 1, 'neighbour')} of each row, not {k}."
             )
             return self.size - 1
-        if self.size == 1:
-            hint = "A class of one row has no segment to lie on: drop it, or repeat its row by random over-sampling."
-        else:
-            hint = f"The largest k that fits is {self.size - 1}; shrink_k=True takes it by itself."
-        raise TooFewRowsError(
-            f"{self._description} has {counted(self.size, 'row')}, too few for {counted(k, 'neighbour')} of each.",
-            hint,
-        )
+        raise too_few_rows(self._description, self.size, k)
+
+
+def too_few_rows(description: str, size: int, k: int) -> TooFewRowsError:
+    """The error for a pool of ``size`` rows in which each row needs k neighbours."""
+    if size == 1:
+        hint = "A class of one row has no segment to lie on: drop it, or repeat its row by random over-sampling."
+    else:
+        hint = f"The largest k that fits is {size - 1}; shrink_k=True takes it by itself."
+    return TooFewRowsError(
+        f"{description} has {counted(size, 'row')}, too few for {counted(k, 'neighbour')} of each.", hint
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -106,7 +106,9 @@ class CsvSource(Source):
                 batch = file.get_batch(number)
                 for start in range(0, batch.num_rows, rows):
                     part = batch.slice(start, rows)
-                    yield pa.RecordBatch.from_arrays([self._column(part, field, done) for field in schema], schema=schema)
+                    yield pa.RecordBatch.from_arrays(
+                        [self._column(part, field, done) for field in schema], schema=schema
+                    )
                     done += part.num_rows
                     del part
                 del batch  # before the next is read

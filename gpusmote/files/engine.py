@@ -66,7 +66,9 @@ def run(request: Request) -> FileReport:
         with contextlib.ExitStack() as stack:
             files = stack.enter_context(whole_files(outputs, force=request.force))
             require(sampler.device)
-            passes = Passes(source, request.target, budget, clock, request.progress, form_of(outputs[-1]), outputs[-1].parent)
+            passes = Passes(
+                source, request.target, budget, clock, request.progress, form_of(outputs[-1]), outputs[-1].parent
+            )
             plan, sampler = _resample(request, sampler, passes, source, budget, outputs, files)
             source.refuse_change()
             written = sum(file.tell() for file in files)

@@ -142,7 +142,9 @@ class LabelScan:
             broken = (values != np.rint(values)) | np.isinf(values)
         if broken.any():
             value = values[broken.argmax()]
-            self._refuse(broken, f"{float(value)!r}, which is a measurement rather than a class,", InputError, self._rows)
+            self._refuse(
+                broken, f"{float(value)!r}, which is a measurement rather than a class,", InputError, self._rows
+            )
 
     def _refuse(self, where: Any, what: str, kind: type[InputError], start: int) -> None:
         row = start + int(np.asarray(where).argmax())

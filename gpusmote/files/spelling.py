@@ -147,7 +147,9 @@ class FeatureParser:
         """
         codes = [name for name, code in zip(self._names, self._code & self._whole, strict=True) if code]
         if codes:
-            named = ", ".join(map(repr, codes[:_NAMED])) + (f" and {len(codes) - _NAMED:,} more" if codes[_NAMED:] else "")
+            named = ", ".join(map(repr, codes[:_NAMED])) + (
+                f" and {len(codes) - _NAMED:,} more" if codes[_NAMED:] else ""
+            )
             sep = "" if self._separator == "," else f", sep={self._separator!r}"
             listed = repr(codes) if len(codes) <= _NAMED else "[...]"
             read = f"pandas.read_csv({path.name!r}{sep}, dtype=str)"

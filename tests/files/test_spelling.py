@@ -100,7 +100,9 @@ def test_numbers_are_sorted_as_numbers_so_that_a_seed_keeps_its_rows(tmp_path, s
     for how in (str, spelled):
         names = [how(number) for number in (1, 2, 10)]
         source = written(tmp_path / "in.csv", dict(zip(names, (60, 20, 30), strict=True)))
-        report = resample_file(source, tmp_path / "out.parquet", target="class", sampler=SMOTE(random_state=0), force=True)
+        report = resample_file(
+            source, tmp_path / "out.parquet", target="class", sampler=SMOTE(random_state=0), force=True
+        )
         assert [str(label) for label in report.classes_before] == names
         rows.append(read(tmp_path / "out.parquet").drop_columns(["class"]))
     assert rows[0].equals(rows[1])
@@ -119,7 +121,9 @@ def test_labels_are_numbers_where_those_are_written_as_they_are_spelled(tmp_path
     assert {type(label) for label in report.classes_after} == {kind}
 
 
-@pytest.mark.parametrize(("one", "other"), [("1", "1.0"), ("TRUE", "true"), ("007", "7"), ("1e3", "1000"), ("0x1f", "31")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("1", "1.0"), ("TRUE", "true"), ("007", "7"), ("1e3", "1000"), ("0x1f", "31")]
+)
 def test_two_spellings_of_one_value_are_told(tmp_path, one, other):
     source = written(tmp_path / "in.csv", {one: 30, other: 10, "5": 20})
     with pytest.warns(errors.GpusmoteWarning, match=f"'class' spells the same value.*{sorted([one, other])[0]}"):
