@@ -151,8 +151,8 @@ def forecast(
 
 def _classes(labels: FileTarget, make: dict[int, int]) -> list[dict[str, Any]]:
     """Rows of each class, now and then."""
-    counted = enumerate(zip(labels.labels, labels.counts.tolist(), strict=True))
-    return [{"label": label.as_py(), "before": n, "after": n + make.get(c, 0)} for c, (label, n) in counted]
+    counted = enumerate(zip(labels.names(), labels.counts.tolist(), strict=True))
+    return [{"label": label, "before": n, "after": n + make.get(c, 0)} for c, (label, n) in counted]
 
 
 def _memory(needs: Needs, budget: Budget) -> dict[str, int]:
@@ -208,7 +208,7 @@ class _Trial:
     def _write(self) -> tuple[float, float]:
         """Seconds and bytes a row, in the source's form."""
         schema, form = self._file.schema, form_of(self._file.path)
-        texts = [str(label) for label in self._labels.labels.to_pylist()]
+        texts = [str(label) for label in self._labels.names()]
         seconds, buffer = [], io.BytesIO()
         for _ in range(TURNS):
             buffer, began = io.BytesIO(), time.perf_counter()

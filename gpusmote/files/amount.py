@@ -98,7 +98,7 @@ def decided(sampler: BaseSampler, target: Target, name: str, percentage: Any, du
 def _check_sizes(sampler: BaseSampler, counts: np.ndarray, make: dict[int, int], labels: list[Any]) -> None:
     """TooFewRowsError for a class without k neighbours, as the search would raise it, before rows are read for it."""
     k = sampler._k
-    if sampler._looks_at_all_rows or not isinstance(k, numbers.Integral):
+    if sampler._looks_at_all_rows or not isinstance(k, (int, np.integer)):
         return
     for c, n_new in make.items():
         size = int(counts[c])

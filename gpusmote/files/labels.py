@@ -35,6 +35,10 @@ class FileTarget(Target):
     ) -> None:
         self.codes, self.classes, self.counts, self.labels, self._kind = codes, classes, counts, labels, kind
 
+    def names(self) -> list[Any]:
+        """The classes as Python's values; as text where Python has none for each, such as for the year 10000."""
+        return _python_values(self.labels) or self.labels.cast(pa.string()).to_pylist()
+
     def only(self, codes: np.ndarray) -> Any:
         """pyarrow.Array with the labels of these codes."""
         taken = self.labels.take(pa.array(codes))
@@ -88,7 +92,8 @@ class LabelScan:
         self._check_whole(column)
         # In order of appearance, or in that of the categories: of all of them, as they are the column's type.
         known = self._numbers
-        numbers = np.array([known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()], np.int64)
+        values = _as_numbers(encoded.dictionary).to_pylist()
+        numbers = np.array([known.setdefault(value, len(known)) for value in values], np.int64)
         codes = numbers[encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)]
         # Batch by batch: to count them all at once, NumPy would make eight bytes of each.
         counts = np.bincount(codes, minlength=len(known))
@@ -109,9 +114,16 @@ class LabelScan:
         dictionary = pa.types.is_dictionary(self._kind)
         kind = self._kind.value_type if dictionary else self._kind
         plain = PLAIN.get(str(kind))
-        values = pa.array(list(self._numbers), plain or kind)
+        if pa.types.is_temporal(kind):
+            whole = pa.int32() if kind.bit_width == 32 else pa.int64()
+            values = pa.array(list(self._numbers), whole).view(kind)
+        else:
+            values = pa.array(list(self._numbers), plain or kind)
         present = np.flatnonzero(self._counts)
-        known = wrap_target(pa.chunked_array([values.take(pa.array(present))]), len(present))
+        found = values.take(pa.array(present))
+        if not _python_values(found):
+            found = found.cast(pa.string())
+        known = wrap_target(pa.chunked_array([found]), len(present))
         position = np.zeros(len(values), np.min_scalar_type(len(known.classes)))
         position[present] = known.codes
         some = np.empty(len(known.classes), np.int64)  # a value of each class
@@ -150,3 +162,19 @@ class LabelScan:
         row = start + int(np.asarray(where).argmax())
         hint = "Leave these rows out, or label them." if kind is NonFiniteError else "Make classes of it first."
         raise kind(f"Column {self._name!r} holds {what} in row {row:,} (the first row is 0).", hint)
+
+
+def _as_numbers(values: Any) -> Any:
+    """Dates and times as the integers that they are stored as: Python's have no year 10000 and no nanoseconds."""
+    if not pa.types.is_temporal(values.type):
+        return values
+    return values.view(pa.int32() if values.type.bit_width == 32 else pa.int64())
+
+
+def _python_values(values: Any) -> list[Any]:
+    """The values in Python's types; an empty list if those cannot tell them apart."""
+    try:
+        found: list[Any] = values.to_pylist()
+    except (ValueError, OverflowError):
+        return []
+    return found if len(set(found)) == len(values) else []

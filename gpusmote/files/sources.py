@@ -85,7 +85,8 @@ class ParquetSource(Source):
     def __init__(self, path: Path, form: Form) -> None:
         super().__init__(path, form)
         with reading(path):
-            self.file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_COLUMN_BUFFER)
+            self._opened = pa.OSFile(os.fsencode(path))  # a name need not be UTF-8
+            self.file = pq.ParquetFile(self._opened, pre_buffer=False, buffer_size=_COLUMN_BUFFER)
             self.schema = self.file.schema_arrow
 
     def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
@@ -95,6 +96,7 @@ class ParquetSource(Source):
 
     def close(self) -> None:
         self.file.close(force=True)
+        self._opened.close()
 
     def held_at_once(self, group: int) -> int:
         # Of each column a page as it is in the file and as it is in memory, and the bytes that are read ahead.
@@ -135,7 +137,7 @@ class ArrowSource(Source):
     def __init__(self, path: Path, form: Form) -> None:
         super().__init__(path, form)
         with reading(path):
-            self._file = pa.OSFile(str(path))  # not mapped: what is mapped counts as the process's memory
+            self._file = pa.OSFile(os.fsencode(path))  # not mapped: what is mapped counts as the process's memory
             self.schema = pa.ipc.open_file(self._file).schema
         self._rows = self._largest = 0  # of all batches and of the largest, as far as they have been seen
 

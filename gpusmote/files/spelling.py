@@ -205,7 +205,7 @@ class SpelledLabels(LabelScan):
             if not text or (numeric and text in _MISSING):
                 self._refuse(codes == code, "a missing label", NonFiniteError, 0)
             broken = text in numbers and numbers[text] != numbers[text].to_integral_value()
-            if broken and len(numbers) == len(plain) or (numeric and _is_infinite(text)):
+            if (broken and len(numbers) == len(plain)) or (numeric and _is_infinite(text)):
                 self._refuse(codes == code, f"{text}, which is a measurement rather than a class,", InputError, 0)
         self._warn_of_spellings(texts, numbers)
         if len(numbers) == len(texts):
