@@ -203,7 +203,7 @@ class CsvSource(Source):
         name = str(self.path)
         return FileError(
             f"{name} is not encoded in UTF-8: {where} holds other bytes.",
-            f"Convert it, for example: iconv -f LATIN1 -t UTF-8 {self.path.name} > utf8{''.join(self.path.suffixes[:1])}",
+            f"Convert it, for example: iconv -f LATIN1 -t UTF-8 {self.path.name} > converted.csv",
             name,
         )
 

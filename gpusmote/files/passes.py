@@ -232,7 +232,7 @@ class Passes:
 
 
 def _rows_of(labels: FileTarget, wanted: list[int]) -> list[np.ndarray]:
-    """The rows of each of these classes, ascending; by one sort where there are many, as each search reads all codes."""
+    """The rows of each of these classes, ascending; by one sort where there are many classes."""
     if len(wanted) <= _SEARCHED:
         return [np.flatnonzero(labels.codes == c) for c in wanted]
     order, ends = np.argsort(labels.codes, kind="stable"), np.cumsum(labels.counts)

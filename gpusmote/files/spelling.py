@@ -33,8 +33,8 @@ _NAMED = 10  # columns or labels that a message names at most
 class FeatureParser:
     """Features as numbers, and for each column the types that hold for all its values so far.
 
-    A column is of int64 if all its values are spelled as whole numbers, else of bool, else of float64, else of text: the
-    types that :func:`pyarrow.csv.read_csv` finds, as far as numbers go. All are stored in float64 until the end.
+    A column is of int64 if all its values are spelled as whole numbers, else of bool, else of float64, else of text:
+    the types that :func:`pyarrow.csv.read_csv` finds, as far as numbers go. All are stored in float64 until the end.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class FeatureParser:
         return pa.RecordBatch.from_arrays(arrays, schema=self.stored)
 
     def _parse_together(self, batch: Any, columns: np.ndarray, arrays: list[Any], *, note: bool) -> None:
-        """Fill in these columns, if all their values are numbers; at once, as a column alone costs more than its values."""
+        """Fill in these columns if all their values are numbers. All at once: a call for each column takes longer."""
         if not len(columns):
             return
         text = pa.concat_arrays([batch.column(j) for j in columns.tolist()])
@@ -154,8 +154,8 @@ class FeatureParser:
             listed = repr(codes) if len(codes) <= _NAMED else "[...]"
             read = f"pandas.read_csv({path.name!r}{sep}, dtype=str)"
             raise InputTypeError(
-                f"{counted(len(codes), 'column')} {'is' if len(codes) == 1 else 'are'} of codes rather than numbers, such "
-                f"as 007 or 0x1F, which no number between two is spelled like: {named}.",
+                f"{counted(len(codes), 'column')} {'is' if len(codes) == 1 else 'are'} of codes, such as 007 or 0x1F, rather than "
+                f"numbers: {named}. Values between two of them could not be spelled like them.",
                 f"Leave columns out: {read}.drop(columns={listed}).to_csv('numbers.csv', index=False). Where they are "
                 f"numbers all the same, read them without dtype=str and write them again.",
             )
@@ -175,8 +175,8 @@ class FeatureParser:
 class SpelledLabels(LabelScan):
     """Labels of a CSV file: each spelling is a class.
 
-    They are int64 or bool where all are spelled as those are written, so that each comes back as it was, else text. Text
-    that means numbers is sorted as numbers.
+    They are int64 or bool where all are spelled as those are written, so that each comes back as it was, else text.
+    Text that means numbers is sorted as numbers.
 
     Parameters
     ----------
