@@ -154,8 +154,8 @@ class FeatureParser:
             listed = repr(codes) if len(codes) <= _NAMED else "[...]"
             read = f"pandas.read_csv({path.name!r}{sep}, dtype=str)"
             raise InputTypeError(
-                f"{counted(len(codes), 'column')} {'is' if len(codes) == 1 else 'are'} of codes, such as 007 or 0x1F, and not "
-                f"of numbers: {named}. Values between two codes cannot be spelled like them.",
+                f"{counted(len(codes), 'column')} {'is' if len(codes) == 1 else 'are'} of codes, such as 007 or 0x1F, "
+                f"not of numbers: {named}. Values between two codes cannot be spelled like them.",
                 f"Leave columns out: {read}.drop(columns={listed}).to_csv('numbers.csv', index=False). Where they are "
                 f"numbers all the same, read them without dtype=str and write them again.",
             )
