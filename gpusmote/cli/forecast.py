@@ -123,8 +123,8 @@ def forecast(
 
 def _classes(labels: FileTarget, make: dict[int, int]) -> list[dict[str, Any]]:
     """Rows of each class, now and then."""
-    counted = enumerate(zip(labels.labels, labels.counts.tolist(), strict=True))
-    return [{"label": label.as_py(), "before": n, "after": n + make.get(c, 0)} for c, (label, n) in counted]
+    counted = enumerate(zip(labels.names(), labels.counts.tolist(), strict=True))
+    return [{"label": label, "before": n, "after": n + make.get(c, 0)} for c, (label, n) in counted]
 
 
 def _memory(needs: Needs, budget: Budget) -> dict[str, int]:

@@ -8,8 +8,11 @@ import numbers
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from gpusmote.arrays import Target
 from gpusmote.errors import InputError, ParameterError
+from gpusmote.recipe import too_few_rows
 from gpusmote.sampler import BaseSampler
 from gpusmote.samplers import SMOTE
 from gpusmote.strategy import rows_to_make
@@ -69,6 +72,8 @@ def decided(sampler: BaseSampler, target: Target, name: str, percentage: Any, du
         If there is one class only, or with percentage and dup_size more than two.
     StrategyError
         If ``sampling_strategy`` does not fit the classes.
+    TooFewRowsError
+        If a class that gets rows has too few for the sampler's k.
     """
     labels = target.classes.tolist()
     if len(labels) < 2:
@@ -85,7 +90,20 @@ def decided(sampler: BaseSampler, target: Target, name: str, percentage: Any, du
         smaller = int(target.counts.argmin())
         have = int(target.counts[smaller])
         sampler.sampling_strategy = {labels[smaller]: have + wanted_rows(have, percentage, dup_size)}
-    return rows_to_make(sampler.sampling_strategy, target.classes, target.counts, lambda: target.classes[target.codes])
+    make = rows_to_make(sampler.sampling_strategy, target.classes, target.counts, lambda: target.classes[target.codes])
+    _check_sizes(sampler, target.counts, make, labels)
+    return make
+
+
+def _check_sizes(sampler: BaseSampler, counts: np.ndarray, make: dict[int, int], labels: list[Any]) -> None:
+    """TooFewRowsError for a class without k neighbours, as the search would raise it, before rows are read for it."""
+    k = sampler._k
+    if sampler._looks_at_all_rows or not isinstance(k, (int, np.integer)):
+        return
+    for c, n_new in make.items():
+        size = int(counts[c])
+        if n_new and size <= k and not (sampler.shrink_k and size > 1):
+            raise too_few_rows(f"Class {labels[c]!r}", size, int(k))
 
 
 def wanted_rows(have: int, percentage: Any, dup_size: Any) -> int:

@@ -40,8 +40,8 @@ def resample_file(
     Parameters
     ----------
     source : str or path-like
-        A table; its form is told by the ending: ``.csv``, ``.csv.gz``, ``.csv.zst``, ``.parquet``, ``.arrow`` or
-        ``.feather``. Every column but ``target`` is a feature, numeric and finite.
+        A table; its form is told by the ending: ``.csv`` or ``.tsv`` (alone, or with ``.gz`` or ``.zst`` after it),
+        ``.parquet``, ``.arrow`` or ``.feather``. Every column but ``target`` is a feature, numeric and finite.
     destination : str or path-like
         Where the result goes, in the form of its own ending. It appears whole or not at all.
     target : str

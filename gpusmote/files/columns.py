@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,8 @@ def check_types(schema: Any, source: Source) -> None:
     names = repr([field.name for field in refused[:_NAMED]]) if not more else "[...]"
     kind = {"arrow": "feather"}.get(source.form.kind, source.form.kind)
     index = ", index=False" if kind == "csv" else ""
-    plain = f"pandas.read_{kind}({source.path.name!r})"
+    separator = f", sep={source.form.separator!r}" if source.form.separator != "," else ""
+    plain = f"pandas.read_{kind}({source.path.name!r}{separator})"
     raise InputTypeError(
         f"{counted(len(refused), 'column')} {'is' if len(refused) == 1 else 'are'} not numeric: "
         f"{', '.join(told)}{more}.",
@@ -54,7 +56,7 @@ def _described(kind: Any) -> str:
 def check_names(schema: Any, target: str) -> None:
     """InputError unless the columns have names of their own, the target is among them, and there are others."""
     names = schema.names
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
         raise InputError(
             f"{', '.join(map(repr, repeated[:5]))} {'name' if len(repeated) > 1 else 'names'} more than one column.",

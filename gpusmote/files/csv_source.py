@@ -1,78 +1,126 @@
-"""CSV files, read batch by batch with the types that reading them whole would give."""
+"""CSV files: converted once, block by block, to a temporary table of numbers."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
 
 from gpusmote.errors import FileError
 from gpusmote.files.forms import Form
-from gpusmote.files.problems import file_error, reading
+from gpusmote.files.labels import FileTarget
+from gpusmote.files.problems import reading, writing
 from gpusmote.files.sources import Source
+from gpusmote.files.spelling import FeatureParser
 from gpusmote.files.traffic import text_block
 
-__all__ = ["CsvSource", "WiderTypeError"]
+__all__ = ["CsvSource"]
 
-# The order in which pyarrow tries types when it has the whole file: a column gets the first that all its values fit.
-_TYPES = [
-    pa.null(), pa.int64(), pa.bool_(), pa.date32(), pa.time32("s"), pa.timestamp("s"), pa.timestamp("ns"),
-    pa.float64(), pa.string(), pa.binary(),
-]  # fmt: skip
-_MISFIT = re.compile(r"In CSV column #(\d+): .*?CSV conversion error to (.+?): (?:invalid value '(.*)'|.*)", re.DOTALL)
 _ROW = re.compile(r"Row #(\d+)")
+_COLUMN = re.compile(r"In CSV column #(\d+)")
+_LINE_END = re.compile(rb'(?:[^"\r\n]|"[^"]*")*(\r\n|\r|\n)')
 _LOOK_BYTES = 64 << 10
+_SEPARATORS = (",", ";", "\t", "|")
 _BLOCKS_AHEAD = 26  # as text, as positions of values, as columns
 _PARSED = 1  # of a small file there is no more to read ahead
 _COMPRESSION = 5  # what of the text a compressed file is taken to be, in times
 
 
-class WiderTypeError(Exception):
-    """A value does not fit the type that its column had so far; the source has taken a wider one, start again."""
-
-
 class CsvSource(Source):
-    """A CSV file with a header, comma-separated, UTF-8; the types are settled by a scan of all columns.
+    """A CSV or TSV file with a header, in UTF-8.
 
-    pyarrow's streaming reader tells types from the first block alone. When a later value does not fit, the next type
-    in pyarrow's order is taken and the scan starts again, so that the types are those of ``pyarrow.csv.read_csv``.
+    It is read with :meth:`convert` first, which settles the types of all columns and keeps the features as numbers in
+    a temporary file without a name, so that nothing is left of it whatever ends the process. Then :meth:`batches` reads
+    that file as often as needed.
     """
-
-    whole_scan = True
-    blank_is_missing = True
 
     def __init__(self, path: Path, form: Form, block_bytes: int) -> None:
         super().__init__(path, form)
         self._block_bytes = block_bytes
-        self._types: dict[str, Any] = {}
         self._running: Any = None
-        self._look_at_text()
-        with contextlib.closing(self._open(None)) as reader:
-            self.schema = reader.schema
+        self._converted: BinaryIO | None = None
+        self._labels: FileTarget
+        self._refuse_other_separators()
+        with contextlib.closing(self._open({})) as reader:
+            try:
+                self.schema = pa.schema([(name, pa.string()) for name in reader.schema.names])
+            except UnicodeDecodeError as error:
+                raise self._not_utf8("its header") from error
+
+    def convert(self, target: str, folder: Path | None) -> Iterator[Any]:
+        """Read the file, keep its features in a temporary file, and yield the text of the target block by block.
+
+        Parameters
+        ----------
+        target : str
+            The column of the labels.
+        folder : Path or None
+            Where the temporary file is made. None: in the system's folder for such files.
+
+        Raises
+        ------
+        FileError
+            If the file is not CSV, or the temporary file cannot be written.
+        InputTypeError, InputError
+            At the end, if a feature is a code rather than a number, or holds an integer beyond 2**53.
+        """
+        names = [name for name in self.schema.names if name != target]
+        parser = FeatureParser(names, self.form.separator)
+        where = folder or tempfile.gettempdir()
+        with writing(where):
+            self._converted = tempfile.TemporaryFile(dir=folder, prefix=".gpusmote-")  # noqa: SIM115 (see close)
+            writer = pa.ipc.new_file(pa.PythonFile(self._converted, "w"), parser.stored)
+        for batch in self._text():
+            table = parser.parse(batch.select(names))
+            with writing(where):
+                writer.write_batch(table)
+            del table
+            yield batch.column(batch.schema.get_field_index(target))
+            del batch  # before the next is read
+        with writing(where):
+            writer.close()
+            self._converted.flush()
+        features = iter(parser.finish(self.path))
+        self.schema = pa.schema([field if field.name == target else next(features) for field in self.schema])
+
+    def take_labels(self, target: str, labels: FileTarget) -> None:
+        """The target that was made of what :meth:`convert` gave; it settles the type of its column."""
+        self._labels = labels
+        at = self.schema.get_field_index(target)
+        self.schema = self.schema.set(at, pa.field(target, labels.labels.type))
 
     def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
-        self._types = self._types or dict(zip(self.schema.names, self.schema.types, strict=True))
-        with contextlib.closing(self._open(columns)) as reader:
-            while True:
-                try:
-                    batch = reader.read_next_batch()
-                except StopIteration:
-                    return
-                except pa.ArrowInvalid as error:
-                    self._widen(error)
-                    raise self._described(error) from error
-                except OSError as error:
-                    raise file_error(self.path, "read", error) from error
+        names = self.schema.names if columns is None else columns
+        schema = pa.schema([self.schema.field(name) for name in names])
+        done = 0
+        with reading(self.path):
+            file = pa.ipc.open_file(pa.PythonFile(self._converted, "r"))
+            for number in range(file.num_record_batches):
+                batch = file.get_batch(number)
                 for start in range(0, batch.num_rows, rows):
-                    yield batch.slice(start, rows)
+                    part = batch.slice(start, rows)
+                    yield pa.RecordBatch.from_arrays(
+                        [self._column(part, field, done) for field in schema], schema=schema
+                    )
+                    done += part.num_rows
+                    del part
                 del batch  # before the next is read
 
+    def _column(self, stored: Any, field: Any, done: int) -> Any:
+        at = stored.schema.get_field_index(field.name)
+        if at < 0:
+            return self._labels.column(done, done + stored.num_rows)
+        return stored.column(at).cast(field.type)
+
     def position(self) -> int | None:
+        """How many bytes of the file have been read, where it is being read."""
         return None if self._running is None or self._running.closed else int(self._running.tell())
 
     def held_at_once(self, group: int) -> int:
@@ -81,45 +129,55 @@ class CsvSource(Source):
         return min(_BLOCKS_AHEAD * text_block(group), _PARSED * text)
 
     def close(self) -> None:
-        if self._running is not None:
-            self._running.close()
+        for file in (self._running, self._converted):
+            if file is not None:
+                file.close()
 
     def raw(self) -> Any:
         """The text of the file, decompressed, as a stream."""
-        self._running = pa.OSFile(str(self.path))
-        compression = self.form.compression
-        return pa.CompressedInputStream(self._running, compression) if compression else self._running
-
-    def _open(self, columns: list[str] | None) -> Any:
         with reading(self.path):
-            stream = self.raw()
-        try:
+            self._running = pa.OSFile(os.fsencode(self.path))
+            compression = self.form.compression
+            return pa.CompressedInputStream(self._running, compression) if compression else self._running
+
+    def line_end(self) -> bytes:
+        """What ends the header's line, outside quotes."""
+        with reading(self.path), contextlib.closing(self.raw()) as stream:
+            found = _LINE_END.match(stream.read(self._block_bytes))
+        return found[1] if found else b"\n"
+
+    def _text(self) -> Iterator[Any]:
+        """Record batches of all columns as text."""
+        types = dict.fromkeys(self.schema.names, pa.string())
+        with contextlib.closing(self._open(types)) as reader:
+            while True:
+                with self._telling():
+                    batch = next(reader, None)
+                if batch is None:
+                    return
+                if batch.num_rows:
+                    yield batch
+                del batch  # before the next is read
+
+    def _open(self, types: dict[str, Any]) -> Any:
+        stream = self.raw()
+        with self._telling():  # opening reads the first block
             return pa.csv.open_csv(
                 stream,
                 pa.csv.ReadOptions(use_threads=False, block_size=self._block_bytes),
-                pa.csv.ParseOptions(newlines_in_values=True),
-                pa.csv.ConvertOptions(column_types=self._types, include_columns=columns or []),
+                pa.csv.ParseOptions(newlines_in_values=True, delimiter=self.form.separator),
+                pa.csv.ConvertOptions(column_types=types),
             )
-        except pa.ArrowInvalid as error:  # opening reads the first block
-            self._widen(error)
-            raise self._described(error) from error
-        except OSError as error:
-            raise file_error(self.path, "read", error) from error
 
-    def _widen(self, error: Exception) -> None:
-        """Raise WiderTypeError if the error is about a value that a wider type could hold."""
-        found = _MISFIT.match(str(error))
-        if found is None or not self._types:
-            return
-        name, value = self.schema.names[int(found[1])], found[3]
-        kind = self._types[name]
-        later = _TYPES[_TYPES.index(kind) + 1 :] if kind in _TYPES else []
-        if value is not None and pa.float64() in later and _is_number(value) and pa.int64() not in later:
-            later = later[later.index(pa.float64()) :]  # a number is no bool, date or time: no need to try them
-        if later:
-            self._types[name] = later[0]
-            self.schema = pa.schema(list(self._types.items()))
-            raise WiderTypeError(name)
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What pyarrow says of the text, told as a FileError."""
+        try:
+            with reading(self.path):
+                yield
+        except FileError as error:
+            cause = error.__cause__
+            raise (self._described(cause) if isinstance(cause, pa.ArrowInvalid) else error) from cause
 
     def _described(self, error: Exception) -> FileError:
         """With the row's number, which pyarrow tells because it reads with one thread."""
@@ -133,14 +191,25 @@ class CsvSource(Source):
                 "Look at its quotes, and whether it is text at all; a larger memory_limit allows longer rows.",
                 name,
             )
+        column = _COLUMN.search(text)
+        if "invalid UTF8" in text and column:
+            return self._not_utf8(f"column {self.schema.names[int(column[1])]!r}")
         row = _ROW.search(text)
         where = f", line {row[1]}" if row else ""
         what = _ROW.sub("", text.replace("CSV parse error: ", "")).lstrip(": ")
         return FileError(f"{name}{where}: {what}.", "Each row must have as many values as the header has names.", name)
 
-    def _look_at_text(self) -> None:
-        """FileError for what is no text, or separates its values by something else than commas."""
+    def _not_utf8(self, where: str) -> FileError:
         name = str(self.path)
+        return FileError(
+            f"{name} is not encoded in UTF-8: {where} holds other bytes.",
+            f"Convert it, for example: iconv -f LATIN1 -t UTF-8 {self.path.name} > converted.csv",
+            name,
+        )
+
+    def _refuse_other_separators(self) -> None:
+        """FileError for what is no text, or separates its values by another character."""
+        name, own = str(self.path), self.form.separator
         with reading(self.path), contextlib.closing(self.raw()) as stream:
             text = stream.read(_LOOK_BYTES)
         if b"\0" in text:
@@ -150,19 +219,12 @@ class CsvSource(Source):
                 name,
             )
         header = next(iter(text.splitlines()), b"")
-        found = next((mark.decode() for mark in (b";", b"\t", b"|") if mark in header and b"," not in header), None)
-        if found:
+        others = [mark for mark in _SEPARATORS if mark.encode() in header]
+        if others and own not in others:
+            found = others[0]
             raise FileError(
-                f"{name} separates its columns by {found!r}, not by commas.",
+                f"{name} separates its columns by {found!r}, not by {'commas' if own == ',' else 'tabs'}.",
                 f"pandas can convert it: pandas.read_csv({name!r}, sep={found!r}).to_csv('commas.csv', index=False); "
                 'with decimal="," where numbers have decimal commas.',
                 name,
             )
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return "_" not in value  # Python's own

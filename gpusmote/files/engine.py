@@ -66,7 +66,9 @@ def run(request: Request) -> FileReport:
         with contextlib.ExitStack() as stack:
             files = stack.enter_context(whole_files(outputs, force=request.force))
             require(sampler.device)
-            passes = Passes(source, request.target, budget, clock, request.progress, form_of(outputs[-1]))
+            passes = Passes(
+                source, request.target, budget, clock, request.progress, form_of(outputs[-1]), outputs[-1].parent
+            )
             plan, sampler = _resample(request, sampler, passes, source, budget, outputs, files)
             source.refuse_change()
             written = sum(file.tell() for file in files)
@@ -128,7 +130,7 @@ def _resample(
         make = decided(sampler, target, request.target, request.percentage, request.dup_size)
     passes.hold(sampler, make)
     plan = passes.plan(sampler)
-    texts = [str(label) for label in target.labels.to_pylist()]
+    texts = [str(label) for label in target.names()]
     with contextlib.ExitStack() as abandoned:
         sinks: list[Sink] = []
         for output, file in zip(outputs, files, strict=True):
@@ -158,7 +160,7 @@ def _report(
     clock: Report,
     written: int,
 ) -> FileReport:
-    labels = [label.as_py() for label in passes.labels.labels]
+    labels = passes.labels.names()
     before = dict(zip(labels, passes.labels.counts.tolist(), strict=True))
     made = dict(zip(labels, plan.counts.values(), strict=True))
     kept = dict.fromkeys(labels, 0) if request.only_synthetic else before

@@ -20,16 +20,22 @@ class Form:
     kind : {"csv", "parquet", "arrow"}
     compression : str or None
         Of the whole file ("gzip", "zstd": CSV) or of the blocks in it ("lz4": Feather).
+    separator : str
+        Between the columns of a CSV file.
     """
 
     kind: str
     compression: str | None = None
+    separator: str = ","
 
 
 _FORMS = {
     ".csv": Form("csv"),
     ".csv.gz": Form("csv", "gzip"),
     ".csv.zst": Form("csv", "zstd"),
+    ".tsv": Form("csv", separator="\t"),
+    ".tsv.gz": Form("csv", "gzip", "\t"),
+    ".tsv.zst": Form("csv", "zstd", "\t"),
     ".parquet": Form("parquet"),
     ".arrow": Form("arrow"),
     ".feather": Form("arrow", "lz4"),
@@ -68,7 +74,7 @@ def form_of(path: str | os.PathLike[str]) -> Form:
     Examples
     --------
     >>> form_of("table.csv.gz")
-    Form(kind='csv', compression='gzip')
+    Form(kind='csv', compression='gzip', separator=',')
     """
     name = Path(path).name.lower()
     for ending, form in _FORMS.items():

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gpusmote.arrays import Target, wrap_target
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
@@ -38,6 +37,10 @@ class FileTarget(Target):
     ) -> None:
         self.codes, self.classes, self.counts, self.labels, self._kind = codes, classes, counts, labels, kind
 
+    def names(self) -> list[Any]:
+        """The classes as Python's values; as text where Python has none for each, such as for the year 10000."""
+        return _python_values(self.labels) or self.labels.cast(pa.string()).to_pylist()
+
     def only(self, codes: np.ndarray) -> Any:
         """pyarrow.Array with the labels of these codes."""
         taken = self.labels.take(pa.array(codes))
@@ -56,13 +59,10 @@ class LabelScan:
     name : str
         Of the column.
     kind : pyarrow.DataType
-    blank_is_missing : bool, default=False
-        Whether text without a character is no label. In a CSV file nothing else can say that one is missing.
     """
 
-    def __init__(self, name: str, kind: Any, blank_is_missing: bool = False) -> None:
+    def __init__(self, name: str, kind: Any) -> None:
         self._name, self._kind = name, kind
-        self._blank_is_missing = blank_is_missing and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
         self._numbers: dict[Any, int] = {}
         self._codes: list[np.ndarray] = []
         self._counts = np.empty(0, np.int64)
@@ -83,11 +83,7 @@ class LabelScan:
             If a label is no class.
         """
         if column.null_count:
-            self._refuse(column.is_null(), "a missing label", NonFiniteError)
-        if self._blank_is_missing:
-            blank = np.asarray(pc.equal(column, ""))
-            if blank.any():
-                self._refuse(blank, "a missing label", NonFiniteError)
+            self._refuse(column.is_null(), "a missing label", NonFiniteError, self._rows)
         try:
             encoded = column if pa.types.is_dictionary(self._kind) else column.dictionary_encode()
         except pa.ArrowNotImplementedError as error:
@@ -98,7 +94,8 @@ class LabelScan:
         self._check_whole(column)
         # In order of appearance, or in that of the categories: of all of them, as they are the column's type.
         known = self._numbers
-        numbers = np.array([known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()], np.int64)
+        values = _as_numbers(encoded.dictionary).to_pylist()
+        numbers = np.array([known.setdefault(value, len(known)) for value in values], np.int64)
         codes = numbers[encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)]
         # Batch by batch: to count them all at once, NumPy would make eight bytes of each.
         counts = np.bincount(codes, minlength=len(known))
@@ -115,16 +112,20 @@ class LabelScan:
         InputError
             If there are no rows, or no classes.
         """
-        if not self._rows:
-            raise InputError("The table has no rows.", "Look at what should have written them.")
-        codes = np.concatenate(self._codes)
-        self._codes.clear()
+        codes = self._all_codes()
         dictionary = pa.types.is_dictionary(self._kind)
         kind = self._kind.value_type if dictionary else self._kind
         plain = PLAIN.get(str(kind))
-        values = pa.array(list(self._numbers), plain or kind)
+        if pa.types.is_temporal(kind):
+            whole = pa.int32() if kind.bit_width == 32 else pa.int64()
+            values = pa.array(list(self._numbers), whole).view(kind)
+        else:
+            values = pa.array(list(self._numbers), plain or kind)
         present = np.flatnonzero(self._counts)
-        known = wrap_target(pa.chunked_array([values.take(pa.array(present))]), len(present))
+        found = values.take(pa.array(present))
+        if not _python_values(found):
+            found = found.cast(pa.string())
+        known = wrap_target(pa.chunked_array([found]), len(present))
         position = np.zeros(len(values), np.min_scalar_type(len(known.classes)))
         position[present] = known.codes
         some = np.empty(len(known.classes), np.int64)  # a value of each class
@@ -138,19 +139,44 @@ class LabelScan:
             labels = values.take(pa.array(some))
         return FileTarget(position[codes], known.classes, counts, labels, plain and self._kind)
 
+    def _all_codes(self) -> np.ndarray:
+        if not self._rows:
+            raise InputError("The table has no rows.", "Look at what should have written them.")
+        codes = np.concatenate(self._codes)
+        self._codes.clear()
+        return codes
+
     def _check_whole(self, column: Any) -> None:
         if not pa.types.is_floating(self._kind):
             return
         values = column.to_numpy(zero_copy_only=False)
         with np.errstate(invalid="ignore"):
             if np.isnan(values).any():
-                self._refuse(np.isnan(values), "NaN", NonFiniteError)
+                self._refuse(np.isnan(values), "NaN", NonFiniteError, self._rows)
             broken = (values != np.rint(values)) | np.isinf(values)
         if broken.any():
             value = values[broken.argmax()]
-            self._refuse(broken, f"{float(value)!r}, which is a measurement rather than a class,", InputError)
+            self._refuse(
+                broken, f"{float(value)!r}, which is a measurement rather than a class,", InputError, self._rows
+            )
 
-    def _refuse(self, where: Any, what: str, kind: type[InputError]) -> None:
-        row = self._rows + int(np.asarray(where).argmax())
+    def _refuse(self, where: Any, what: str, kind: type[InputError], start: int) -> None:
+        row = start + int(np.asarray(where).argmax())
         hint = "Leave these rows out, or label them." if kind is NonFiniteError else "Make classes of it first."
         raise kind(f"Column {self._name!r} holds {what} in row {row:,} (the first row is 0).", hint)
+
+
+def _as_numbers(values: Any) -> Any:
+    """Dates and times as the integers that they are stored as: Python's have no year 10000 and no nanoseconds."""
+    if not pa.types.is_temporal(values.type):
+        return values
+    return values.view(pa.int32() if values.type.bit_width == 32 else pa.int64())
+
+
+def _python_values(values: Any) -> list[Any]:
+    """The values in Python's types; an empty list if those cannot tell them apart."""
+    try:
+        found: list[Any] = values.to_pylist()
+    except (ValueError, OverflowError):
+        return []
+    return found if len(set(found)) == len(values) else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from gpusmote.errors import DeviceError
 from gpusmote.files.allocators import give_back, release_unused
 from gpusmote.files.budget import Budget
 from gpusmote.files.columns import check_names, check_types
-from gpusmote.files.csv_source import CsvSource, WiderTypeError
+from gpusmote.files.csv_source import CsvSource
 from gpusmote.files.forms import Form
 from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget, LabelScan
@@ -23,12 +24,15 @@ from gpusmote.files.needs import beside_plan, check_plan, left_of, needs_of
 from gpusmote.files.problems import naming
 from gpusmote.files.sinks import CsvSink, Sink
 from gpusmote.files.sources import Source
+from gpusmote.files.spelling import SpelledLabels
 from gpusmote.files.traffic import Traffic
 from gpusmote.plan import Plan
 from gpusmote.report import Report
 from gpusmote.sampler import BaseSampler
 
 __all__ = ["Passes"]
+
+_SEARCHED = 16  # classes whose rows are found one class after the other, which takes less memory than a sort
 
 
 def _say_nothing(stage: str, done: int, total: int) -> None:
@@ -49,13 +53,22 @@ class Passes:
     progress : callable or None
     into : Form, optional
         Of the destination. Default: the source's.
+    folder : Path, optional
+        Where a CSV file is converted. Default: the system's folder for temporary files.
     """
 
     def __init__(
-        self, source: Source, target: str, budget: Budget, clock: Report, progress: Any, into: Form | None = None
+        self,
+        source: Source,
+        target: str,
+        budget: Budget,
+        clock: Report,
+        progress: Any,
+        into: Form | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._source, self._target, self._budget, self._clock = source, target, budget, clock
-        self._into = into or source.form
+        self._into, self._folder = into or source.form, folder
         self._tell = progress or _say_nothing
         self.labels: FileTarget
         self.rows: HeldRows
@@ -69,36 +82,35 @@ class Passes:
         return schema.remove(schema.get_field_index(self._target))
 
     def scan(self) -> FileTarget:
-        """First pass: the labels, and for CSV the types of all columns."""
+        """First pass: the labels; a CSV file is converted, which settles the types of all columns."""
         source = self._source
         with self._clock.stage("scan"), naming(source.path):
             check_names(source.schema, self._target)
-            if not source.whole_scan:
+            if isinstance(source, CsvSource):
+                self.labels = self._convert(source)
+            else:
                 check_types(self.features, source)
-            self.labels = self._scan_to_the_end()
-            check_types(self.features, source)
+                labels = LabelScan(self._target, source.schema.field(self._target).type)
+                for batch in self._batches([self._target]):
+                    labels.add(batch.column(0))
+                self.labels = labels.finish()
         self._tell("scan", source.size, source.size)
         self._budget.traffic = Traffic(source, self._into, len(self.labels.codes))
         return self.labels
 
-    def _scan_to_the_end(self) -> FileTarget:
-        while True:
-            try:
-                return self._scan_once().finish()
-            except WiderTypeError:
-                continue
-
-    def _scan_once(self) -> LabelScan:
-        source = self._source
-        columns = None if source.whole_scan else [self._target]
-        labels = LabelScan(self._target, source.schema.field(self._target).type, source.blank_is_missing)
-        for batch in self._batches(columns):
-            labels.add(batch.column(batch.schema.get_field_index(self._target)))
+    def _convert(self, source: CsvSource) -> FileTarget:
+        labels = SpelledLabels(self._target)
+        for column in source.convert(self._target, self._folder):
+            labels.add(column)
+            del column  # before the next is read
+            release_unused()
             at = source.position()
             if at is not None:
                 self._tell("scan", min(at, source.size), source.size)
-            del batch  # before the next is read
-        return labels
+        target = labels.finish()
+        check_types(self.features, source)
+        source.take_labels(self._target, target)
+        return target
 
     def hold(self, sampler: BaseSampler, make: dict[int, int]) -> HeldRows:
         """Second pass: check all features, and hold the rows of the classes that get rows, or all.
@@ -111,7 +123,7 @@ class Passes:
         source, labels, n = self._source, self.labels, len(self.labels.codes)
         wanted = [c for c, n_new in make.items() if n_new]
         everything = bool(wanted) and sampler._looks_at_all_rows
-        groups = None if everything else [np.flatnonzero(labels.codes == c) for c in wanted]
+        groups = None if everything else _rows_of(labels, wanted)
         with self._clock.stage("read"), naming(source.path):
             rows = HeldRows(self.features, n, groups)
             self._refuse_too_large(sampler, rows, {c: make[c] for c in wanted})
@@ -160,7 +172,7 @@ class Passes:
         """Third pass: the originals, as they are."""
         source, n = self._source, len(self.labels.codes)
         with self._clock.stage("copy"):
-            if isinstance(sink, CsvSink) and isinstance(source, CsvSource):
+            if isinstance(sink, CsvSink) and isinstance(source, CsvSource) and sink.separator == source.form.separator:
                 sink.copy(source, lambda done: self._tell("copy", min(done, source.size), source.size))
                 return
             done = 0
@@ -217,3 +229,11 @@ class Passes:
         origin = plan.origin(start, stop)
         found = [np.ascontiguousarray(origin[field]) for field in ("base", "neighbor", "gap")]
         return pa.Table.from_arrays([labels, *map(pa.array, found)], schema=self.origins_schema())
+
+
+def _rows_of(labels: FileTarget, wanted: list[int]) -> list[np.ndarray]:
+    """The rows of each of these classes, ascending; by one sort where there are many classes."""
+    if len(wanted) <= _SEARCHED:
+        return [np.flatnonzero(labels.codes == c) for c in wanted]
+    order, ends = np.argsort(labels.codes, kind="stable"), np.cumsum(labels.counts)
+    return [order[ends[c] - labels.counts[c] : ends[c]] for c in wanted]

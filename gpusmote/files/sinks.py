@@ -108,15 +108,18 @@ class CsvSink(Sink):
     ----------
     file : binary file
     schema : pyarrow.Schema
-    compression : str or None
+    form : Form
     labels : list of str
         All texts that can occur; where none of them needs quotes, none gets them.
     """
 
-    def __init__(self, file: BinaryIO, schema: Any, compression: str | None, labels: list[str]) -> None:
-        self._out: Any = pa.CompressedOutputStream(_KeptOpen(file), compression) if compression else file
+    def __init__(self, file: BinaryIO, schema: Any, form: Form, labels: list[str]) -> None:
+        self._out: Any = pa.CompressedOutputStream(_KeptOpen(file), form.compression) if form.compression else file
+        self.separator = form.separator
+        marks = f'"\r\n{form.separator}'
+        quoted = any(mark in label for label in labels for mark in marks)
         self._options = pa.csv.WriteOptions(
-            include_header=False, quoting_style="needed" if any(map(_needs_quotes, labels)) else "none"
+            include_header=False, delimiter=form.separator, quoting_style="needed" if quoted else "none"
         )
         self._schema = schema
         self._line_end = b"\n"
@@ -125,11 +128,10 @@ class CsvSink(Sink):
     def copy(self, source: CsvSource, tell: Callable[[int], None]) -> None:
         """The text of another CSV file, byte for byte; what is written afterwards ends its lines as it does."""
         self._started = True
+        self._line_end = source.line_end()
         last = b""
         with contextlib.closing(source.raw()) as stream:
             while block := stream.read(_COPY_BYTES):
-                if not last and b"\r\n" in block:
-                    self._line_end = b"\r\n"
                 self._out.write(block)
                 last = block
                 tell(source.position() or 0)
@@ -141,7 +143,7 @@ class CsvSink(Sink):
         buffer = io.BytesIO()
         pa.csv.write_csv(table, buffer, self._options)
         text = buffer.getvalue()
-        self._out.write(text if self._line_end == b"\n" else text.replace(b"\n", self._line_end))
+        self._out.write(text if self._line_end == b"\n" else _with_line_ends(text, self._line_end))
 
     def finish(self) -> None:
         self._start()
@@ -152,7 +154,7 @@ class CsvSink(Sink):
         if not self._started:
             self._started = True
             header = io.StringIO()
-            csv.writer(header, lineterminator="\n").writerow(self._schema.names)
+            csv.writer(header, delimiter=self.separator, lineterminator="\n").writerow(self._schema.names)
             self._out.write(header.getvalue().encode())
 
 
@@ -169,8 +171,11 @@ class _KeptOpen(io.BufferedIOBase):
         return self._file.write(data)
 
 
-def _needs_quotes(text: str) -> bool:
-    return any(mark in text for mark in ',"\r\n')
+def _with_line_ends(text: bytes, end: bytes) -> bytes:
+    """CSV text with other line ends; those in quotes belong to labels and stay."""
+    pieces = text.split(b'"')  # every second one is in quotes
+    pieces[::2] = [piece.replace(b"\n", end) for piece in pieces[::2]]
+    return b'"'.join(pieces)
 
 
 class _PlainSink(Sink):
@@ -200,7 +205,7 @@ def open_sink(file: BinaryIO, form: Form, schema: Any, group_rows: int, labels: 
     plain = pa.schema([field.with_type(_plain(field.type, form)) for field in schema], schema.metadata)
     sink: Sink
     if form.kind == "csv":
-        sink = CsvSink(file, plain, form.compression, labels)
+        sink = CsvSink(file, plain, form, labels)
     else:
         compression = like.compression() if isinstance(like, ParquetSource) else "snappy"
         sink = ParquetSink(file, plain, group_rows, compression, _with_few_values(schema, like))

@@ -35,17 +35,11 @@ class Source(abc.ABC):
     Attributes
     ----------
     schema : pyarrow.Schema
-        Of a CSV file only once it has been scanned.
+        Of a CSV file only once it has been converted.
     size : int
         Bytes of the file.
-    whole_scan : bool
-        Whether the types are known only when every column has been read to the end.
-    blank_is_missing : bool
-        Whether text without a character says that a value is missing.
     """
 
-    whole_scan = False
-    blank_is_missing = False
     schema: Any
 
     def __init__(self, path: Path, form: Form) -> None:
@@ -64,10 +58,6 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Let go of the file."""
-
-    def position(self) -> int | None:
-        """How many bytes of the file the running :meth:`batches` has read, where that is known."""
-        return None
 
     def refuse_change(self) -> None:
         """FileError if the file is no longer the one that was opened."""
@@ -98,8 +88,9 @@ class ParquetSource(Source):
     def __init__(self, path: Path, form: Form) -> None:
         super().__init__(path, form)
         with reading(path):
+            self._opened = pa.OSFile(os.fsencode(path))  # a name need not be UTF-8
             self.file = pq.ParquetFile(
-                path, pre_buffer=False, buffer_size=_COLUMN_BUFFER, page_checksum_verification=True
+                self._opened, pre_buffer=False, buffer_size=_COLUMN_BUFFER, page_checksum_verification=True
             )
             self.schema = self.file.schema_arrow
             self._chunks = self._largest_group()
@@ -124,6 +115,7 @@ class ParquetSource(Source):
     def close(self) -> None:
         with contextlib.suppress(OSError):  # of a file that was only read, nothing is lost
             self.file.close(force=True)
+            self._opened.close()
 
     def held_at_once(self, group: int) -> int:
         # Of each column a page as it is in the file and as it is in memory, and the bytes that are read ahead.
@@ -172,7 +164,7 @@ class ArrowSource(Source):
     def __init__(self, path: Path, form: Form) -> None:
         super().__init__(path, form)
         with reading(path):
-            self._file = pa.OSFile(str(path))  # not mapped: what is mapped counts as the process's memory
+            self._file = pa.OSFile(os.fsencode(path))  # not mapped: what is mapped counts as the process's memory
             self.schema = pa.ipc.open_file(self._file).schema
             self._positions = {name: number for number, name in enumerate(self.schema.names)}
         self._rows = self._largest = 0  # of all batches and of the largest, as far as they have been seen

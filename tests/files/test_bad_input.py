@@ -223,10 +223,20 @@ def test_an_endless_quote(tmp_path, refused):
     refused(errors.FileError, path, "quote", memory_limit="20MB")
 
 
-def test_not_utf8_is_bytes_as_in_memory(tmp_path, refused):
+@pytest.mark.parametrize("to", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("u,name,class\n1,caf\xe9,a\n2,th\xe9,b\n", "column 'name'"),
+        ("u,class\n" + "1,caf\xe9\n2,th\xe9\n" * 20, "column 'class'"),
+        ("u,class\n" + "1,a\n2,b\n" * 5000 + "3,caf\xe9\n", "column 'class'"),
+        ("u,cl\xe9\n1,a\n2,b\n", "its header"),
+    ],
+)
+def test_text_that_is_not_utf8_is_told_of_the_source(tmp_path, refused, text, where, to):
     path = tmp_path / "in.csv"
-    path.write_bytes("u,name,class\n1,caf\xe9,a\n2,th\xe9,b\n".encode("latin-1"))
-    refused(errors.InputTypeError, path, "in.csv", "'name' (binary)")
+    path.write_bytes(text.encode("latin-1"))
+    refused(errors.FileError, path, "in.csv is not encoded in UTF-8", where, "iconv", destination=tmp_path / f"out{to}")
 
 
 @pytest.mark.parametrize("form", FORMS)

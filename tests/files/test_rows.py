@@ -146,15 +146,17 @@ def test_types_of_csv_are_those_of_reading_it_whole(tmp_path_factory, runs):
     """Columns whose values change their kind somewhere in the file, far behind the first block."""
     from gpusmote.files.csv_source import CsvSource
     from gpusmote.files.forms import form_of
-    from gpusmote.files.passes import Passes
-    from gpusmote.report import Report
 
     path = tmp_path_factory.mktemp("types") / "in.csv"
     values = [value for run in runs for value in run * 300]
     path.write_text("u,class\n" + "".join(f"{value},{i % 2}\n" for i, value in enumerate(values)))
     source = CsvSource(path, form_of(path), 2048)
-    Passes(source, "class", Budget(None, {}, 1 << 20), Report(), None)._scan_to_the_end()
-    assert source.schema.equals(pa.csv.read_csv(path).schema)
+    for _ in source.convert("class", path.parent):
+        pass
+    expected = pa.csv.read_csv(path).schema.field("u").type
+    numeric = pa.types.is_integer(expected) or pa.types.is_floating(expected) or pa.types.is_boolean(expected)
+    assert source.schema.field("u").type == (expected if numeric or pa.types.is_null(expected) else pa.string())
+    source.close()
 
 
 def test_only_synthetic_rows_and_their_origins(tmp_path):
