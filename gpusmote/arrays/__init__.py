@@ -10,8 +10,7 @@ SciPy sparse, any other format         csr, of the same family (matrix or array)
 pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; a new default
                                        index
 subclass of DataFrame                  what its ``_constructor`` gives, as from pandas' own operations
-polars DataFrame, pyarrow Table or     the same schema, Arrow's metadata included
-RecordBatch
+polars frame, pyarrow Table, batch     the same schema, Arrow's metadata included
 CuPy array                             CuPy array on the same device
 array that speaks DLPack (torch, jax)  its library's array on the same device, detached from any gradient
 anything else that NumPy reads         NumPy array

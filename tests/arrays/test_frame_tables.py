@@ -276,11 +276,17 @@ def test_a_record_batch_comes_back_as_one():
 
 
 def test_reading_a_column_takes_no_lock():
-    column = Column(np.dtype(float), 0, lambda: barrier.wait() and np.ones(2))
-    barrier = threading.Barrier(2, timeout=20)  # both threads read at once, or the first waits in vain
+    barrier = threading.Barrier(2, timeout=20)  # both threads read at once, or one waits in vain
+
+    def read():
+        barrier.wait()
+        return np.ones(2)
+
+    column = Column(np.dtype(float), 0, read)
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda _: column.values, range(2)))
-    assert column.values is not None
+        found = list(threads.map(lambda _: column.values.tolist(), range(2)))
+    assert found == [[1.0, 1.0]] * 2
+    assert column.values is column.values  # kept
 
 
 def test_arrow_metadata_fields_and_chunks_are_kept():
