@@ -22,7 +22,7 @@ __all__ = ["Estimate", "Limit", "Sizes", "arrange", "limits_of"]
 _MARGIN = {"cpu": 0.05, "cuda": 0.10}
 """Share of the free memory that is left alone where no limit is given: others allocate too, and devices fragment."""
 
-_LEAST = 1 << 20  # bytes of blocks under which no search is tried
+_LEAST = 5 << 18  # bytes of blocks under which no search is tried
 _LEAST_PAIRS = 64  # pairs of rows that each thread compares at once, however many columns they have
 _INDEX = 8  # bytes of a position, a code, a float64
 _POOL = 160  # bytes a row of what a search keeps, whatever the columns: norms, order, groups, nodes of a tree
@@ -303,17 +303,14 @@ def _too_large(
     told = ", ".join(f"{what} {size:,}" for what, size in sorted(parts.items(), key=lambda part: -part[1]) if size)
     least = sum(parts.values())
     hint = f"memory_limit={least + limit.held} is the least that works." if limit.given else "Use more memory."
-    shape = f"{counted(sizes.n_rows, 'row')} x {counted(sizes.n_features, 'column')}"
-    if not output:
-        message = f"The work on {shape} needs at least {least:,} bytes ({told}); {limit} {where}."
-        return MemoryLimitError(message, hint)
-    each = (sizes.output(sizes.n_new) - sizes.output(0)) / max(1, sizes.n_new)
-    fits = sizes.n_new - int(-limit.left(least) // max(1, each)) - 1
-    fewer = f"ask for fewer rows ({counted(fits, 'synthetic row')} would fit), or " if fits > 0 else ""
-    hint += f" Or {fewer}make them in batches: plan = sampler.plan(X, y), then plan.batches(size)."
-    rows = counted(sizes.n_rows + sizes.n_new, "row")
-    return MemoryLimitError(
-        f"The result would have {rows} x {counted(sizes.n_features, 'column')}. To make it takes at least {least:,} "
-        f"bytes ({told}); {limit} {where}.",
-        hint,
-    )
+    if output:
+        each = (sizes.output(sizes.n_new) - sizes.output(0)) / max(1, sizes.n_new)
+        fits = sizes.n_new - int(-limit.left(least) // max(1, each)) - 1
+        fewer = f"ask for fewer rows ({counted(fits, 'synthetic row')} would fit), or " if fits > 0 else ""
+        hint += f" Or {fewer}make them in batches: plan = sampler.plan(X, y), then plan.batches(size)."
+    columns = counted(sizes.n_features, "column")
+    if output and limit.left(result) < 0:
+        what = f"The result would have {counted(sizes.n_rows + sizes.n_new, 'row')} x {columns}. To make it takes"
+    else:
+        what = f"The work on {counted(sizes.n_rows, 'row')} x {columns} needs"
+    return MemoryLimitError(f"{what} at least {least:,} bytes ({told}); {limit} {where}.", hint)
