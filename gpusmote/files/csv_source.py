@@ -54,15 +54,15 @@ class CsvSource(Source):
             except UnicodeDecodeError as error:
                 raise self._not_utf8("its header") from error
 
-    def convert(self, target: str, folder: Path | None) -> Iterator[Any]:
+    def convert(self, target: str, output: Path | None) -> Iterator[Any]:
         """Read the file, keep its features in a temporary file, and yield the text of the target block by block.
 
         Parameters
         ----------
         target : str
             The column of the labels.
-        folder : Path or None
-            Where the temporary file is made. None: in the system's folder for such files.
+        output : Path or None
+            In whose folder the temporary file is made. None: in the system's folder for such files.
 
         Raises
         ------
@@ -73,9 +73,9 @@ class CsvSource(Source):
         """
         names = [name for name in self.schema.names if name != target]
         parser = FeatureParser(names, self.form.separator)
-        where = folder or tempfile.gettempdir()
+        where = output or tempfile.gettempdir()
         with writing(where):
-            self._converted = tempfile.TemporaryFile(dir=folder, prefix=".gpusmote-")  # noqa: SIM115 (see close)
+            self._converted = tempfile.TemporaryFile(dir=output and output.parent, prefix=".gpusmote-")  # noqa: SIM115 (see close)
             writer = pa.ipc.new_file(pa.PythonFile(self._converted, "w"), parser.stored)
         for batch in self._text():
             table = parser.parse(batch.select(names))
@@ -131,7 +131,8 @@ class CsvSource(Source):
     def close(self) -> None:
         for file in (self._running, self._converted):
             if file is not None:
-                file.close()
+                with contextlib.suppress(OSError):  # the disk may be full still
+                    file.close()
 
     def raw(self) -> Any:
         """The text of the file, decompressed, as a stream."""

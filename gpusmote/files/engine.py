@@ -67,7 +67,13 @@ def run(request: Request) -> FileReport:
             files = stack.enter_context(whole_files(outputs, force=request.force))
             require(sampler.device)
             passes = Passes(
-                source, request.target, budget, clock, request.progress, form_of(outputs[-1]), outputs[-1].parent
+                source,
+                request.target,
+                budget,
+                clock,
+                request.progress,
+                form_of(outputs[-1]),
+                outputs[-1],
             )
             plan, sampler = _resample(request, sampler, passes, source, budget, outputs, files)
             source.refuse_change()

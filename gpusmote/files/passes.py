@@ -53,8 +53,8 @@ class Passes:
     progress : callable or None
     into : Form, optional
         Of the destination. Default: the source's.
-    folder : Path, optional
-        Where a CSV file is converted. Default: the system's folder for temporary files.
+    output : Path, optional
+        In whose folder a CSV file is converted. Default: the system's folder for temporary files.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Passes:
         clock: Report,
         progress: Any,
         into: Form | None = None,
-        folder: Path | None = None,
+        output: Path | None = None,
     ) -> None:
         self._source, self._target, self._budget, self._clock = source, target, budget, clock
-        self._into, self._folder = into or source.form, folder
+        self._into, self._output = into or source.form, output
         self._tell = progress or _say_nothing
         self.labels: FileTarget
         self.rows: HeldRows
@@ -100,7 +100,7 @@ class Passes:
 
     def _convert(self, source: CsvSource) -> FileTarget:
         labels = SpelledLabels(self._target)
-        for column in source.convert(self._target, self._folder):
+        for column in source.convert(self._target, self._output):
             labels.add(column)
             del column  # before the next is read
             release_unused()

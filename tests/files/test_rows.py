@@ -151,7 +151,7 @@ def test_types_of_csv_are_those_of_reading_it_whole(tmp_path_factory, runs):
     values = [value for run in runs for value in run * 300]
     path.write_text("u,class\n" + "".join(f"{value},{i % 2}\n" for i, value in enumerate(values)))
     source = CsvSource(path, form_of(path), 2048)
-    for _ in source.convert("class", path.parent):
+    for _ in source.convert("class", path):
         pass
     expected = pa.csv.read_csv(path).schema.field("u").type
     numeric = pa.types.is_integer(expected) or pa.types.is_floating(expected) or pa.types.is_boolean(expected)
