@@ -22,6 +22,7 @@ from gpusmote.errors import DeviceError, MemoryLimitError, MissingPackageError, 
 from gpusmote.neighbours import Neighbourhood, SearchReport
 from gpusmote.neighbours.faiss_gpu import bf_knn
 from gpusmote.samplers import SMOTE
+from gpusmote.words import counted
 
 __all__ = ["MEASUREMENTS", "run"]
 
@@ -287,7 +288,7 @@ def search(on: DeviceBench) -> Iterator[Row]:
         seconds, (near, report) = on.timed(functools.partial(_nearest, on, values, asked), 3, 8.0)
         some = on.rng.choice(m, 4, replace=False)
         held = _exact(values.get(), asked.get()[some], near.get()[some])
-        on.check(f"{n:,} x {d}, {kind}: neighbors of {len(some)} rows are those of brute force", held)
+        on.check(f"{n:,} x {d}, {kind}: the neighbors are those of brute force", held)
         bare = None
         if faiss is not None:
             queries, distances = values[asked], on.xp.empty((m, FAISS_K), np.float32)
@@ -375,14 +376,14 @@ def growth(on: DeviceBench) -> Iterator[Row]:
     for full in (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 4_000_000):
         n = on.size(full, full // 5000)
         if before is not None and before[1] * (n / before[0]) ** 2 > LONGEST:
-            on.note(f"{n:,} rows were left out: at the square of the rows they would take over {LONGEST:g} s.")
+            on.note(f"{counted(n, 'row')} were left out: at the square of the rows they would take over {LONGEST:g} s.")
             return
         X, y = on.table(3 * n, COLUMNS), np.repeat([0, 1], [2 * n, n])
         seconds, (made, _) = on.timed(functools.partial(SMOTE(random_state=0, device="cuda").fit_resample, X, y), 1)
         exponent = None if before is None else math.log(seconds / before[1]) / math.log(n / before[0])
         yield {"minority_rows": n, "columns": COLUMNS, "seconds": seconds, "exponent": exponent}
         whole = made.shape == (4 * n, COLUMNS) and bool(on.xp.isfinite(made[3 * n :]).all())
-        on.check(f"{n:,} rows: as many new rows as were asked for, all of them numbers", whole)
+        on.check(f"{counted(n, 'row')}: as many new rows as were asked for, all of them numbers", whole)
         before = n, seconds
 
 
