@@ -1,10 +1,10 @@
-"""Which tests ``pytest --device`` runs twice: whatever looks at the numbers that samplers make."""
+"""Which tests ``pytest -m gpu`` and ``pytest --device`` run again on a device: those of the rows that samplers make."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["MADE_ONCE", "NUMERIC", "ONLY_HOST", "is_numeric"]
+__all__ = ["HELPERS", "MADE_ONCE", "NUMERIC", "ONLY_HOST", "is_numeric"]
 
 NUMERIC = (
     "samplers/test_*.py",
@@ -28,6 +28,9 @@ ONLY_HOST: dict[str, str] = {
 
 MADE_ONCE = {"made"}
 """Fixtures that hold what a sampler has made for a whole file: a second run of their tests would see it again."""
+
+HELPERS = {"ci", "standin"}
+"""Folders of tests that use the stand-in and say nothing about a device."""
 
 
 def is_numeric(path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +11,68 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 import gpusmote
-from tests.both_devices import MADE_ONCE, ONLY_HOST, is_numeric
+from tests.both_devices import HELPERS, MADE_ONCE, ONLY_HOST, is_numeric
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--device",
         choices=("stand-in", "cuda"),
-        help="run each numeric test a second time on this device; with cuda, the tests of the CUDA path run on it too",
+        help="where the tests of the CUDA path run; each numeric test runs there a second time. "
+        "Default with -m gpu: this machine's CUDA device, or the stand-in where there is none",
     )
+    parser.addoption("--results", type=Path, metavar="FILE", help="append each test's result to a file as it ends")
+
+
+def pytest_configure(config):
+    if config.option.device is None and re.search(r"\bgpu\b", config.option.markexpr):
+        from tests.real_device import unusable
+
+        config.option.device = "stand-in" if unusable() else "cuda"
+    if config.option.results is not None:
+        config.pluginmanager.register(Results(config.option.results))
+
+
+class Results:
+    """Writes a line of JSON when a test begins and when it ends: nothing is lost if a later test ends the process."""
+
+    def __init__(self, path):
+        self._path, self._seconds = path, 0.0
+
+    def _write(self, **line):
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def pytest_runtest_logstart(self, nodeid):
+        self._seconds = 0.0
+        self._write(began=nodeid)
+
+    def pytest_runtest_logreport(self, report):
+        self._seconds += report.duration
+        if report.when == "call" or not report.passed:  # a setup or teardown that went well says nothing
+            # A skip's longrepr is (file, line, reason); a failure's text ends with what is wrong.
+            why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            held = {"passed": True, "failed": False}.get(report.outcome)
+            self._write(what=report.nodeid, held=held, detail=why[-2000:], seconds=round(self._seconds, 3))
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            missing = re.search(r"No module named '(?!gpusmote|tests).*?'", report.longreprtext)
+            why = missing[0] if missing else report.longreprtext[-2000:]
+            self._write(what=report.nodeid, held=None if missing else False, detail=why, seconds=0.0)
 
 
 def pytest_generate_tests(metafunc):
     device = metafunc.config.getoption("--device")
     if device is not None and is_numeric(Path(metafunc.module.__file__)) and not MADE_ONCE & set(metafunc.fixturenames):
-        metafunc.parametrize("device_of_auto", ["cpu", device], indirect=True)
+        metafunc.parametrize("device_of_auto", ["cpu", pytest.param(device, marks=pytest.mark.gpu)], indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "cuda" in item.fixturenames and not HELPERS & set(item.path.parts):
+            item.add_marker(pytest.mark.gpu)
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +92,12 @@ def device_of_auto(request):
         (real if device == "cuda" else stand_in)(monkeypatch)()
         with gpusmote.config_context(device="cuda"):
             yield
+
+
+@pytest.fixture
+def size(request):
+    """``size(full, small)``: the first on a CUDA device, the second over the stand-in, which is slow."""
+    return lambda full, small: full if request.config.option.device == "cuda" else small
 
 
 @pytest.fixture(scope="session")

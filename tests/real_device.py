@@ -1,4 +1,4 @@
-"""The machine's own CUDA device in the stand-in's place, for ``pytest --device cuda``.
+"""The machine's own CUDA device in the stand-in's place, for ``pytest -m gpu`` and ``pytest --device cuda``.
 
 What the stand-in counts or breaks, a device does not let itself be asked: a test that comes to such a question is
 skipped from there on, with the reason. What it asserted before has been held to.

@@ -63,6 +63,12 @@ BENCH_OPTIONS: dict[str, dict[str, Any]] = {
         "help": "of --growth: rows of the minority class",
     },
     "--plot": {"type": Path, "metavar": "FILE", "help": "of --growth: draw it, by matplotlib"},
+    "--gpu": {
+        "nargs": "?",
+        "const": "",
+        "metavar": "WHAT,WHAT",
+        "help": "speed and memory on a CUDA device: limits, generation, search, smote, memory, growth, or some of them",
+    },
     "--json": {"type": Path, "metavar": "OUT", "dest": "path", "help": "also write the figures to a file"},
 }
 """What ``gpusmote bench`` takes, with and without typer."""
@@ -99,18 +105,23 @@ def bench(arguments: Sequence[str]) -> int:
     int
         Exit status.
     """
-    from gpusmote import bench, bench_growth
+    from gpusmote import bench, bench_gpu, bench_growth
 
     parser = _parser(
         "gpusmote bench", "SMOTE end to end, by turns with imbalanced-learn's in one process; k = 5.", BENCH_OPTIONS
     )
     given = vars(parser.parse_args(arguments))
+    if "gpu" in given:
+        for name in sorted(given.keys() - _OF_GPU):
+            parser.error(f"--{name} goes without --gpu only")
+        return bench_gpu.run(**given)
     growth = given.pop("growth", False)
     for name in sorted(given.keys() - (_OF_GROWTH if growth else _WITHOUT_GROWTH)):
         parser.error(f"--{name} goes {'without' if growth else 'with'} --growth only")
     return bench_growth.run(**given) if growth else bench.run(**given)
 
 
+_OF_GPU = {"gpu", "quick", "path"}
 _OF_GROWTH = {"table", "rows", "plot", "path"}
 _WITHOUT_GROWTH = {"quick", "repeat", "memory", "path"}
 

@@ -9,18 +9,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gpusmote.arrays.rounding import store
+from tests.arrays.helpers import halves
 from tests.standin.install import cuda, real_cupy
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "ci"))
-
-from proof.tables import halves  # the table that ci/gpu holds a device against
 
 __all__ = ["cuda"]
 

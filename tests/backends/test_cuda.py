@@ -173,6 +173,34 @@ def test_a_small_grid_walks_over_everything(cuda, monkeypatch):
     assert {launch.grid for launch in machine.launches} == {(2,)}
 
 
+def test_tables_of_more_than_two_to_the_31_values(cuda, size):
+    """Rows on both sides of value 2**31 of the table and of the output; of a small table over the stand-in."""
+    cuda()
+    rng, backend, d = np.random.default_rng(0), CudaBackend(0), 33
+    xp, n = backend.xp, size(2**31 // d + 1000, 50)
+    if backend.free_memory() < 2 * n * d * 4 + 24 * n + (1 << 20):
+        pytest.skip(f"the device has no room for two tables of {n * d:,} values")
+    values, out = xp.empty((n, d), np.float32), xp.full((n, d), np.nan, np.float32)
+    block = rng.standard_normal((min(n, 1_000_003), d), np.float32)
+    for start in range(0, n, len(block)):
+        values[start : start + len(block)] = xp.asarray(block[: n - start])
+    base = xp.arange(n)[::-1].copy()
+    neighbor, gap = (base + 12_345) % n, xp.full(n, 0.375)
+    backend.interpolate(values, base, neighbor, gap, out)
+    edge = min(2**31 // d, n - 2)  # the row in which value 2**31 lies
+    some = np.unique([0, 1, n // 2, edge - 1, edge, edge + 1, n - 2, n - 1, *range(7, n, max(1, n // 500))])
+    pick, place = xp.asarray(some), np.arange(len(some))
+    near = np.concatenate([values[base[pick]].get(), values[neighbor[pick]].get()])
+    expected = np.empty((len(some), d), np.float32)
+    HOST.interpolate(near, place, place + len(some), gap[pick].get(), expected)
+    assert same_bits(out[pick], expected)
+    assert not any(bool(xp.isnan(out[i : i + 4_000_000]).any()) for i in range(0, n, 4_000_000))
+    rows = np.array([n - 1, n - 2, 0, edge, 1])
+    found = backend.rerank(values, xp.asarray(rows[:2]), xp.asarray(rows[[[2, 0], [3, 4]]]))
+    near = values[xp.asarray(rows)].get()
+    assert same_bits(found, HOST.rerank(near, np.array([0, 1]), np.array([[2, 0], [3, 4]])))
+
+
 def test_nothing_is_launched_for_nothing(cuda):
     machine = cuda()
     backend = CudaBackend(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import sys
@@ -92,14 +93,21 @@ def test_arrays_on_the_device_stay_there(cuda, dtype):
     assert on_device.get().tobytes() == before.tobytes()
 
 
-def test_slices_origins_and_batches(cuda):
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_slices_origins_and_batches(cuda, size, sampler):
     cuda()
-    X, y = data(np.float32)
-    host, device = (SMOTE(random_state=3, device=name).plan(X, y) for name in ("cpu", "cuda"))
-    assert device.rows(17, 99).tobytes() == host.rows(17, 99).tobytes()
-    assert device.origin(17, 99).tobytes() == host.origin(17, 99).tobytes()
-    pairs = zip(host.batches(64, random_state=5), device.batches(64, random_state=5), strict=True)
-    assert all(a.tobytes() == b.tobytes() and c.tolist() == d.tolist() for (a, c), (b, d) in pairs)
+    rng, n = np.random.default_rng(2), size(6000, 300)
+    X, y = rng.normal(size=(n, size(24, 5))).astype(np.float32), rng.choice([0, 1, 2], n, p=[0.7, 0.2, 0.1])
+    expected, _, _ = on("cpu", sampler, X, y)
+    host, device = (sampler.set_params(device=name).plan(X, y) for name in ("cpu", "cuda"))
+    made, m = expected[n:], len(expected) - n
+    edges = [0, 1, 2, 5, m // 2, m // 2 + 1, m - 1, m]
+    for start, stop in itertools.combinations(edges, 2):
+        assert device.rows(start, stop).tobytes() == made[start:stop].tobytes(), (start, stop)
+    assert device.origin(3, m).tobytes() == host.origin(3, m).tobytes()
+    for rows in (64, 1024):
+        pairs = zip(host.batches(rows, random_state=5), device.batches(rows, random_state=5), strict=True)
+        assert all(a.tobytes() == b.tobytes() and c.tolist() == d.tolist() for (a, c), (b, d) in pairs)
 
 
 def test_plans_travel_between_devices(cuda, tmp_path):

@@ -1,4 +1,4 @@
-"""``pytest --device``: which tests run twice, and that a device takes the stand-in's place."""
+"""``pytest -m gpu``: what it selects, which tests run twice, and that a device takes the stand-in's place."""
 
 from __future__ import annotations
 
@@ -42,17 +42,21 @@ def test_what_is_not_counted_is_what_the_stand_in_counts():
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
-def test_numeric_tests_run_twice_over_the_stand_in():
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--device", "stand-in"]
+def test_numeric_tests_run_again_over_the_stand_in():
+    from gpusmote.backends import detect
+
+    if detect.look().usable:
+        pytest.skip("there is a device here, on which they would run")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "gpu", "-v"]
+    tests = ["tests/samplers/test_smote.py", "tests/ci/test_both_devices.py", "-k", "pair or segment or place"]
     done = subprocess.run(
-        [*command, "-v", "tests/samplers/test_smote.py", "-k", "pair or segment"],
-        cwd=TESTS.parent, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        [*command, *tests], cwd=TESTS.parent, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     passed = re.findall(r"::(\w+)\[(cpu|stand-in)\S*\] PASSED", done.stdout)
     assert len(passed) >= 2
-    for name, _ in passed:
-        assert {(name, "cpu"), (name, "stand-in")} <= set(passed)
+    assert {device for _, device in passed} == {"stand-in"}
+    assert "both_devices.py::" not in done.stdout  # what tests the stand-in is not among them
 
 
 def test_without_a_device_the_tests_of_the_cuda_path_are_skipped_with_the_reason():

@@ -1,208 +1,249 @@
-"""``ci/gpu`` as a command: nothing that was found is lost, whatever a step does."""
+"""``ci/gpu``: nothing that was found is lost, however a phase ends."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from proof import main as command
-from proof import render
-from proof.plan import Step
-from proof.record import Record
 
 from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER
 
 ROOT = Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_file_location("ci_gpu", ROOT / "ci" / "gpu.py")
+gpu = sys.modules["ci_gpu"] = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(gpu)
+
+FOUND = {
+    "machine": {"device": "NVIDIA H100"},
+    "results": {"search": [{"rows": 4, "seconds": 0.5}]},
+    "notes": ["a note"],
+}
+HELD, WRONG, SHORT = (
+    {"what": what, "held": held, "detail": "two | three", "aim": aim}
+    for what, held, aim in (("right", True, False), ("wrong", False, False), ("slow", False, True))
+)
 
 
-def broken(name: str, most: float = 60.0) -> Step:
-    return Step(name, "tests.ci.broken_steps", f"Step {name}", 0.0, most)
+class Scripted(gpu.Phase):
+    """A phase whose process writes ``what`` and then does what ``small`` says."""
+
+    def command(self, findings, *, stand_in):
+        program = "import json, os, signal, subprocess, sys, time\nfrom pathlib import Path\n"
+        program += f"path = Path({str(findings)!r})\npath.write_text({self.what[0]!r})\n"
+        return [sys.executable, "-c", program + self.small[0]]
 
 
-def prove(tmp_path: Path, steps: list[Step], *more: str) -> tuple[int, dict]:
-    options = command.arguments([str(tmp_path), "--tiny", "--commit", "0123abc", *more])
-    status = command.prove(options, steps)
-    return status, json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
+def bench(name, *checks, then="", most=60.0):
+    return Scripted(name, f"Phase {name}", "bench", 0.0, most, (json.dumps({**FOUND, "checks": checks}),), (then,))
 
 
-def test_every_ending_is_told_and_the_next_step_runs(tmp_path):
-    names = ["failed", "missed", "raised", "crashed", "absent", "endless_line", "held"]
-    status, found = prove(tmp_path, [broken(name) for name in names])
+def prove(tmp_path, monkeypatch, phases, *more):
+    monkeypatch.setattr(gpu, "PHASES", phases)
+    status = gpu.main([str(tmp_path / "out"), "--commit", "0123456789abcdef", *more])
+    record = json.loads((tmp_path / "out" / "gpu.json").read_text(encoding="utf-8"))
+    return status, record, {entry["name"]: entry for entry in record["phases"]}
+
+
+def test_every_ending_is_told_and_the_next_phase_runs(tmp_path, monkeypatch, capsys):
+    phases = [
+        bench("good", HELD),
+        bench("wrong", HELD, WRONG, then="sys.exit(1)"),
+        bench("slow", HELD, SHORT),
+        bench("empty"),
+        bench("raised", HELD, then="raise ValueError('the reason')"),
+        bench("crashed", HELD, then="os.kill(os.getpid(), signal.SIGSEGV)"),
+        bench("last", HELD),
+    ]
+    status, record, found = prove(tmp_path, monkeypatch, phases)
     assert status == 1
-    states = {step["name"]: step["state"] for step in found["steps"]}
-    assert states == {
-        "failed": "failed",
-        "missed": "missed",
-        "raised": "error",
-        "crashed": "error",
-        "absent": "not here",
-        "endless_line": "held",
-        "held": "held",
-    }
-    steps = {step["name"]: step for step in found["steps"]}
-    results = [row["found"] for step in found["steps"] for row in step["results"]]
-    assert results == [2, 3, 4, 6, 1]
-    assert "the reason of the failure" in steps["raised"]["log"]
-    assert "SIGSEGV" in steps["crashed"]["notes"][0]
-    assert "broken_steps.py" in steps["crashed"]["log"]
-    assert steps["absent"]["notes"] == ["the tool is not installed"]
-    assert found["verdict"]["checks that held"] == 2
-    assert found["commit"] == "0123abc"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["gpu.json"]
-    text = render.markdown(found)
-    assert "- FAILED: two is one (it is two)" in text
-    assert "- not met: speed (0.5, aimed at at least 0.85)" in text
+    states = {"good": "held", "wrong": "failed", "slow": "missed", "empty": "failed", "raised": "error"}
+    assert {name: entry["state"] for name, entry in found.items()} == {**states, "crashed": "error", "last": "held"}
+    assert all(entry["results"] == FOUND["results"]["search"] for entry in found.values())
+    assert "ValueError: the reason" in found["raised"]["log"]
+    assert "signal SIGSEGV" in found["crashed"]["notes"][1]
+    assert (record["commit"], record["machine"]) == ("0123456789abcdef", FOUND["machine"])
+    page = capsys.readouterr().out
+    assert page == gpu.markdown(record)
+    assert page.startswith("# NVIDIA H100, commit 0123456789ab\n")
+    for line in ("- WRONG: wrong (two / three)", "- short of the aim: slow (two / three)", "| 4 | 0.5 |", "- a note"):
+        assert f"\n{line}\n" in page
 
 
-def test_a_step_that_hangs_is_ended_with_all_that_it_started(tmp_path):
-    status, found = prove(tmp_path, [broken("hung", most=10.0), broken("held")])
+def test_all_held_is_status_zero(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no compute-sanitizer
+    sanitizer = gpu.Phase("memcheck", "memcheck", "memcheck", 0, 10, ())
+    status, _, found = prove(tmp_path, monkeypatch, [bench("good", HELD), sanitizer])
+    assert status == 0
+    assert found["memcheck"]["state"] == "not here"
+
+
+def test_without_time_a_phase_is_not_run(tmp_path, monkeypatch):
+    status, _, found = prove(tmp_path, monkeypatch, [bench("good", HELD)], "--budget", "-1")
+    assert (status, found["good"]["state"]) == (1, "not run")
+
+
+def test_a_phase_that_hangs_is_ended_with_all_that_it_started(tmp_path, monkeypatch):
+    """What it found can be read while it runs, and is kept."""
+    child = "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    then = child + f"Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\ntime.sleep(600)"
+    seen = []
+
+    def read():
+        path = tmp_path / "out" / "gpu.json"
+        while not seen or not seen[-1].get("results"):
+            time.sleep(0.05)
+            if path.exists():
+                seen.extend(json.loads(path.read_text(encoding="utf-8"))["phases"][-1:])
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    status, _, found = prove(tmp_path, monkeypatch, [bench("hung", HELD, then=then, most=5.0), bench("last", HELD)])
+    reader.join(10)
+    assert seen[-1]["state"] == "error"  # as it was read while the phase ran
     assert status == 1
-    hung, held = found["steps"]
-    assert (hung["state"], held["state"]) == ("timed out", "held")
-    assert hung["results"] == [{"found": 5}]
-    child = int(hung["notes"][0].removeprefix("child "))
+    assert (found["hung"]["state"], found["last"]["state"]) == ("timed out", "held")
+    assert found["hung"]["results"]
+    pid = int((tmp_path / "child").read_text())
     for _ in range(100):
-        if not Path(f"/proc/{child}").exists() or b"\0" not in Path(f"/proc/{child}/cmdline").read_bytes():
+        if not Path(f"/proc/{pid}").exists() or b"\0" not in Path(f"/proc/{pid}/cmdline").read_bytes():
             return
         time.sleep(0.05)
-    os.kill(child, 9)
-    pytest.fail("what the step had started still ran")
+    os.kill(pid, 9)
+    pytest.fail("what the phase had started still ran")
 
 
-def test_without_time_a_step_is_not_run(tmp_path):
-    status, found = prove(tmp_path, [broken("held")], "--budget", "0")
-    assert status == 1
-    (step,) = found["steps"]
-    assert step["state"] == "not run"
-    assert "were left of 0 s" in step["notes"][0]
+TESTS = """
+import os, pytest, signal
+pytestmark = pytest.mark.gpu
+def test_good(): pass
+def test_bad(): assert 1 == 2
+@pytest.mark.skip(reason="no device")
+def test_absent(): pass
+def test_dies(): os.kill(os.getpid(), signal.SIGSEGV)
+def test_never(): pass
+"""
 
 
-def test_all_held_is_status_zero(tmp_path):
-    status, found = prove(tmp_path, [broken("held"), broken("absent")])
-    assert status == 0
-    assert found["verdict"] == {"held": 1, "not here": 1, "checks": 1, "checks that held": 1, "checks not judged": 0}
-
-
-def test_the_file_is_whole_while_a_step_runs(tmp_path):
-    """Read from outside, again and again, during a step that is then ended."""
-    program = (
-        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/ci']\n"
-        "from proof import main; from tests.ci.test_gpu import broken\n"
-        "main.prove(main.arguments([sys.argv[2], '--tiny']), [broken('held'), broken('hung', 60.0)])\n"
+@pytest.mark.parametrize("dies", [True, False])
+def test_each_test_is_told_even_where_a_later_one_ends_the_process(tmp_path, monkeypatch, dies):
+    (tmp_path / "test_some.py").write_text(
+        TESTS if dies else TESTS.replace("os.kill(os.getpid(), signal.SIGSEGV)", "pass")
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(ROOT), str(tmp_path)])
-    try:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            path = tmp_path / "gpu.json"
-            if path.exists():
-                steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
-                if len(steps) == 2 and steps[1]["results"] and steps[1]["notes"]:
-                    break
-            time.sleep(0.05)
-        else:
-            pytest.fail("the finding of a running step did not come into the file")
-    finally:
-        process.terminate()
-        process.wait()
-        for path in tmp_path.glob("hung.lines"):
-            child = int(json.loads(path.read_text(encoding="utf-8").splitlines()[1])["note"].split()[1])
-            os.killpg(os.getpgid(child), 9)
-    assert steps[0]["state"] == "held"
+    (tmp_path / "test_import.py").write_text("import no_such_package\n")
+    small = ("-p", "tests.conftest", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), str(tmp_path))
+    phase = gpu.Phase("tests", "Tests", "tests", 0, 60, (), small)
+    status, record, found = prove(tmp_path, monkeypatch, [phase], "--stand-in")
+    assert status == 1
+    entry = found["tests"]
+    held = {check["what"].rpartition("::")[2]: check["held"] for check in entry["checks"]}
+    assert {name: held[name] for name in ("test_good", "test_bad", "test_absent")} == {
+        "test_good": True,
+        "test_bad": False,
+        "test_absent": None,
+    }
+    if dies:
+        assert entry["state"] == "error"
+        assert "signal SIGSEGV while" in entry["notes"][0]
+        assert entry["notes"][0].endswith("::test_dies ran.")
+    else:
+        assert (entry["state"], held["test_never"]) == ("failed", True)
+    page = gpu.markdown(record)
+    assert "1 not judged: Skipped: no device" in page
+    assert "1 not judged: No module named 'no_such_package'" in page
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
 def test_the_command_over_the_stand_in(tmp_path):
-    command = [sys.executable, "ci/gpu", str(tmp_path / "out"), "--stand-in", "--tiny", "--only", "machine,large"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    """With a compute-sanitizer that runs the tests and finds nothing."""
+    fake = tmp_path / "compute-sanitizer"
+    fake.write_text('#!/bin/sh\nshift 4\n"$@" || exit $?\necho "========= ERROR SUMMARY: 0 errors"\n')
+    fake.chmod(0o755)
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = ["ci/gpu", str(tmp_path / "out"), "--stand-in", "--only", "limits,memcheck"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr.splitlines() == ["machine: held", "large: held"]
-    found = json.loads((tmp_path / "out" / "gpu.json").read_text(encoding="utf-8"))
-    assert found["machine"]["device"] == "Stand-in device"
-    assert found["machine"]["compute_capability"] == "9.0"
-    assert {"cupy", "faiss", "numpy", "python", "cuda_driver", "cuda_runtime", "memory"} <= set(found["machine"])
-    assert found["stand_in"]
-    assert done.stdout == render.markdown(found)
+    assert done.stderr.splitlines() == ["limits: held", "memcheck: held"]
+    record = json.loads((tmp_path / "out" / "gpu.json").read_text(encoding="utf-8"))
+    assert record["machine"]["device"] == "Stand-in device"
+    assert {"driver", "CUDA", "CuPy"} <= set(record["machine"])
+    assert record["phases"][1]["notes"] == ["ERROR SUMMARY: 0 errors"]
+    assert all(check["seconds"] > 0 for check in record["phases"][1]["checks"])
+    assert done.stdout == gpu.markdown(record)
 
 
-@pytest.mark.parametrize(
-    "given", [[], ["OUT", "--readme"], ["OUT", "--only", "sleep"], ["--render", "a", "--readme"]], ids=str
-)
+def test_the_phases_begin_with_equality_and_fit_the_budget():
+    first, second = gpu.PHASES[:2]
+    assert (first.name, second.name) == ("equality", "limits")
+    assert first.most < 120
+    assert sum(phase.least for phase in gpu.PHASES) < gpu.BUDGET <= 480
+    assert all((ROOT / path).is_file() for path in gpu.EQUALITY)
+
+
+@pytest.mark.parametrize("given", [[], ["OUT", "--render", "a"], ["OUT", "--only", "sleep"]], ids=str)
 def test_wrong_command_lines(given, capsys):
     with pytest.raises(SystemExit) as ended:
-        command.main(given)
+        gpu.main(given)
     assert ended.value.code == 2
     assert "ci/gpu: error:" in capsys.readouterr().err
 
 
-def evidence(date: str, device: str = "NVIDIA H100 80GB HBM3") -> dict:
-    """What a record looks like, in small."""
-    rows = [{"dtype": "float32", "d": 32, "rows_per_s": 4.5e9, "GB_per_s": 2500.0, "share_of_copy": 0.9, "ms": 1.0}]
-    step = {"name": "generation", "title": "Generation kernel", "state": "held", "seconds": 2.0, "notes": ["a\nb"]}
-    step |= {"results": rows, "checks": [{"what": "x", "held": True, "detail": "", "goal": True}], "log": ""}
-    facts = {"device": device, "compute_capability": "9.0", "cuda_runtime": "12.9", "cupy": "14.2.0", "faiss": "1.15"}
-    facts |= {"memory": 85 << 30, "memory_free": 84 << 30}
-    return {
-        **{"format": 1, "date": date, "commit": "0123456789abcdef", "budget": 470.0, "seconds": 100.0},
-        **{"stand_in": False, "tiny": False, "machine": facts, "steps": [step]},
-    }
+def evidence(date, device):
+    """A record in small."""
+    entry = {"name": "search", "title": "Search", "tool": "bench", "state": "held", "seconds": 2.0, "notes": []}
+    entry |= {"results": [{"rows": 100_000, "seconds": 0.25}], "checks": [HELD], "running": "", "log": ""}
+    about = {"device": device, "compute capability": "9.0", "CUDA": "12.9", "CuPy": "14.2.0", "FAISS": "1.15"}
+    record = {"format": 2, "date": date, "commit": "0123456789abcdef+changes", "stand_in": False, "seconds": 100.0}
+    return {**record, "machine": about, "phases": [entry]}
 
 
-def checkout(tmp_path: Path) -> Path:
-    (tmp_path / "README.md").write_text(f"before\n{render.BEGIN}\nold\n{render.END}\nafter\n", encoding="utf-8")
+@pytest.fixture
+def checkout(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / gpu.BENCHMARKS).write_text(f"before\n{gpu.BEGIN}\nold\n{gpu.END}\nafter\n", encoding="utf-8")
     return tmp_path
 
 
-def test_rendering_writes_a_page_and_the_readme(tmp_path):
-    root, source = checkout(tmp_path), tmp_path / "gpu.json"
+def test_rendering_writes_a_page_and_the_benchmarks(checkout, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "ROOT", checkout)
+    source = checkout / "gpu.json"
     for date, device in (("2027-01-02T00:00:00+00:00", "NVIDIA L4"), ("2026-12-01T00:00:00+00:00", "NVIDIA H100")):
         source.write_text(json.dumps(evidence(date, device)), encoding="utf-8")
-        written = render.publish(source, root)
-    assert [path.name for path in written] == [
-        "nvidia-h100-0123456789ab.json",
-        "nvidia-h100-0123456789ab.md",
-        "README.md",
-    ]
-    page = written[1].read_text(encoding="utf-8")
-    assert page.startswith("# NVIDIA H100, commit 0123456789ab\n")
-    assert "| float32 | 32 | 4,500,000,000 | 2500 | 0.9 | 1 |" in page
-    readme = (root / "README.md").read_text(encoding="utf-8")
+        assert gpu.main(["--render", str(source)]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    names = [f"nvidia-{chip}-0123456789ab-changes.{suffix}" for chip in ("l4", "h100") for suffix in ("json", "md")]
+    assert [path.name for path in written] == [*names[:2], "benchmarks.md", *names[2:], "benchmarks.md"]
+    assert "| 100,000 | 0.25 |" in written[4].read_text(encoding="utf-8")
+    readme = (checkout / gpu.BENCHMARKS).read_text(encoding="utf-8")
     assert readme.startswith("before\n")
     assert readme.endswith("after\n")
     assert "NVIDIA L4 (compute capability 9.0)" in readme  # the later of the two
-    assert "docs/gpu-results/nvidia-l4-0123456789ab.md" in readme
+    assert "(gpu-results/nvidia-l4-0123456789ab-changes.md" in readme
     assert "old" not in readme
 
 
-def test_what_is_no_evidence_is_not_published(tmp_path):
-    root, source = checkout(tmp_path), tmp_path / "gpu.json"
-    for change in ({"stand_in": True}, {"tiny": True}, {"machine": {}}):
-        source.write_text(json.dumps(evidence("2027-01-02") | change), encoding="utf-8")
-        with pytest.raises(SystemExit, match=r"not published|names no device"):
-            render.publish(source, root)
-    assert not (root / "docs").exists()
+@pytest.mark.parametrize("change", [{"stand_in": True}, {"machine": {}}], ids=str)
+def test_what_is_no_evidence_is_not_published(checkout, change):
+    source = checkout / "gpu.json"
+    source.write_text(json.dumps(evidence("2027-01-02", "NVIDIA L4") | change), encoding="utf-8")
+    with pytest.raises(SystemExit, match="not published"):
+        gpu.publish(source, checkout)
+    assert not (checkout / gpu.RESULTS).exists()
 
 
-def test_the_record_is_replaced_in_one_go(tmp_path):
-    record = Record(tmp_path, commit="x", budget=1.0)
-    record.content["machine"]["figure"] = float("nan")
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        record.write()
-    assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["machine"] == {}
-
-
-def test_the_readme_says_what_the_newest_result_says():
-    """Drift: ``ci/gpu --readme`` would change nothing."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert render.with_section(text, render.readme_section(ROOT)) == text
-
-
-def test_every_published_page_is_made_from_its_record():
-    for path in (ROOT / render.RESULTS).glob("*.json"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        assert path.with_suffix(".md").read_text(encoding="utf-8") == render.markdown(content), path.name
+def test_benchmarks_and_pages_say_what_the_records_say():
+    text = (ROOT / gpu.BENCHMARKS).read_text(encoding="utf-8")
+    assert text.count(gpu.BEGIN) == text.count(gpu.END) == 1
+    assert gpu.with_results(text, ROOT) == text
+    for path in (ROOT / gpu.RESULTS).glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert path.with_suffix(".md").read_text(encoding="utf-8") == gpu.markdown(record), path.name

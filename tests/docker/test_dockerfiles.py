@@ -71,7 +71,7 @@ def test_the_two_differ_only_where_they_must():
     assert "HEALTHCHECK" not in instructions[0]
 
 
-@pytest.mark.parametrize("file", ["docker/install.sh", "ci/lock"])
+@pytest.mark.parametrize("file", ["docker/install.sh", "ci/image", "ci/lock", "ci/sbom"])
 def test_shell_scripts_parse(file):
     interpreter = (ROOT / file).read_text().partition("\n")[0].split("/")[-1].split()[-1]
     done = subprocess.run([interpreter, "-n", ROOT / file], capture_output=True, text=True, check=False)

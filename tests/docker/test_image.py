@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
-import tarfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from image_parts import checks, contents, engines, main, mirror, stamp
-from image_parts.shell import ROOT, ImageError, NoEngineError
 
+ROOT = Path(__file__).resolve().parents[2]
 LISTED = """\
-:env:.index-url='https://user:word@mirror.example/simple'
 global.index-url='https://elsewhere.example/simple'
+:env:.index-url='https://user:word@mirror.example/simple'
 global.extra-index-url='file:///opt/index https://more.example/simple'
 global.find-links='/opt/wheels'
 global.constraint='/etc/constraints.txt'
@@ -27,106 +23,57 @@ list.format='columns'
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch):
-    """A host behind a mirror with a certificate of its own."""
+def pip_says(image, monkeypatch):
+    """Sets what ``pip config list`` prints."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda text: monkeypatch.setattr(image.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=text))
+
+
+def test_settings_that_a_build_can_follow_are_mounted(image, tmp_path, pip_says):
     bundle = tmp_path / "host.pem"
     bundle.write_text("-----BEGIN CERTIFICATE-----\n")
-    listed = f"{LISTED}global.cert='{bundle}'\n"
-    monkeypatch.setattr(mirror.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=listed))
-    (tmp_path / "secrets").mkdir()
-    return mirror.host_mirror(tmp_path / "secrets")
-
-
-def test_settings_that_a_build_can_follow_are_mounted(host):
-    text = host.secrets["pip_conf"].read_text()
-    assert text.splitlines()[1:] == [
+    pip_says(f"{LISTED}global.cert='{bundle}'\n")
+    options, words = image.host_settings(tmp_path)
+    mounted = {name: tmp_path / name for name in ("ca_bundle", "pip_conf")}
+    assert options == [part for name, file in mounted.items() for part in ("--secret", f"id={name},src={file}")]
+    assert {file.stat().st_mode & 0o077 for file in mounted.values()} == {0}
+    lines = mounted["pip_conf"].read_text().splitlines()
+    assert lines[1:] == [
         "[global]",
         "index-url = https://user:word@mirror.example/simple",
         "extra-index-url = https://more.example/simple",
         "trusted-host = mirror.example",
         "cert = /run/secrets/ca_bundle",
     ]
-    assert host.secrets["ca_bundle"].read_text().endswith("-----BEGIN CERTIFICATE-----\n")
-    assert {file.stat().st_mode & 0o077 for file in host.secrets.values()} == {0}
+    assert set(words[:2]) == {"user:word@mirror.example", "more.example"}
+    assert [file.read_text().splitlines()[0] for file in mounted.values()] == [f"# {word}" for word in words[2:]]
 
 
-def test_each_mounted_file_is_known_again(host):
-    for file in host.secrets.values():
-        assert contents.search(io.BytesIO(file.read_bytes()), host.needles)
-    assert b"user:word@mirror.example" in host.needles
-    assert b"" not in host.needles
+def test_a_host_without_settings_mounts_nothing(image, tmp_path, pip_says):
+    pip_says("")
+    assert image.host_settings(tmp_path) == ([], [])
 
 
-def test_a_host_without_settings_mounts_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(mirror.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=""))
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-    assert mirror.host_mirror(tmp_path) == mirror.Mirror({}, ())
-
-
-@settings(derandomize=True, deadline=None, max_examples=200)
-@given(st.binary(min_size=1, max_size=6), st.binary(max_size=40), st.binary(max_size=40), st.integers(1, 9))
-def test_search_finds_across_blocks(needle, before, after, block):
-    kept, contents.BLOCK = contents.BLOCK, block
-    try:
-        assert contents.search(io.BytesIO(before + needle + after), (b"absent" * 9, needle))
-        text = before + after
-        assert contents.search(io.BytesIO(text), (needle,)) == (needle in text)
-    finally:
-        contents.BLOCK = kept
-
-
-def archive(path, layers: list[dict[str, bytes]], config: bytes = b"{}"):
-    """What ``docker save`` writes."""
-
-    def add(tar, name, content):
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-
-    with tarfile.open(path, "w") as image:
-        names = []
-        for number, files in enumerate(layers):
-            packed = io.BytesIO()
-            # Engines save layers plain or compressed.
-            with tarfile.open(fileobj=packed, mode="w:gz" if number % 2 else "w") as layer:
-                for name, content in files.items():
-                    add(layer, name, content)
-            names.append(f"{number}.tar")
-            add(image, names[-1], packed.getvalue())
-        add(image, "config.json", config)
-        add(image, "manifest.json", json.dumps([{"Config": "config.json", "Layers": names}]).encode())
-    return path
-
-
-def test_sizes_by_part_and_words_in_any_layer(tmp_path):
-    site = "opt/gpusmote/lib/python3.13/site-packages"
-    file = archive(
-        tmp_path / "image.tar",
-        [
-            {"usr/bin/python3": b"12", "etc/pip.conf": b"from word here"},
-            {f"{site}/scipy.libs/a.so": b"123", f"{site}/scipy/b.py": b"1", f"{site}/cupyx/c.py": b"4444"},
-            {"opt/app/gpusmote/x.py": b"55555", f"{site}/nvidia/cublas/lib/l.so": b"666666"},
-        ],
+@pytest.mark.parametrize("where", ["content", "name", "configuration"])
+def test_a_word_of_the_hosts_settings_is_a_failure(image, tmp_path, where):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / ("a-word" if where == "name" else "pip.conf")).write_text(
+        "index = user:word@mirror" if where == "content" else "nothing"
     )
-    sizes, found = contents.read(file, [b"word"])
-    assert sizes == {"base": 16, "scipy": 4, "cupy": 4, "gpusmote": 5, "nvidia/cublas": 6}
-    assert found == ["etc/pip.conf"]
-    assert contents.read(file, [b"x.py", b"666666"])[1] == ["opt/app/gpusmote/x.py", f"{site}/nvidia/cublas/lib/l.so"]
-    assert contents.read(archive(tmp_path / "b.tar", [], b'{"Env": ["word"]}'), [b"word"])[1]
+    config = '{"Env": ["word"]}' if where == "configuration" else "{}"
+    with pytest.raises(image.ImageError, match=r"settings of this host lie in .*(pip.conf|a-word|configuration)"):
+        image.check_files("cpu", tmp_path, config, ["absent", "word"])
+    assert image.check_files("cpu", tmp_path, config, ["absent"]) == 0
 
 
-def test_a_layer_with_a_setting_of_the_host_is_a_failure(tmp_path):
-    engine = SimpleNamespace(save=lambda tag, file: archive(file, [{"etc/pip.conf": b"a word"}]))
-    with pytest.raises(ImageError, match=r"settings of this host lie in \['etc/pip.conf'\]"):
-        checks.layers(checks.CPU, engine, tmp_path, [b"word"])
-
-
-def test_an_image_that_has_grown_is_a_failure(tmp_path):
-    engine = SimpleNamespace(save=lambda tag, file: archive(file, [{"a": bytes(100)}]))
-    assert checks.layers(checks.CPU, engine, tmp_path, [])["parts"] == {"others": 0.0}
-    with pytest.raises(ImageError, match="small: 0 MB, more than 0"):
-        checks.layers(checks.Image("small", "Dockerfile", 99), engine, tmp_path, [])
+def test_an_image_that_has_grown_is_a_failure(image, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(bytes(2_000_000))
+    (tmp_path / "link").symlink_to("file")
+    assert image.check_files("cpu", tmp_path, "{}", []) == 2
+    monkeypatch.setitem(image.MOST_MEGABYTES, "cpu", 1)
+    with pytest.raises(image.ImageError, match="cpu: 2 MB, more than 1"):
+        image.check_files("cpu", tmp_path, "{}", [])
 
 
 LABELS = {"VERSION": "1.2", "REVISION": "abc"}
@@ -134,18 +81,15 @@ CONFIG = {
     "User": "10001:10001",
     "Entrypoint": ["gpusmote"],
     "WorkingDir": "/data",
-    "Env": ["PATH=/bin", *checks.GPU.environment],
+    "Env": ["PATH=/bin", "NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"],
     "Labels": {"org.opencontainers.image.version": "1.2", "org.opencontainers.image.revision": "abc"},
 }
-
-
-def test_the_configuration_that_is_wanted():
-    checks.configuration(checks.GPU, CONFIG, LABELS)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
+        {},
         {"User": ""},
         {"User": "root"},
         {"Entrypoint": ["sh", "-c", "gpusmote"]},
@@ -154,46 +98,45 @@ def test_the_configuration_that_is_wanted():
         {"Labels": {**CONFIG["Labels"], "org.opencontainers.image.version": ""}},
     ],
 )
-def test_configurations_that_are_not(wrong):
-    with pytest.raises(ImageError, match="gpu: "):
-        checks.configuration(checks.GPU, {**CONFIG, **wrong}, LABELS)
+def test_a_configuration_is_as_it_is_wanted(image, wrong):
+    if not wrong:
+        image.check_configuration("gpu", CONFIG, LABELS)
+        return
+    with pytest.raises(image.ImageError, match="gpu: "):
+        image.check_configuration("gpu", {**CONFIG, **wrong}, LABELS)
 
 
 @pytest.fixture
-def checkout(tmp_path):
-    """A copy of what goes into the images, with the stamp of a run."""
-    for name in stamp.inputs():
+def checkout(image, tmp_path):
+    """A copy of what goes into the images, as it was at the last run of both."""
+    for name in image.inputs():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    record = {"inputs": stamp.inputs(tmp_path), "date": "2026-01-02", "commit": "0" * 40, "images": {}}
-    (tmp_path / stamp.FILE).write_text(json.dumps(record))
+    (tmp_path / image.BUILT).write_text(json.dumps({"inputs": image.inputs(tmp_path)}))
     return tmp_path
 
 
-def test_nothing_changed(checkout):
-    assert stamp.changed(checkout) == []
-
-
 @pytest.mark.parametrize("name", ["docker/Dockerfile.cpu", "docker/requirements-cpu.txt", ".dockerignore"])
-def test_a_changed_input_is_named(checkout, name):
+def test_a_changed_input_is_named(image, checkout, name):
+    assert image.changed_inputs(checkout) == []
     with (checkout / name).open("a") as file:
         file.write("\n")
-    assert stamp.changed(checkout) == [name]
+    assert image.changed_inputs(checkout) == [name]
 
 
-def test_inputs_that_come_and_go_are_named(checkout):
+def test_inputs_that_come_and_go_are_named(image, checkout):
     (checkout / "docker" / "slim.py").unlink()
     (checkout / "docker" / "more.sh").touch()
-    assert stamp.changed(checkout) == ["docker/more.sh", "docker/slim.py"]
+    assert image.changed_inputs(checkout) == ["docker/more.sh", "docker/slim.py"]
 
 
-def test_of_pyproject_only_what_makes_the_image_counts(checkout):
+def test_of_pyproject_only_what_makes_the_image_counts(image, checkout):
     file = checkout / "pyproject.toml"
     text = file.read_text()
     file.write_text(text + "\n[tool.other]\nx = 1\n")
-    assert stamp.changed(checkout) == []
+    assert image.changed_inputs(checkout) == []
     file.write_text(text.replace('"numpy>=2.0"', '"numpy>=2.1"'))
-    assert stamp.changed(checkout) == ["pyproject.toml"]
+    assert image.changed_inputs(checkout) == ["pyproject.toml"]
 
 
 @pytest.fixture(autouse=True)
@@ -203,48 +146,60 @@ def sigterm_as_before():
     signal.signal(signal.SIGTERM, before)
 
 
-def test_a_machine_that_cannot_build_says_so(monkeypatch, capsys):
-    def none(folder):
-        raise NoEngineError("no engine")
-
-    monkeypatch.setattr(main, "engine", none)
-    monkeypatch.setattr(main.stamp, "changed", lambda: ["docker/Dockerfile"])
-    assert main.main(["cpu", "--if-changed"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said == [
+def test_a_machine_that_cannot_build_says_so(image, monkeypatch, capsys):
+    monkeypatch.setattr(image.shutil, "which", lambda name: None)
+    monkeypatch.setattr(image, "changed_inputs", lambda: ["docker/Dockerfile"])
+    assert image.main(["cpu", "--if-changed"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
         "ci/image: changed since the images were built: docker/Dockerfile",
-        "ci/image: not built: no engine",
+        "ci/image: not built: buildah needs root, and Debian",
     ]
-    assert main.main(["cpu"]) == 1
+    assert image.main(["cpu"]) == 1
 
 
-def test_unchanged_images_are_not_built(monkeypatch, capsys):
-    last = {"date": "2026-01-02", "commit": "0" * 40, "images": {"cpu": {"megabytes": 431}}}
-    monkeypatch.setattr(main.stamp, "changed", list)
-    monkeypatch.setattr(main.stamp, "read", lambda: last)
-    monkeypatch.setattr(main, "engine", lambda folder: pytest.fail("an engine was looked for"))
-    assert main.main(["--if-changed"]) == 0
-    assert "as on 2026-01-02, at 000000000000 (cpu 431 MB)" in capsys.readouterr().out
+def test_unchanged_images_are_not_built(image, monkeypatch, capsys):
+    monkeypatch.setattr(image, "changed_inputs", list)
+    monkeypatch.setattr(image, "build_and_check", lambda *_: pytest.fail("it was built"))
+    assert image.main(["cpu", "--if-changed"]) == 0
+    assert capsys.readouterr().out == "ci/image: not built: nothing has changed\n"
 
 
-def test_without_root_and_without_an_engine(monkeypatch, tmp_path):
-    monkeypatch.setattr(engines.shutil, "which", lambda name: None)
-    with pytest.raises(NoEngineError, match="no Docker or Podman answers"):
-        engines.engine(tmp_path)
+@pytest.mark.parametrize(("names", "written"), [(["cpu"], False), ([], True), (["gpu", "cpu"], True)])
+def test_a_run_of_both_is_recorded(image, monkeypatch, tmp_path, names, written):
+    monkeypatch.setattr(image.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(image.shutil, "which", lambda name: name)
+    monkeypatch.setattr(image, "ROOT", tmp_path)
+    monkeypatch.setattr(image, "inputs", lambda: {"a": "b"})
+    monkeypatch.setattr(image, "build_and_check", lambda names, folder: {name: {"megabytes": 1} for name in names})
+    (tmp_path / "docker").mkdir()
+    assert image.main(names) == 0
+    assert (tmp_path / image.BUILT).exists() is written
+    if written:
+        record = json.loads((tmp_path / image.BUILT).read_text())
+        assert record["inputs"] == {"a": "b"}
+        assert set(record["images"]) == {"cpu", "gpu"}
 
 
-def test_a_handler_for_a_signal_is_seen():
-    assert not checks.handles(os.getpid(), signal.SIGUSR2)
+def test_a_check_that_does_not_hold_is_status_1(image, monkeypatch, capsys):
+    def fails(names, folder):
+        raise image.ImageError("cpu: too large")
+
+    monkeypatch.setattr(image.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(image.shutil, "which", lambda name: name)
+    monkeypatch.setattr(image, "build_and_check", fails)
+    assert image.main(["cpu"]) == 1
+    assert capsys.readouterr().out == "ci/image: FAILED: cpu: too large\n"
+
+
+def test_a_command_that_fails_is_told_with_what_it_printed(image):
+    with pytest.raises(image.ImageError, match=r"sh -c .* ended with 3\nthe reason"):
+        image.call("sh", "-c", "echo the reason; exit 3")
+
+
+def test_a_handler_for_a_signal_is_seen(image):
+    assert not image.handles(os.getpid(), signal.SIGUSR2)
     before = signal.signal(signal.SIGUSR2, lambda number, frame: None)
     try:
-        assert checks.handles(os.getpid(), signal.SIGUSR2)
+        assert image.handles(os.getpid(), signal.SIGUSR2)
     finally:
         signal.signal(signal.SIGUSR2, before)
-
-
-def test_docker_runs_as_strictly_as_the_sandbox(tmp_path):
-    with engines.Docker("podman").runnable("tag") as line:
-        command = line(["info"], tmp_path, entrypoint="sh")
-    assert command[:2] == ["podman", "run"]
-    assert {"--rm", "--read-only", "none", "/tmp", f"{tmp_path}:/data"} <= set(command)
-    assert command[-4:] == ["--entrypoint", "sh", "tag", "info"]

@@ -56,11 +56,16 @@ def modules(real: Any) -> dict[str, types.ModuleType]:
         "cublas": _module("cupy.cuda.cublas", getMathMode=runtime.get_math_mode, setMathMode=runtime.set_math_mode),
         "memory": _module("cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError),
     }
-    names = {name: getattr(runtime, name) for name in ("Device", "MemoryPool", "get_cublas_handle")}
+    names = {
+        name: getattr(runtime, name)
+        for name in ("Device", "MemoryHook", "MemoryPool", "get_cublas_handle", "using_allocator")
+    }
     for name in ("Event", "PinnedMemoryPointer", "Stream", "alloc_pinned_memory", "get_current_stream"):
         names[name] = getattr(streams, name)
     cupy.cuda = _module("cupy.cuda", **names, **parts)
-    return {"cupy": cupy, "cupy.cuda": cupy.cuda, **{part.__name__: part for part in parts.values()}}
+    profiler = _module("cupyx.profiler", benchmark=runtime.benchmark)
+    cupyx = _module("cupyx", profiler=profiler)
+    return {module.__name__: module for module in (cupy, cupy.cuda, *parts.values(), cupyx, profiler)}
 
 
 def _module(name: str, **contents: Any) -> types.ModuleType:
@@ -74,7 +79,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Cal
     """``cuda()`` makes a machine with a device, ``cuda(devices=2, memory=...)`` another; gone after the test.
 
     FAISS is replaced where the GPU build is installed; where it is not, gpusmote finds no FAISS and uses its tiles.
-    With ``pytest --device cuda`` the machine is this one.
+    With ``pytest -m gpu`` the machine is this one, if it has a device.
     """
     if request.config.getoption("--device", None) == "cuda":
         from tests.real_device import real

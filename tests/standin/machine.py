@@ -113,6 +113,7 @@ class Machine:
         self.lock = threading.Lock()
         self._stream_numbers = itertools.count(0x5000, 0x10)
         self.non_blocking: set[int] = set()
+        self.hooks: list[Any] = []
         self.queues: dict[Key, Any] = {}
         self.page_locked: dict[int, tuple[int, Any]] = {}
         self._broken: dict[int, tuple[int, Callable[[], BaseException]]] = {}
@@ -180,6 +181,8 @@ class Machine:
             raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {self.used:,} bytes)")
         self.count(used=size)
         self.peak = max(self.peak, self.used)
+        for hook in self.hooks:
+            hook.malloc_postprocess(device_id=self.device, size=size, mem_size=size, mem_ptr=0, pmem_id=0)
         self._owned.add(id(host))
         weakref.finalize(host, self._release, self._owned, id(host), size).atexit = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import operator
 import types
@@ -33,7 +34,7 @@ def real():
 
 def test_every_name_is_one_of_cupy(real):
     for name, module in modules(real).items():
-        theirs = operator.attrgetter(name)(types.SimpleNamespace(cupy=real))
+        theirs = operator.attrgetter(name)(types.SimpleNamespace(cupy=real, cupyx=importlib.import_module("cupyx")))
         ours = {n for n in vars(module) if not n.startswith("__")} - {"is_stand_in"}
         assert [n for n in sorted(ours) if not hasattr(theirs, n)] == [], name
 
@@ -52,6 +53,29 @@ def test_signatures_are_those_of_cupy(real, name):
         if parameter.kind is not parameter.VAR_POSITIONAL:
             assert parameter.name in expected.parameters
             assert parameter.kind == expected.parameters[parameter.name].kind
+
+
+def test_the_benchmark_takes_what_cupys_takes(real):
+    profiler = importlib.import_module("cupyx.profiler")
+    assert set(inspect.signature(runtime.benchmark).parameters) <= set(inspect.signature(profiler.benchmark).parameters)
+    assert {"cpu_times", "gpu_times"} <= set(dir(profiler._time._PerfCaseResult))
+
+
+def test_the_memory_hook_is_told_what_cupys_is_told(cuda, real):
+    assert all(hasattr(real.cuda.MemoryHook, name) for name in vars(runtime.MemoryHook) if name[0] != "_")
+    cuda()
+    import cupy
+
+    told = []
+
+    class Hook(cupy.cuda.MemoryHook):
+        def malloc_postprocess(self, **size):
+            told.append(size["mem_size"])
+
+    with Hook():
+        cupy.zeros(100)
+    cupy.zeros(200)
+    assert told == [800]
 
 
 @pytest.mark.parametrize("name", ["RawKernel", "RawModule"])

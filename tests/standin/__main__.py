@@ -1,0 +1,15 @@
+"""gpusmote's command line over the stand-in: ``python -m tests.standin bench --gpu --quick``."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gpusmote.cli import main
+from tests.standin.install import stand_in
+
+if __name__ == "__main__":
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stand_in(monkeypatch)()
+        sys.exit(main(sys.argv[1:]))
