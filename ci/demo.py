@@ -146,7 +146,7 @@ def show_search(console: Console, sampler: gpusmote.SMOTE) -> None:
     search = report.search
     console.print(f"Device: {sampler.device_} ({report.reason}).")
     console.print(
-        f"Neighbours certified exact: {share(search.certified_first, search.queries)} of {search.queries:,} searches "
+        f"Neighbors certified exact: {share(search.certified_first, search.queries)} of {search.queries:,} searches "
         f"by the first pass, {share(search.certified_second, search.queries)} by the second, "
         f"{share(search.certified_last, search.queries)} by the last.",
         "",
@@ -166,9 +166,9 @@ def show_origins(console: Console, plan: gpusmote.Plan, X: np.ndarray, scaler: S
     middle = len(plan) // 2
     origin, rows = plan.origin(middle, middle + 3), scaler.inverse_transform(plan.rows(middle, middle + 3))
     columns = []
-    for (_, base, neighbour, gap), row in zip(origin.tolist(), rows, strict=True):
-        columns += [X[base], X[neighbour], row]
-        for heading in (f"base\n{base}", f"neighbour\n{neighbour}", f"[bold]row, gap\n{gap:.4f}[/bold]"):
+    for (_, base, neighbor, gap), row in zip(origin.tolist(), rows, strict=True):
+        columns += [X[base], X[neighbor], row]
+        for heading in (f"base\n{base}", f"neighbor\n{neighbor}", f"[bold]row, gap\n{gap:.4f}[/bold]"):
             table.add_column(heading, justify="right")
     for (name, unit), values in zip(FEATURES.items(), np.stack(columns, axis=1), strict=True):
         table.add_row(f"{name} ({unit})" if unit else name, *(f"{v:.5g}" for v in values))
@@ -324,7 +324,7 @@ def main() -> None:
     console = Console(width=None if Console().is_terminal else 118, highlight=False)
     flights = load(arguments.every)
     console.print(flights.story)
-    # SMOTE's neighbours are the nearest by plain distance: unscaled, a mile would count as much as an inch of rain.
+    # SMOTE's neighbors are the nearest by plain distance: unscaled, a mile would count as much as an inch of rain.
     scaler = StandardScaler().fit(flights.X_train)
     X, X_test = scaler.transform(flights.X_train), scaler.transform(flights.X_test)
     y = flights.y_train

@@ -9,12 +9,12 @@ from __future__ import annotations
 TYPE_CHECKING = False  # what type checkers take for true; typing itself would take longer to load than the rest
 if TYPE_CHECKING:
     from gpusmote import r
-    from gpusmote.about import info
     from gpusmote.config import config_context, get_config, set_config
     from gpusmote.files import resample_file
-    from gpusmote.module import oversample
-    from gpusmote.plan import Plan
-    from gpusmote.samplers import ADASYN, SMOTE, BorderlineSMOTE
+    from gpusmote.machine_info import info
+    from gpusmote.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
+    from gpusmote.oversample_table import oversample
+    from gpusmote.synthesis.plan import Plan
 
 __version__ = "0.1.0"
 
@@ -33,14 +33,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ADASYN": "samplers",
-    "SMOTE": "samplers",
-    "BorderlineSMOTE": "samplers",
-    "Plan": "plan",
+    "ADASYN": "over_sampling",
+    "SMOTE": "over_sampling",
+    "BorderlineSMOTE": "over_sampling",
+    "Plan": "synthesis.plan",
     "config_context": "config",
     "get_config": "config",
-    "info": "about",
-    "oversample": "module",
+    "info": "machine_info",
+    "oversample": "oversample_table",
     "resample_file": "files",
     "set_config": "config",
 }

@@ -87,7 +87,7 @@ class InputTypeError(InputError, TypeError):
 
 
 class TooFewRowsError(InputError):
-    """A class has too few rows for the number of neighbours that was asked for."""
+    """A class has too few rows for the number of neighbors that was asked for."""
 
 
 class ParameterError(GpusmoteError, InvalidParameterError):

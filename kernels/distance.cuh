@@ -1,7 +1,7 @@
 // Formula: total <- total + (a - b)^2, the difference, the square and the sum each rounded to float64 on its own.
 //
 // Why a file of its own: the sum that this step builds, column after column in order, is the distance that decides
-// which rows are neighbours. Another order of summation, or a fused multiply-add, would decide ties differently on
+// which rows are neighbors. Another order of summation, or a fused multiply-add, would decide ties differently on
 // different devices.
 
 #ifndef GPUSMOTE_DISTANCE_CUH

@@ -1,4 +1,4 @@
-// Formula: base + gap * (neighbour - base), computed as base - gap * (base - neighbour): the same numbers, but -0.0
+// Formula: base + gap * (neighbor - base), computed as base - gap * (base - neighbor): the same numbers, but -0.0
 // stays between two that are -0.0. Both differences and the product are each rounded to float64 on their own, then
 // there is one rounding to the table's dtype.
 //
@@ -11,9 +11,9 @@
 #include "rounding.cuh"
 
 template <typename T>
-__device__ inline T interpolate(T base, T neighbour, double gap) {
+__device__ inline T interpolate(T base, T neighbor, double gap) {
     const double from = to_double(base);
-    const double back = __dsub_rn(from, to_double(neighbour));
+    const double back = __dsub_rn(from, to_double(neighbor));
     return round_to<T>(__dsub_rn(from, __dmul_rn(back, gap)));
 }
 

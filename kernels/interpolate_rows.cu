@@ -1,7 +1,7 @@
-// Formula: out[i, j] = values[base[i], j] + gap[i] * (values[neighbour[i], j] - values[base[i], j])   (interpolate.cuh).
+// Formula: out[i, j] = values[base[i], j] + gap[i] * (values[neighbor[i], j] - values[base[i], j])   (interpolate.cuh).
 //
 // Why a kernel: one pass over the output, 12 bytes moved a float32 value, where array expressions would move a
-// float64 temporary for each operation. Elementwise: neighbouring threads take neighbouring cells of a row, so that
+// float64 temporary for each operation. Elementwise: neighboring threads take neighboring cells of a row, so that
 // loads and stores coalesce whatever the number of columns. A 64-bit division a cell would cost more than the memory
 // traffic; each thread therefore divides once, and then walks on by a stride that is already split into rows and cells.
 //
@@ -22,10 +22,10 @@ struct alignas(16) Pack {
 };
 
 template <typename T>
-__device__ inline Pack<T> interpolate(const Pack<T>& base, const Pack<T>& neighbour, double gap) {
+__device__ inline Pack<T> interpolate(const Pack<T>& base, const Pack<T>& neighbor, double gap) {
     Pack<T> made;
     for (int i = 0; i < static_cast<int>(16 / sizeof(T)); ++i) {
-        made.value[i] = interpolate(base.value[i], neighbour.value[i], gap);
+        made.value[i] = interpolate(base.value[i], neighbor.value[i], gap);
     }
     return made;
 }
@@ -37,14 +37,14 @@ __device__ inline bool on_16_bytes(const void* pointer) {
 // `cells` of a row; values and out do not overlap.
 template <typename Cell>
 __device__ inline void walk_cells(const Cell* __restrict__ values, const long long* __restrict__ base,
-                                  const long long* __restrict__ neighbour, const double* __restrict__ gap,
+                                  const long long* __restrict__ neighbor, const double* __restrict__ gap,
                                   long long rows, long long cells, Cell* __restrict__ out) {
     const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
     const long long first = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     const long long row_stride = stride / cells, cell_stride = stride % cells;
     long long row = first / cells, cell = first % cells;
     while (row < rows) {
-        const Cell from = values[base[row] * cells + cell], to = values[neighbour[row] * cells + cell];
+        const Cell from = values[base[row] * cells + cell], to = values[neighbor[row] * cells + cell];
         out[row * cells + cell] = interpolate(from, to, gap[row]);
         row += row_stride;
         cell += cell_stride;
@@ -57,27 +57,27 @@ __device__ inline void walk_cells(const Cell* __restrict__ values, const long lo
 
 template <typename T>
 __device__ inline void interpolate_rows(const T* __restrict__ values, const long long* __restrict__ base,
-                                        const long long* __restrict__ neighbour, const double* __restrict__ gap,
+                                        const long long* __restrict__ neighbor, const double* __restrict__ gap,
                                         long long rows, long long columns, T* __restrict__ out) {
     const long long width = 16 / sizeof(T);
     if (columns % width == 0 && on_16_bytes(values) && on_16_bytes(out)) {
-        walk_cells(reinterpret_cast<const Pack<T>*>(values), base, neighbour, gap, rows, columns / width,
+        walk_cells(reinterpret_cast<const Pack<T>*>(values), base, neighbor, gap, rows, columns / width,
                    reinterpret_cast<Pack<T>*>(out));
     } else {
-        walk_cells(values, base, neighbour, gap, rows, columns, out);
+        walk_cells(values, base, neighbor, gap, rows, columns, out);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     interpolate_rows_float32(const float* __restrict__ values, const long long* __restrict__ base,
-                             const long long* __restrict__ neighbour, const double* __restrict__ gap, long long rows,
+                             const long long* __restrict__ neighbor, const double* __restrict__ gap, long long rows,
                              long long columns, float* __restrict__ out) {
-    interpolate_rows(values, base, neighbour, gap, rows, columns, out);
+    interpolate_rows(values, base, neighbor, gap, rows, columns, out);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     interpolate_rows_float64(const double* __restrict__ values, const long long* __restrict__ base,
-                             const long long* __restrict__ neighbour, const double* __restrict__ gap, long long rows,
+                             const long long* __restrict__ neighbor, const double* __restrict__ gap, long long rows,
                              long long columns, double* __restrict__ out) {
-    interpolate_rows(values, base, neighbour, gap, rows, columns, out);
+    interpolate_rows(values, base, neighbor, gap, rows, columns, out);
 }

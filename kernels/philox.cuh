@@ -4,7 +4,7 @@
 // with counter (s / 2) + 1, because NumPy increments the counter before it generates:
 //     pick = floor(first word * n / 2^64),   gap = floor(second word / 2^11) * 2^-53.
 //
-// Why a file of its own: the numbers must be those of gpusmote/draws.py to the bit; nothing but this file makes them.
+// Why a file of its own: the numbers must be those of gpusmote/random_stream.py to the bit; nothing but this file makes them.
 
 #ifndef GPUSMOTE_PHILOX_CUH
 #define GPUSMOTE_PHILOX_CUH

@@ -6,7 +6,7 @@
 // touch 32 rows at once, one value of each. Instead a warp takes 32 candidates of one query and copies a tile of 32
 // columns of them to shared memory with coalesced loads; then every thread adds up its own line of the tile. A line is
 // one value longer than the tile is wide, so that the threads, reading down a column, meet different banks. A warp's
-// load covers 32 neighbouring values, whole cache lines: wider loads by each thread would move the same lines.
+// load covers 32 neighboring values, whole cache lines: wider loads by each thread would move the same lines.
 //
 // Limit: d sizeof(T) + 16 bytes a pair over the bandwidth of the memory, or of the second-level cache where the table
 // fits in it; on chips with few float64 units their 3 d operations and 2 d conversions a pair (docs/kernels.md).

@@ -79,7 +79,7 @@ def real(monkeypatch: pytest.MonkeyPatch, test: Callable[..., Any] | None = None
 
     def start(devices: int = 1, memory: int | None = None, faiss: bool = True) -> RealMachine:
         detect, select, kernels = (
-            importlib.import_module(f"gpusmote.backends.{name}") for name in ("detect", "select", "kernels")
+            importlib.import_module(f"gpusmote.backends.{name}") for name in ("detect", "device", "kernels")
         )
         if memory is not None:
             pytest.skip("a real device has the memory that it has")

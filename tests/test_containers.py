@@ -80,8 +80,8 @@ def test_whole_numbers_are_rounded_and_batches_hold_what_the_table_holds(dtype, 
     X_res, _ = plan.resample()
     assert X_res.dtype == dtype
     origin = plan.origin()
-    base, neighbour = X[origin["base"]].astype(float), X[origin["neighbor"]].astype(float)
-    exact = base + origin["gap"][:, None] * (neighbour - base)
+    base, neighbor = X[origin["base"]].astype(float), X[origin["neighbor"]].astype(float)
+    exact = base + origin["gap"][:, None] * (neighbor - base)
     expected = exact.astype(dtype) if dtype == np.float16 else np.rint(exact).astype(dtype)
     assert np.array_equal(X_res[len(X) :], expected)
     assert np.array_equal(np.concatenate([part for part, _ in plan.batches(100, shuffle=False)]), X_res)

@@ -53,7 +53,7 @@ def test_it_prints_everything_that_it_promises(run: Run, demo: ModuleType) -> No
         "imbalanced-learn",
         "end to end",
         "Device: cpu (",
-        "Neighbours certified exact",
+        "Neighbors certified exact",
         "PR-AUC",
         "class weights",
         "What it means",

@@ -55,7 +55,7 @@ def test_the_tree_is_drawn_whole():
 
 def test_a_warning_points_at_the_line_outside_that_called():
     """However deep it was found: here two frames of gpusmote's own."""
-    inside = {"__name__": "gpusmote.samplers.anything", "warn": errors.warn}
+    inside = {"__name__": "gpusmote.over_sampling.anything", "warn": errors.warn}
     exec("def found(): warn('Slow.')\ndef called(): found()", inside)
     with pytest.warns(errors.GpusmoteWarning, match="Slow") as caught:
         inside["called"]()

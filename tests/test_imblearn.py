@@ -62,8 +62,8 @@ def test_mt19937_gives_imbalanced_learns_borderline_rows(kind, overlapping):
 
 def adds_up(X, y, label, n):
     """Whether the nearest whole numbers to ADASYN's shares of n add up to it, none of which is half way between two."""
-    neighbours = NearestNeighbors(n_neighbors=6).fit(X).kneighbors(X[y == label], return_distance=False)[:, 1:]
-    foreign = (y[neighbours] != label).sum(axis=1)
+    neighbors = NearestNeighbors(n_neighbors=6).fit(X).kneighbors(X[y == label], return_distance=False)[:, 1:]
+    foreign = (y[neighbors] != label).sum(axis=1)
     halves = 2 * n * foreign % (2 * foreign.sum()) == foreign.sum()
     return np.rint(n * foreign / foreign.sum()).sum() == n and not halves.any()
 

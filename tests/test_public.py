@@ -64,7 +64,7 @@ def test_nothing_is_loaded_before_it_is_asked_for():
 import sys, gpusmote
 assert not {"numpy", "sklearn", "gpusmote.errors"} & set(sys.modules)
 assert issubclass(gpusmote.errors.InputError, ValueError)  # a module of the package, without an import of its own
-assert "gpusmote.samplers" not in sys.modules
+assert "gpusmote.over_sampling" not in sys.modules
 from gpusmote import *
 assert SMOTE is gpusmote.SMOTE and r is gpusmote.r
 """

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import pytest
 from sklearn.base import clone
 
-from gpusmote import bench
-from gpusmote.backends.select import WORK_WORTH_A_DEVICE
+from gpusmote.backends.device import WORK_WORTH_A_DEVICE
+from gpusmote.base.sampler import BaseSampler
 from gpusmote.errors import ParameterError
-from gpusmote.sampler import BaseSampler
+from gpusmote.evaluation import benchmark
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -121,8 +121,8 @@ def test_the_speed_table_has_the_benchs_shapes() -> None:
         for line in SHOWN["benchmarks.md"].splitlines()
         if line.startswith("|")
     ]
-    assert [row for row in shown if re.fullmatch(r"[\d,]+ x \d+", row[0])][: len(bench.CASES)] == [
-        (str(case), case.dtype) for case in bench.CASES
+    assert [row for row in shown if re.fullmatch(r"[\d,]+ x \d+", row[0])][: len(benchmark.CASES)] == [
+        (str(case), case.dtype) for case in benchmark.CASES
     ]
 
 

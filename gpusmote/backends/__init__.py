@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpusmote.backends.base import Array, Backend
-from gpusmote.backends.select import select
+from gpusmote.backends.cpu import Array, Backend
+from gpusmote.backends.device import select
 
 __all__ = ["Array", "Backend", "select"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.backends import failures, kernels, transfer
-from gpusmote.backends.base import Array, Backend, Make, Read
+from gpusmote.backends import kernels, transfer, translate_errors
+from gpusmote.backends.cpu import Array, Backend, Make, Read
 from gpusmote.backends.versions import CUPY, FAISS, installed
 from gpusmote.errors import InputError, InputTypeError
 
@@ -57,7 +57,7 @@ class CudaBackend(Backend):
         return CudaBackend, (self.ordinal,), {"memory": self.memory}  # a module, which self.xp is, cannot be pickled
 
     def active(self) -> AbstractContextManager[Any]:
-        return failures.Told(lambda: self.xp.cuda.Device(self.ordinal), self.name)
+        return translate_errors.ErrorTranslator(lambda: self.xp.cuda.Device(self.ordinal), self.name)
 
     def asarray(self, a: Array, dtype: Any = None) -> Array:
         with self.active():
@@ -154,15 +154,15 @@ class CudaBackend(Backend):
                 high = self.xp.maximum(high, wide.max(axis=0).reshape(group, d).max(axis=0))
         return low, high
 
-    def interpolate(self, values: Array, base: Array, neighbour: Array, gap: Array, out: Array) -> None:
+    def interpolate(self, values: Array, base: Array, neighbor: Array, gap: Array, out: Array) -> None:
         with self.active():
             values = self._checked("values", "values", values, (None, None))
             m, d = len(base), values.shape[1]
             base = self._checked("positions", "base", base, (m,))
-            neighbour = self._checked("positions", "neighbour", neighbour, (m,))
+            neighbor = self._checked("positions", "neighbor", neighbor, (m,))
             gap = self._checked("shares", "gap", gap, (m,))
             self._checked("values", "out", out, (m, d), like=values)
-            arguments = (values, base, neighbour, gap, np.int64(m), np.int64(d), out)
+            arguments = (values, base, neighbor, gap, np.int64(m), np.int64(d), out)
             self._over("interpolate_rows.cu", f"interpolate_rows_{values.dtype.name}", m * d, *arguments)
 
     def rerank(self, values: Array, queries: Array, candidates: Array) -> Array:
@@ -181,13 +181,13 @@ class CudaBackend(Backend):
                 kernels.launch(self.xp, "rerank_distances.cu", name, grid, (_TILE, _WARPS), arguments)
         return distance
 
-    def count_foreign(self, codes: Array, neighbours: Array, own: int) -> Array:
+    def count_foreign(self, codes: Array, neighbors: Array, own: int) -> Array:
         with self.active():
             codes = self._checked("positions", "codes", codes, (None,))
-            neighbours = self._checked("positions", "neighbours", neighbours, (None, None))
-            m, k = neighbours.shape
+            neighbors = self._checked("positions", "neighbors", neighbors, (None, None))
+            m, k = neighbors.shape
             count = self.xp.empty(m, np.int64)
-            arguments = (codes, neighbours, np.int64(own), np.int64(m), np.int64(k), count)
+            arguments = (codes, neighbors, np.int64(own), np.int64(m), np.int64(k), count)
             self._over("count_foreign.cu", "count_foreign", m, *arguments)
         return count
 

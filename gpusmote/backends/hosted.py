@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from gpusmote.backends.base import Backend
+from gpusmote.backends.cpu import Backend
 
 __all__ = ["HostedBackend"]
 
 
 class HostedBackend(Backend):
-    """Arrays and operations of the host; neighbours are sought by a device that holds a part of the rows at a time.
+    """Arrays and operations of the host; neighbors are sought by a device that holds a part of the rows at a time.
 
     Synthetic rows are made on the host: each takes two rows to make one, so that to send those to a device and fetch
     this one would take longer.

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gpusmote.backends.failures import SAME_ROWS, chip, told
+from gpusmote.backends.translate_errors import SAME_ROWS, chip, told
 from gpusmote.errors import DeviceError
 
 __all__ = ["OPTIONS", "folder", "launch", "source"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path, PurePosixPath
 
-from gpusmote._threads import n_threads
+from gpusmote.backends.threads import n_threads
 
 __all__ = ["available"]
 

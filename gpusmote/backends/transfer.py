@@ -6,14 +6,15 @@ device, and the second stream is a non-blocking one, which CUDA does not order a
 
 What goes up during what
     Rows of a class that is larger than the device go up while the block before them is searched
-    (:meth:`gpusmote.neighbours.pool.Window.over`), and rows come down while the next are made. Rows that are searched
-    all at once go up before their search. By the makers' figures (25e9 bytes a second up, 30e12 float32 operations,
+    (:meth:`gpusmote.neighbors.search_set.DeviceWindow.over`), and rows come down while the next are made. Rows that are
+    searched all at once go up before their search. By the makers' figures (25e9 bytes a second up, 30e12 float32
+    operations,
     2e12 bytes of the device's memory, of which selection moves 8 for each pair), n rows of 32 float32 columns take
     5e-9 n seconds to go up and 6e-12 n**2 to be searched: as 840 to n. That is 8 % for 10,000 rows, 50 microseconds,
     which starting the kernels of a search takes too, and 0.8 % for 100,000; a faster link halves it. More than that
     cannot be won by sending the rows of the next class during the search of the last, which would need room for both,
     nor by searching among the rows that have arrived, whose centre nobody knows yet. Where all rows are searched for
-    the neighbours of few, m, it is as 840 to m: more for fewer than some thousand, but then reading the rows of X on
+    the neighbors of few, m, it is as 840 to m: more for fewer than some thousand, but then reading the rows of X on
     the host, and copying them to the result, takes longer than either.
 
 Memory and streams
@@ -30,8 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote._threads import run_blocks
-from gpusmote.backends.base import Array
+from gpusmote.backends.cpu import Array
+from gpusmote.backends.threads import run_blocks
 
 __all__ = ["BLOCK_BYTES", "bring", "copy_rows", "download", "mark", "send"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from gpusmote.cli.stopping import at_once
+from gpusmote.cli.signals import at_once
 
 TYPE_CHECKING = False  # what type checkers take for true
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status, see :mod:`gpusmote.cli.ending`.
+        Exit status, see :mod:`gpusmote.cli.exit_status`.
     """
     with at_once():
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -43,7 +43,7 @@ def _run(arguments: list[str]) -> int:
     import importlib.util
 
     from gpusmote import __version__
-    from gpusmote.cli.ending import finish
+    from gpusmote.cli.exit_status import finish
     from gpusmote.cli.output import Output
 
     output = Output()

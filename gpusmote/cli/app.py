@@ -87,7 +87,7 @@ def resample(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write where each new row comes from: class, base, neighbour (rows of IN, from 0), gap.",
+            help="Write where each new row comes from: class, base, neighbor (rows of IN, from 0), gap.",
         ),
     ] = None,
     memory_limit: MemoryLimit = None,
@@ -137,7 +137,7 @@ def plan(
     Counts and bytes are computed. Seconds are measured on the first rows of each class and carried over: of the search
     as if it grew with the square of the rows, which is the most that it does.
     """
-    from gpusmote.cli.forecast import forecast
+    from gpusmote.cli.dry_run import forecast
 
     with report_to(report, output, force, source) as publish:
         with output.progress() as progress:

@@ -14,7 +14,7 @@ import typer
 from gpusmote.cli.parameters import Parameter, build, in_options, parameters, samplers
 from gpusmote.cli.values import number_or_text, one_of
 from gpusmote.errors import ParameterError
-from gpusmote.files.forms import file_path
+from gpusmote.files.formats import file_path
 
 __all__ = [
     "Destination",

@@ -77,10 +77,10 @@ INFO_OPTIONS: dict[str, dict[str, Any]] = {
     "--why": {
         "nargs": 2,
         "metavar": ("N", "D"),
-        "help": "How neighbours would be sought among N rows of D columns, and why, instead.",
+        "help": "How neighbors would be sought among N rows of D columns, and why, instead.",
     },
     "--queries": {"metavar": "N", "help": "With --why: for how many of them, if not for all."},
-    "--k": {"metavar": "N", "help": "With --why: how many neighbours of each, if not 5."},
+    "--k": {"metavar": "N", "help": "With --why: how many neighbors of each, if not 5."},
 }
 """What ``gpusmote info`` takes."""
 
@@ -105,7 +105,7 @@ def bench(arguments: Sequence[str]) -> int:
     int
         Exit status.
     """
-    from gpusmote import bench, bench_gpu, bench_growth
+    from gpusmote.evaluation import benchmark, gpu, growth
 
     parser = _parser(
         "gpusmote bench", "SMOTE end to end, by turns with imbalanced-learn's in one process; k = 5.", BENCH_OPTIONS
@@ -114,11 +114,11 @@ def bench(arguments: Sequence[str]) -> int:
     if "gpu" in given:
         for name in sorted(given.keys() - _OF_GPU):
             parser.error(f"--{name} goes without --gpu only")
-        return bench_gpu.run(**given)
-    growth = given.pop("growth", False)
-    for name in sorted(given.keys() - (_OF_GROWTH if growth else _WITHOUT_GROWTH)):
-        parser.error(f"--{name} goes {'without' if growth else 'with'} --growth only")
-    return bench_growth.run(**given) if growth else bench.run(**given)
+        return gpu.run(**given)
+    by_rows = given.pop("growth", False)
+    for name in sorted(given.keys() - (_OF_GROWTH if by_rows else _WITHOUT_GROWTH)):
+        parser.error(f"--{name} goes {'without' if by_rows else 'with'} --growth only")
+    return growth.run(**given) if by_rows else benchmark.run(**given)
 
 
 _OF_GPU = {"gpu", "quick", "path"}
@@ -205,7 +205,7 @@ def run(arguments: Sequence[str], output: Output) -> int:
     elif first in _NEED_TYPER:
         raise MissingPackageError(
             f"gpusmote {first} needs typer and rich: {_INSTALL}.",
-            "Without them there are info, bench, --help and --version.",
+            "Without them there are info, benchmark, --help and --version.",
         )
     elif not first or first.startswith("-"):
         raise ParameterError(f"No such option: {first}." if first else "Missing command.", _WHAT_THERE_IS)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from gpusmote.cli.app import app
-from gpusmote.cli.ending import STATUS
+from gpusmote.cli.exit_status import STATUS
 from gpusmote.cli.help import described
 from gpusmote.cli.parameters import parameters, samplers
 from gpusmote.cli.plain import BENCH_OPTIONS

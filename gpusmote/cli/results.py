@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from gpusmote.cli.output import Output
 from gpusmote.errors import ParameterError
 from gpusmote.files import FileReport
-from gpusmote.words import counted
+from gpusmote.messages import counted
 
 if TYPE_CHECKING:
-    from gpusmote.cli.forecast import Forecast
+    from gpusmote.cli.dry_run import Forecast
 
 __all__ = ["of_plan", "of_resample", "report_to"]
 
@@ -79,8 +79,8 @@ def report_to(
     if any(other is not None and os.path.realpath(path) == os.path.realpath(other) for other in others):
         raise ParameterError(f"--report {path} is another file of this command.", "Give it a name of its own.")
     # pyarrow, which these load, is not needed for --help.
-    from gpusmote.files.problems import writing
-    from gpusmote.files.whole import whole_files
+    from gpusmote.atomic_write import whole_files
+    from gpusmote.io_errors import writing
 
     with whole_files([path], force=force) as (file,):
 

@@ -57,7 +57,7 @@ def resample_file(
         What this call may hold at most, beyond what the process holds before: bytes, text such as "1GB", or a share
         of what is free. Default: the sampler's, else the configuration's, else what is free.
     origins : str or path-like, optional
-        A second file, a table of as many rows as there are synthetic ones: ``class``, ``base`` and ``neighbour``
+        A second file, a table of as many rows as there are synthetic ones: ``class``, ``base`` and ``neighbor``
         (rows of ``source``, counted from 0) and ``gap``.
     only_synthetic : bool, default=False
         Whether the originals are left out.

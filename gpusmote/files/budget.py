@@ -9,7 +9,7 @@ from typing import Any
 from gpusmote.backends import memory
 from gpusmote.config import MemoryLimit, parse_memory_limit, setting
 from gpusmote.errors import MemoryLimitError
-from gpusmote.files.traffic import Traffic, batch_bytes, row_bytes, text_block
+from gpusmote.files.io_budget import Traffic, batch_bytes, row_bytes, text_block
 
 __all__ = ["Budget", "budget_of", "least_limit"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from gpusmote.errors import InputError, InputTypeError
-from gpusmote.files.held import HeldRows
+from gpusmote.files.resident_rows import ResidentRows
 from gpusmote.files.sources import Source
-from gpusmote.words import counted
+from gpusmote.messages import counted
 
 __all__ = ["check_names", "check_types"]
 
@@ -43,7 +43,7 @@ def check_types(schema: Any, source: Source) -> None:
 
 def _numeric(schema: Any) -> bool:
     try:
-        HeldRows(schema, 0, [])
+        ResidentRows(schema, 0, [])
     except InputTypeError:
         return False
     return True

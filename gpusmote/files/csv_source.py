@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.csv
 
 from gpusmote.errors import FileError
-from gpusmote.files.forms import Form
+from gpusmote.files.formats import Form
+from gpusmote.files.io_budget import text_block
 from gpusmote.files.labels import FileTarget
-from gpusmote.files.problems import reading, writing
 from gpusmote.files.sources import Source
 from gpusmote.files.spelling import FeatureParser
-from gpusmote.files.traffic import text_block
+from gpusmote.io_errors import reading, writing
 
 __all__ = ["CsvSource"]
 

@@ -8,22 +8,22 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gpusmote.backends.select import require
+from gpusmote.atomic_write import whole_files
+from gpusmote.backends.device import require
+from gpusmote.base.sampler import BaseSampler
 from gpusmote.errors import FileError, ParameterError
 from gpusmote.files.allocators import give_back
-from gpusmote.files.amount import checked_sampler, decided
+from gpusmote.files.amounts import checked_sampler, decided
 from gpusmote.files.budget import Budget, budget_of
 from gpusmote.files.csv_source import CsvSource
-from gpusmote.files.forms import file_path, form_of
+from gpusmote.files.formats import file_path, form_of
 from gpusmote.files.passes import Passes
-from gpusmote.files.problems import naming, writing
 from gpusmote.files.report import FileReport
 from gpusmote.files.sinks import Sink, open_sink
 from gpusmote.files.sources import ArrowSource, ParquetSource, Source
-from gpusmote.files.whole import whole_files
-from gpusmote.plan import Plan
-from gpusmote.report import Report
-from gpusmote.sampler import BaseSampler
+from gpusmote.io_errors import naming, writing
+from gpusmote.synthesis.plan import Plan
+from gpusmote.synthesis.report import Report
 
 __all__ = ["Request", "open_source", "run"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gpusmote.arrays import Target, wrap_target
+from gpusmote.containers import Target, wrap_target
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 
 __all__ = ["PLAIN", "FileTarget", "LabelScan"]

@@ -6,14 +6,14 @@ import dataclasses
 from typing import Any
 
 from gpusmote.backends import Backend
-from gpusmote.budget import Estimate, Limit, arrange, limits_of
+from gpusmote.backends.budget import Estimate, Limit, arrange, limits_of
+from gpusmote.base.sampler import BaseSampler
 from gpusmote.config import parse_device, setting
 from gpusmote.errors import MemoryLimitError
 from gpusmote.files.budget import Budget
-from gpusmote.files.held import HeldRows
 from gpusmote.files.labels import FileTarget
-from gpusmote.sampler import BaseSampler
-from gpusmote.words import counted
+from gpusmote.files.resident_rows import ResidentRows
+from gpusmote.messages import counted
 
 __all__ = ["Needs", "beside_plan", "check_plan", "left_of", "needs_of"]
 
@@ -43,7 +43,7 @@ class Needs:
     refusal: MemoryLimitError | None
 
 
-def beside_plan(rows: HeldRows, labels: FileTarget) -> int:
+def beside_plan(rows: ResidentRows, labels: FileTarget) -> int:
     """Bytes that are held during the search and are no part of the plan."""
     return rows.nbytes_beside + int(labels.codes.nbytes)
 
@@ -56,7 +56,7 @@ def left_of(budget: Budget, beside: int) -> dict[str, int | float] | None:
 
 
 def needs_of(
-    sampler: BaseSampler, rows: HeldRows, labels: FileTarget, make: dict[int, int], backend: Backend, budget: Budget
+    sampler: BaseSampler, rows: ResidentRows, labels: FileTarget, make: dict[int, int], backend: Backend, budget: Budget
 ) -> Needs:
     """What a run needs, and whether it may have that.
 
@@ -114,8 +114,8 @@ def check_plan(budget: Budget, planned: int, result: int, least: int) -> None:
     budget.check(
         planned,
         budget.streaming(result),
-        f"The neighbours and the rows that are held take {planned:,} bytes",
-        _advice(least, "Or take fewer neighbours"),
+        f"The neighbors and the rows that are held take {planned:,} bytes",
+        _advice(least, "Or take fewer neighbors"),
     )
 
 
@@ -123,7 +123,7 @@ def _advice(least: int, instead: str = "Or use a machine with more memory") -> s
     return f"memory_limit={least} is the least that works. {instead}."
 
 
-def _told(rows: HeldRows, everyone: str, held: int) -> str:
+def _told(rows: ResidentRows, everyone: str, held: int) -> str:
     whose = f"of which {everyone} sees all" if everyone else "of the classes that get rows"
     return f"{counted(rows.n_held, 'row')} x {counted(rows.n_features, 'column')} {whose} must be held, {held:,} bytes"
 

@@ -11,24 +11,24 @@ import numpy as np
 import pyarrow as pa
 
 from gpusmote.backends import Backend, select
+from gpusmote.base.sampler import BaseSampler
 from gpusmote.config import config_context
 from gpusmote.errors import DeviceError
 from gpusmote.files.allocators import give_back, release_unused
 from gpusmote.files.budget import Budget
 from gpusmote.files.columns import check_names, check_types
 from gpusmote.files.csv_source import CsvSource
-from gpusmote.files.forms import Form
-from gpusmote.files.held import HeldRows
+from gpusmote.files.formats import Form
+from gpusmote.files.io_budget import Traffic
 from gpusmote.files.labels import FileTarget, LabelScan
 from gpusmote.files.needs import beside_plan, check_plan, left_of, needs_of
-from gpusmote.files.problems import naming
+from gpusmote.files.resident_rows import ResidentRows
 from gpusmote.files.sinks import CsvSink, Sink
 from gpusmote.files.sources import Source
 from gpusmote.files.spelling import SpelledLabels
-from gpusmote.files.traffic import Traffic
-from gpusmote.plan import Plan
-from gpusmote.report import Report
-from gpusmote.sampler import BaseSampler
+from gpusmote.io_errors import naming
+from gpusmote.synthesis.plan import Plan
+from gpusmote.synthesis.report import Report
 
 __all__ = ["Passes"]
 
@@ -71,7 +71,7 @@ class Passes:
         self._into, self._output = into or source.form, output
         self._tell = progress or _say_nothing
         self.labels: FileTarget
-        self.rows: HeldRows
+        self.rows: ResidentRows
         self.peak = 0  # bytes that the run holds at most, by estimate
         self._least = 0  # limit that holds it
 
@@ -112,7 +112,7 @@ class Passes:
         source.take_labels(self._target, target)
         return target
 
-    def hold(self, sampler: BaseSampler, make: dict[int, int]) -> HeldRows:
+    def hold(self, sampler: BaseSampler, make: dict[int, int]) -> ResidentRows:
         """Second pass: check all features, and hold the rows of the classes that get rows, or all.
 
         Raises
@@ -125,7 +125,7 @@ class Passes:
         everything = bool(wanted) and sampler._looks_at_all_rows
         groups = None if everything else _rows_of(labels, wanted)
         with self._clock.stage("read"), naming(source.path):
-            rows = HeldRows(self.features, n, groups)
+            rows = ResidentRows(self.features, n, groups)
             self._refuse_too_large(sampler, rows, {c: make[c] for c in wanted})
             names = self.features.names
             done = 0
@@ -136,7 +136,7 @@ class Passes:
         self.rows = rows
         return rows
 
-    def _refuse_too_large(self, sampler: BaseSampler, rows: HeldRows, make: dict[int, int]) -> None:
+    def _refuse_too_large(self, sampler: BaseSampler, rows: ResidentRows, make: dict[int, int]) -> None:
         try:
             backend, _ = select(sampler.device, sampler._work(rows, self.labels, make), "cpu")
         except DeviceError:  # the search tells, or does without
@@ -219,7 +219,7 @@ class Passes:
                 self._tell("make", stop, len(plan))
 
     def origins_schema(self) -> Any:
-        """class, base, neighbour, gap."""
+        """class, base, neighbor, gap."""
         kind = self._source.schema.field(self._target).type
         return pa.schema(
             [("class", kind), ("base", pa.int64()), ("neighbor", pa.int64()), ("gap", pa.float64())]

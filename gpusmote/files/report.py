@@ -30,7 +30,7 @@ class FileReport:
     classes_before, classes_after : dict
         Label to rows, in sorted order; ``classes_after`` counts the originals too where they are written.
     device : str
-        "cpu" or "cuda:N": where neighbours were sought and rows made.
+        "cpu" or "cuda:N": where neighbors were sought and rows made.
     reason : str
         Why that one.
     seconds : dict of str to float
@@ -44,7 +44,7 @@ class FileReport:
     versions : dict of str to str
         Of what had a part in it.
     sampler : dict
-        ``name``, ``parameters`` and ``report`` (the sampler's :class:`~gpusmote.report.Report`).
+        ``name``, ``parameters`` and ``report`` (the sampler's :class:`~gpusmote.synthesis.report.Report`).
     """
 
     source: str

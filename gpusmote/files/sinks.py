@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from gpusmote.files.csv_source import CsvSource
-from gpusmote.files.forms import Form
+from gpusmote.files.formats import Form
 from gpusmote.files.labels import PLAIN
 from gpusmote.files.sources import ParquetSource, Source
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gpusmote.errors import FileError
-from gpusmote.files.forms import Form
-from gpusmote.files.problems import reading
-from gpusmote.files.traffic import row_bytes
+from gpusmote.files.formats import Form
+from gpusmote.files.io_budget import row_bytes
+from gpusmote.io_errors import reading
 
 __all__ = ["ArrowSource", "ParquetSource", "Source"]
 

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError, warn
-from gpusmote.files.held import features_of
 from gpusmote.files.labels import FileTarget, LabelScan
-from gpusmote.words import counted
+from gpusmote.files.resident_rows import features_of
+from gpusmote.messages import counted
 
 __all__ = ["FeatureParser", "SpelledLabels"]
 

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpusmote import draws
+from gpusmote import random_stream
 from gpusmote.backends import Backend, kernels
 from gpusmote.backends import cuda as cuda_module
-from gpusmote.backends.base import WorkingMemory
+from gpusmote.backends.cpu import WorkingMemory
 from gpusmote.backends.cuda import CudaBackend
 from gpusmote.errors import DeviceError, InputError, InputTypeError
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
 
-KEY = draws.class_key((11,), 2)
+KEY = random_stream.class_key((11,), 2)
 HOST = Backend()
 quick = settings(
     derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -86,11 +86,11 @@ def test_interpolate(cuda, seed, m, d, dtype):
     cuda()
     rng, backend = np.random.default_rng(seed), CudaBackend(0)
     values = (rng.normal(size=(20, d)) * 10.0 ** rng.integers(-44, 38, d)).astype(dtype)
-    base, neighbour, gap = rng.integers(0, 20, m), rng.integers(0, 20, m), rng.random(m)
+    base, neighbor, gap = rng.integers(0, 20, m), rng.integers(0, 20, m), rng.random(m)
     expected, out = np.empty((m, d), dtype), backend.xp.empty((m, d), dtype)
     with np.errstate(all="ignore"):
-        HOST.interpolate(values, base, neighbour, gap, expected)
-    backend.interpolate(*(backend.asarray(a) for a in (values, base, neighbour, gap)), out)
+        HOST.interpolate(values, base, neighbor, gap, expected)
+    backend.interpolate(*(backend.asarray(a) for a in (values, base, neighbor, gap)), out)
     assert same_bits(out, expected)
 
 
@@ -112,9 +112,9 @@ def test_rerank(cuda, seed, m, width, d, dtype):
 def test_count_foreign(cuda, seed, m, k):
     cuda()
     rng, backend = np.random.default_rng(seed), CudaBackend(0)
-    codes, neighbours = rng.integers(0, 4, 80), rng.integers(0, 80, (m, k))
-    found = backend.count_foreign(backend.asarray(codes), backend.asarray(neighbours), 2)
-    assert same_bits(found, HOST.count_foreign(codes, neighbours, 2))
+    codes, neighbors = rng.integers(0, 4, 80), rng.integers(0, 80, (m, k))
+    found = backend.count_foreign(backend.asarray(codes), backend.asarray(neighbors), 2)
+    assert same_bits(found, HOST.count_foreign(codes, neighbors, 2))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -157,17 +157,17 @@ def test_a_small_grid_walks_over_everything(cuda, monkeypatch):
     machine = cuda()
     monkeypatch.setattr(cuda_module, "_MOST_BLOCKS", 2)
     rng, backend = np.random.default_rng(0), CudaBackend(0)
-    values, base, neighbour = rng.normal(size=(50, 7)), rng.integers(0, 50, 999), rng.integers(0, 50, 999)
+    values, base, neighbor = rng.normal(size=(50, 7)), rng.integers(0, 50, 999), rng.integers(0, 50, 999)
     gap, candidates = rng.random(999), rng.integers(0, 50, (999, 33))
-    v, b, n, g, c = (backend.asarray(a) for a in (values, base, neighbour, gap, candidates))
+    v, b, n, g, c = (backend.asarray(a) for a in (values, base, neighbor, gap, candidates))
     out, expected = backend.xp.empty((999, 7)), np.empty((999, 7))
     backend.interpolate(v, b, n, g, out)
-    HOST.interpolate(values, base, neighbour, gap, expected)
+    HOST.interpolate(values, base, neighbor, gap, expected)
     assert same_bits(out, expected)
     assert same_bits(backend.rerank(v, b, c), HOST.rerank(values, base, candidates))
     assert same_bits(backend.draw(KEY, 3, 4000, 10)[0], HOST.draw(KEY, 3, 4000, 10)[0])
     assert same_bits(backend.draw_at(KEY, b, 10)[1], HOST.draw_at(KEY, base, 10)[1])
-    assert same_bits(backend.count_foreign(n, c, 7), HOST.count_foreign(neighbour, candidates, 7))
+    assert same_bits(backend.count_foreign(n, c, 7), HOST.count_foreign(neighbor, candidates, 7))
     narrow = rng.normal(size=(999, 3)).astype("f4")
     assert same_bits(backend.to_float64(backend.asarray(narrow)), HOST.to_float64(narrow))
     assert {launch.grid for launch in machine.launches} == {(2,)}
@@ -246,7 +246,7 @@ def arguments(backend):
     return {
         "values": backend.asarray(np.ones((5, 3))),
         "base": positions,
-        "neighbour": positions.copy(),
+        "neighbor": positions.copy(),
         "gap": backend.asarray(np.zeros(4)),
         "out": backend.xp.empty((4, 3)),
     }
@@ -261,7 +261,7 @@ def arguments(backend):
         ("values", lambda a: a.T.copy().T, InputError, "values is not C-contiguous"),
         ("values", lambda a: a[0], InputError, r"values has shape \(3,\)"),
         ("base", lambda a: a.astype(np.int32), InputTypeError, "base is int32; the kernels take int64"),
-        ("neighbour", lambda a: a[:3], InputError, r"neighbour has shape \(3,\); it must be \(4\)"),
+        ("neighbor", lambda a: a[:3], InputError, r"neighbor has shape \(3,\); it must be \(4\)"),
         ("gap", lambda a: a.astype(np.float32), InputTypeError, "gap is float32; the kernels take float64"),
         ("out", lambda a: a.astype(np.float32), InputTypeError, "out is float32; the kernels take float64"),
         ("out", lambda a: a.get(), InputTypeError, r"out is of type numpy.ndarray"),

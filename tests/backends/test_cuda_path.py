@@ -162,7 +162,7 @@ def test_a_forked_child_works_on_the_cpu(cuda, monkeypatch):
     X, y = data(np.float32)
     SMOTE(random_state=3, device="cuda").fit_resample(X, y)
     monkeypatch.setattr(detect.os, "getpid", lambda: -1)
-    monkeypatch.setattr(sys.modules["gpusmote.backends.select"], "WORK_WORTH_A_DEVICE", 1.0)
+    monkeypatch.setattr(sys.modules["gpusmote.backends.device"], "WORK_WORTH_A_DEVICE", 1.0)
     child = SMOTE(random_state=3)
     child.fit_resample(X, y)
     assert child.device_ == "cpu"

@@ -13,19 +13,19 @@ import re
 import numpy as np
 import pytest
 
-from gpusmote import draws
-from gpusmote.arrays.rounding import store
+from gpusmote import random_stream
 from gpusmote.backends import Backend, kernels
 from gpusmote.backends import cuda as cuda_module
 from gpusmote.backends.cuda import CudaBackend
-from tests.arrays.helpers import halves
+from gpusmote.containers.rounding import store
+from tests.containers.helpers import halves
 from tests.standin.host_kernels import signatures
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
 
 HOST = Backend()
-KEY = draws.class_key((11,), 2)
+KEY = random_stream.class_key((11,), 2)
 FILES = sorted(set(re.findall(r'"(\w+\.cu)"', inspect.getsource(cuda_module))))
 KERNELS = sorted(name for file in FILES for name in signatures(kernels.source(file)))
 KINDS = ("plain", "heavy-tailed", "clusters", "whole numbers", "offset", "subnormal", "huge")
@@ -71,10 +71,10 @@ def interpolated(device, rng, dtype):
         for d in (1, 2, 3, 4, 7, 8, 31, 32, 33, 100, 128):
             m = 1 + 3000 // d
             values = rows(rng, 300, d, dtype, kind)
-            base, neighbour, gap = rng.integers(0, 300, m), rng.integers(0, 300, m), rng.random(m)
+            base, neighbor, gap = rng.integers(0, 300, m), rng.integers(0, 300, m), rng.random(m)
             expected = np.empty((m, d), dtype)
-            HOST.interpolate(values, base, neighbour, gap, expected)
-            on_device = [device.asarray(a) for a in (values, base, neighbour, gap)]
+            HOST.interpolate(values, base, neighbor, gap, expected)
+            on_device = [device.asarray(a) for a in (values, base, neighbor, gap)]
             for offset in (0, 1):  # by how many values the rows miss a multiple of 16 bytes
                 out = device.xp.full(m * d + offset, 7, dtype)[offset:].reshape(m, d)
                 device.interpolate(*on_device, out)
@@ -93,9 +93,9 @@ def distances(device, rng, dtype):
 
 def counted(device, rng):
     for m, k in ((1, 1), (255, 5), (5000, 10)):
-        codes, neighbours = rng.integers(0, 4, 100), rng.integers(0, 100, (m, k))
-        found = device.count_foreign(device.asarray(codes), device.asarray(neighbours), 2)
-        yield f"{m} x {k}", found, HOST.count_foreign(codes, neighbours, 2)
+        codes, neighbors = rng.integers(0, 4, 100), rng.integers(0, 100, (m, k))
+        found = device.count_foreign(device.asarray(codes), device.asarray(neighbors), 2)
+        yield f"{m} x {k}", found, HOST.count_foreign(codes, neighbors, 2)
 
 
 CASES = {
@@ -163,8 +163,8 @@ def test_values_are_rounded_once_to_the_dtype_of_their_column(machine):
 def test_one_wrong_value_is_found(machine, monkeypatch):
     right = CudaBackend.interpolate
 
-    def wrong(self, values, base, neighbour, gap, out):
-        right(self, values, base, neighbour, gap, out)
+    def wrong(self, values, base, neighbor, gap, out):
+        right(self, values, base, neighbor, gap, out)
         out[-1, -1] = 0.5
 
     monkeypatch.setattr(CudaBackend, "interpolate", wrong)

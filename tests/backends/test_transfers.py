@@ -60,7 +60,7 @@ def resampled(machine, sampler, X, y):
 def test_host_input_moves_the_least_bytes(cuda, monkeypatch, sampler, dtype, faiss):
     """Up: the rows that are searched, once. Down: the synthetic rows, once. All of them through pinned memory."""
     machine = cuda(faiss=faiss)
-    monkeypatch.setattr(sys.modules["gpusmote.backends.select"], "_cuda_major", lambda: 13)  # no advice about FAISS
+    monkeypatch.setattr(sys.modules["gpusmote.backends.device"], "_cuda_major", lambda: 13)  # no advice about FAISS
     X, y = data(dtype)
     row = COLUMNS * X.itemsize
     expected = sampler.set_params(device="cpu", random_state=0).fit_resample(X, y)[0]
@@ -72,7 +72,7 @@ def test_host_input_moves_the_least_bytes(cuda, monkeypatch, sampler, dtype, fai
     assert moved["up", "pinned"] == searched
     assert moved["down", "pinned"] == NEW * row
     # The small extras. Up: positions of the class in two bytes each (less than 65,536 rows), classes in one byte each.
-    # For counts of rows in proportion: how many seeds have 0 to 5 foreign neighbours go down, two tables of that up.
+    # For counts of rows in proportion: how many seeds have 0 to 5 foreign neighbors go down, two tables of that up.
     tables = 6 * 8 * shares
     assert moved["up", "small"] == 2 * SMALL + ROWS * everything + 2 * tables
     # Down, for each search: half the largest range, the largest norm before and after scaling, and three counts; and

@@ -48,7 +48,7 @@ def test_numeric_tests_run_again_over_the_stand_in():
     if detect.look().usable:
         pytest.skip("there is a device here, on which they would run")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "gpu", "-v"]
-    tests = ["tests/samplers/test_smote.py", "tests/ci/test_both_devices.py", "-k", "pair or segment or place"]
+    tests = ["tests/over_sampling/test_smote.py", "tests/ci/test_both_devices.py", "-k", "pair or segment or place"]
     done = subprocess.run(
         [*command, *tests], cwd=TESTS.parent, capture_output=True, text=True, check=False, timeout=300
     )

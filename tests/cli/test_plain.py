@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import gpusmote as library
-from gpusmote import bench, bench_growth
 from gpusmote.cli.plain import ABOUT, COMMANDS, GENERAL_OPTIONS, INFO_OPTIONS
 from gpusmote.errors import GpusmoteError
+from gpusmote.evaluation import benchmark, growth
 from tests.cli.helpers import gpusmote
 
 WITHOUT = (
@@ -33,7 +33,7 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 MISSING = """\
 error: gpusmote resample needs typer and rich: pip install "gpusmote[cli]".
-hint:  Without them there are info, bench, --help and --version.
+hint:  Without them there are info, benchmark, --help and --version.
 """
 
 
@@ -92,11 +92,11 @@ def test_in_a_process_without_typer_info_is_there() -> None:
 def test_info_says_why(either: None) -> None:
     done = gpusmote("info", "--why", "100000", "13")
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("of    5 neighbours of 100,000 rows among 100,000, 13 columns\n")
+    assert done.out.startswith("of    5 neighbors of 100,000 rows among 100,000, 13 columns\n")
     names = [line.split()[0] for line in done.out.splitlines()]
     assert names == ["of", "auto", "cpu", "tree", "pruned", "pairs", "cuda", "device"]
     done = gpusmote("info", "--why", "100000", "13", "--queries", "8", "--k", "70")
-    assert done.out.startswith("of    70 neighbours of 8 rows among 100,000, 13 columns\n")
+    assert done.out.startswith("of    70 neighbors of 8 rows among 100,000, 13 columns\n")
     assert [line.split()[0] for line in done.out.splitlines()] == [
         "of",
         "auto",
@@ -140,7 +140,7 @@ def test_a_search_that_cannot_be(either: None, arguments: list[str], message: st
 def test_the_example_of_a_search_is_one(either: None) -> None:
     hint = gpusmote("info", "--why", "a", "b").err.splitlines()[1]
     example = hint.partition("For example: gpusmote ")[2].split()
-    assert gpusmote(*example).out.startswith("of    7 neighbours of 500 rows among 100,000, 13 columns\n")
+    assert gpusmote(*example).out.startswith("of    7 neighbors of 500 rows among 100,000, 13 columns\n")
 
 
 def test_the_help_of_info_names_its_options(either: None) -> None:
@@ -195,7 +195,7 @@ def test_an_error_is_a_message_and_a_hint_on_lines_of_their_own(either: None, mo
     def fail(**_: object) -> int:
         raise GpusmoteError("It did not work.", "Do this.")
 
-    monkeypatch.setattr(bench, "run", fail)
+    monkeypatch.setattr(benchmark, "run", fail)
     assert gpusmote("bench") == (1, "", "error: It did not work.\nhint:  Do this.\n")
 
 
@@ -203,7 +203,7 @@ def test_options_of_bench_arrive_and_its_status_leaves(
     either: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: dict[str, object] = {}
-    monkeypatch.setattr(bench, "run", lambda **options: seen.update(options) or 1)
+    monkeypatch.setattr(benchmark, "run", lambda **options: seen.update(options) or 1)
     out = tmp_path / "figures.json"
     assert gpusmote("bench", "--quick", "--repeat", "3", "--memory", "--json", out).status == 1
     assert seen == {"quick": True, "repeat": 3, "memory": True, "path": out}
@@ -211,7 +211,7 @@ def test_options_of_bench_arrive_and_its_status_leaves(
 
 def test_options_of_growth_arrive(either: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[dict[str, object]] = []
-    monkeypatch.setattr(bench_growth, "run", lambda **options: seen.append(options) or 1)
+    monkeypatch.setattr(growth, "run", lambda **options: seen.append(options) or 1)
     out, picture = tmp_path / "figures.json", tmp_path / "growth.svg"
     asked = ["--table", "sheet", "--rows", "100,2000", "--plot", picture, "--json", out]
     assert gpusmote("bench", "--growth", *asked).status == 1
@@ -232,16 +232,16 @@ def test_options_of_growth_arrive(either: None, monkeypatch: pytest.MonkeyPatch,
 def test_options_that_do_not_go_together(
     either: None, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
-    monkeypatch.setattr(bench, "run", None)
-    monkeypatch.setattr(bench_growth, "run", None)
+    monkeypatch.setattr(benchmark, "run", None)
+    monkeypatch.setattr(growth, "run", None)
     done = gpusmote("bench", *arguments)
     assert (done.status, done.out) == (2, "")
     assert message in done.err
 
 
 def test_bench_writes_what_it_prints(either: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(bench, "QUICK", (bench.Case(50, 3, "float32"),))
-    monkeypatch.setattr(bench, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(benchmark, "QUICK", (benchmark.Case(50, 3, "float32"),))
+    monkeypatch.setattr(benchmark, "LEAST_SECONDS", 0.0)
     out = tmp_path / "figures.json"
     done = gpusmote("bench", "--quick", "--repeat", "2", "--json", out)
     assert done.status == 0, done.err

@@ -11,8 +11,8 @@ import pytest
 
 import gpusmote as library
 from gpusmote.backends import detect
-from gpusmote.cli import forecast as module
-from gpusmote.cli.forecast import forecast
+from gpusmote.cli import dry_run as module
+from gpusmote.cli.dry_run import forecast
 from gpusmote.files.passes import Passes
 from tests.cli.helpers import gpusmote, table, write
 

@@ -137,7 +137,7 @@ def test_the_entry_point_loads_nothing_that_takes_its_time() -> None:
     code = "import sys; from gpusmote.cli import main; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in loaded if name.startswith("gpusmote")}
-    assert ours == {"gpusmote", "gpusmote.cli", "gpusmote.cli.stopping"}
+    assert ours == {"gpusmote", "gpusmote.cli", "gpusmote.cli.signals"}
     assert not {"numpy", "sklearn", "typer", "pyarrow", "typing", "contextlib"} & set(loaded)
 
 

@@ -95,8 +95,8 @@ def test_originals_are_left_out_and_origins_written(source: Path, tmp_path: Path
     made, origin, data = read(out), read(origins), read(source)
     assert (made.num_rows, rare(out)) == (80, 80)
     assert origin.column_names == ["class", "base", "neighbor", "gap"]
-    base, neighbour = (data["height"].take(origin[name]).to_numpy() for name in ("base", "neighbor"))
-    assert (base + origin["gap"].to_numpy() * (neighbour - base) == made["height"].to_numpy()).all()
+    base, neighbor = (data["height"].take(origin[name]).to_numpy() for name in ("base", "neighbor"))
+    assert (base + origin["gap"].to_numpy() * (neighbor - base) == made["height"].to_numpy()).all()
 
 
 def test_the_report_says_in_json_what_was_done(source: Path, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_was_done_in_another_way_is_a_note(source: Path, tmp_path: Path) ->
     assert gpusmote(*arguments, "approximate", "--quiet").err == ""
     assert gpusmote(*arguments, "exact").err == ""
     cut = gpusmote(*arguments, "exact", "--shrink-k", "--k-neighbors", 50)
-    assert cut.err == "note: Class 'rare': 19 neighbours of each row, not 50.\n"
+    assert cut.err == "note: Class 'rare': 19 neighbors of each row, not 50.\n"
 
 
 def test_what_a_warning_says_no_note_says_again(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ FLIP = """
 import random, sys
 from pathlib import Path
 from gpusmote import errors
-from gpusmote.files.forms import form_of
+from gpusmote.files.formats import form_of
 from gpusmote.files.sources import ArrowSource, ParquetSource
 
 def values(path):
@@ -463,7 +463,7 @@ def test_too_few_rows_and_odd_strategies(tmp_path, refused):
     refused(errors.ParameterError, path, "k_neighbors", sampler=SMOTE(k_neighbors=0))
     for sampler, what in (
         ("SMOTE", "of type builtins.str"),
-        (SMOTE, "the class gpusmote.samplers.smote.SMOTE"),
+        (SMOTE, "the class gpusmote.over_sampling.smote.SMOTE"),
         (imblearn.over_sampling.SMOTE(), "of type imblearn.over_sampling._smote.base.SMOTE"),
     ):
         refused(errors.ParameterError, path, f"sampler is {what}. It must be an instance", sampler=sampler)

@@ -16,12 +16,12 @@ from sklearn.base import clone
 
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, resample_file
-from gpusmote.cli.forecast import forecast
+from gpusmote.cli.dry_run import forecast
 from gpusmote.errors import MemoryLimitError, ParameterError
 from gpusmote.files.budget import budget_of
-from gpusmote.files.forms import Form
+from gpusmote.files.formats import Form
+from gpusmote.files.io_budget import Traffic, text_block
 from gpusmote.files.needs import left_of
-from gpusmote.files.traffic import Traffic, text_block
 from tests.files.helpers import table, write
 from tests.standin.install import cuda
 

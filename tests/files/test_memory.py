@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.files.helpers import write
-from tests.files.test_whole import python
+from tests.test_atomic_write import python
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only the kernel of Linux says how large a process was"

@@ -145,7 +145,7 @@ VALUES = st.sampled_from(["0", "1", "2", "-7", "0.5", "1e3", "true", "", "nan", 
 def test_types_of_csv_are_those_of_reading_it_whole(tmp_path_factory, runs):
     """Columns whose values change their kind somewhere in the file, far behind the first block."""
     from gpusmote.files.csv_source import CsvSource
-    from gpusmote.files.forms import form_of
+    from gpusmote.files.formats import form_of
 
     path = tmp_path_factory.mktemp("types") / "in.csv"
     values = [value for run in runs for value in run * 300]
@@ -172,8 +172,8 @@ def test_only_synthetic_rows_and_their_origins(tmp_path):
         assert report.rows_after == report.n_synthetic == len(origin) == len(found)
         assert origin.column_names == ["class", "base", "neighbor", "gap"]
         x = table()["x0"].to_numpy()
-        base, neighbour, gap = (origin[name].to_numpy() for name in ("base", "neighbor", "gap"))
-        assert (base.max() > 800, (found["x0"].to_numpy() == x[base] + gap * (x[neighbour] - x[base])).all()) == (
+        base, neighbor, gap = (origin[name].to_numpy() for name in ("base", "neighbor", "gap"))
+        assert (base.max() > 800, (found["x0"].to_numpy() == x[base] + gap * (x[neighbor] - x[base])).all()) == (
             True,
             True,
         )

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gpusmote import draws
+from gpusmote import random_stream
 from gpusmote.backends import Backend, kernels
 from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER, build
 
 pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
 
-KEY = draws.class_key((3,), 1)
+KEY = random_stream.class_key((3,), 1)
 # Neither the number of blocks nor that of threads may reach the result.
 GEOMETRIES = st.tuples(st.integers(1, 5), st.sampled_from([1, 7, 32, 256]))
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -92,7 +92,7 @@ def test_draw_slice(start, count, n, geometry):
     pick, gap = filled(count, np.int64), filled(count, np.float64)
     grid, block = geometry
     launch("draw_samples.cu", "draw_slice", (grid,), (block,), *KEY, start, start + count, n, pick, gap)
-    expected = draws.draw(KEY, start, start + count, n)
+    expected = random_stream.draw(KEY, start, start + count, n)
     assert same_bits(pick, expected[0])
     assert same_bits(gap, expected[1])
 
@@ -104,7 +104,7 @@ def test_draw_gathered(samples, n, geometry):
     pick, gap = filled(len(samples), np.int64), filled(len(samples), np.float64)
     grid, block = geometry
     launch("draw_samples.cu", "draw_gathered", (grid,), (block,), *KEY, samples, len(samples), n, pick, gap)
-    expected = draws.draw_at(KEY, samples, n)
+    expected = random_stream.draw_at(KEY, samples, n)
     assert same_bits(pick, expected[0])
     assert same_bits(gap, expected[1])
 
@@ -121,13 +121,13 @@ def test_draw_gathered(samples, n, geometry):
 def test_interpolate_rows(seed, shape, m, dtype, kind, geometry):
     rng = np.random.default_rng(seed)
     values = table(rng, *shape, dtype, kind)
-    base, neighbour = rng.integers(0, shape[0], (2, m))
+    base, neighbor = rng.integers(0, shape[0], (2, m))
     gap = rng.random(m)
     out, expected = filled((m, shape[1]), dtype), filled((m, shape[1]), dtype)
     grid, block = geometry
     name = f"interpolate_rows_{np.dtype(dtype).name}"
-    launch("interpolate_rows.cu", name, (grid,), (block,), values, base, neighbour, gap, m, shape[1], out)
-    Backend().interpolate(values, base, neighbour, gap, expected)
+    launch("interpolate_rows.cu", name, (grid,), (block,), values, base, neighbor, gap, m, shape[1], out)
+    Backend().interpolate(values, base, neighbor, gap, expected)
     assert same_bits(out, expected)
 
 
@@ -171,8 +171,8 @@ def test_float32_to_float64(bits, geometry):
 @given(seed=st.integers(0, 2**32 - 1), m=st.integers(0, 40), width=st.integers(1, 12), geometry=GEOMETRIES)
 def test_count_foreign(seed, m, width, geometry):
     rng = np.random.default_rng(seed)
-    codes, neighbours = rng.integers(0, 3, 50), rng.integers(0, 50, (m, width))
+    codes, neighbors = rng.integers(0, 3, 50), rng.integers(0, 50, (m, width))
     count = filled(m, np.int64)
     grid, block = geometry
-    launch("count_foreign.cu", "count_foreign", (grid,), (block,), codes, neighbours, 1, m, width, count)
-    assert same_bits(count, Backend().count_foreign(codes, neighbours, 1))
+    launch("count_foreign.cu", "count_foreign", (grid,), (block,), codes, neighbors, 1, m, width, count)
+    assert same_bits(count, Backend().count_foreign(codes, neighbors, 1))

@@ -33,11 +33,11 @@ def test_every_width_and_alignment(dtype, d, from_, to):
     values[...] = rng.normal(size=(9, d)) * 10.0 ** rng.integers(-40, 30, d)
     guarded = np.full(m * d * item + 96, 0xAB, np.uint8)
     out = at(to * item, (m, d), dtype, guarded)
-    base, neighbour, gap = rng.integers(0, 9, m), rng.integers(0, 9, m), rng.random(m)
+    base, neighbor, gap = rng.integers(0, 9, m), rng.integers(0, 9, m), rng.random(m)
     before, expected = guarded.copy(), np.empty((m, d), dtype)
-    HOST.interpolate(values, base, neighbour, gap, expected)
+    HOST.interpolate(values, base, neighbor, gap, expected)
     kernel = build(kernels.source("interpolate_rows.cu"))[f"interpolate_rows_{np.dtype(dtype).name}"]
-    arrays = [a.ctypes.data for a in (values, base, neighbour, gap)]
+    arrays = [a.ctypes.data for a in (values, base, neighbor, gap)]
     kernel.launch((3,), (32,), [*arrays, m, d, out.ctypes.data])
     assert out.tobytes() == expected.tobytes()
     at(to * item, (m, d), dtype, before)[...] = expected
@@ -118,14 +118,14 @@ def test_interpolation_beyond_32_bits(columns):
     """The table and the output hold more than 2**31 values each; rows and cells at both ends are right."""
     rows = 2**31 // columns + 1000
     values, out = (sparse(rows * columns, np.float32).reshape(rows, columns) for _ in range(2))
-    base, neighbour = (sparse(rows, np.int64) for _ in range(2))
+    base, neighbor = (sparse(rows, np.int64) for _ in range(2))
     gap = sparse(rows, np.float64)
     last = rows - 1
     values[0], values[last], values[last - 1] = 1.0, 7.0, 3.0
-    base[last], neighbour[last], gap[last] = last - 1, last, 0.25
-    base[3], neighbour[3], gap[3] = last, 0, 0.5
+    base[last], neighbor[last], gap[last] = last - 1, last, 0.25
+    base[3], neighbor[3], gap[3] = last, 0, 0.5
     kernel = one_thread("interpolate_rows.cu", "interpolate_rows_float32")
-    arrays = [a.ctypes.data for a in (values, base, neighbour, gap)]
+    arrays = [a.ctypes.data for a in (values, base, neighbor, gap)]
     cells = 1 if columns == 4 else 3  # of a row
     blocks = 2**31 // 256 // 2  # a stride of 2**30: a thread visits few cells
     for row in (3, last):
@@ -153,13 +153,13 @@ def test_distances_beyond_32_bits():
 def test_counts_beyond_32_bits():
     width = 5
     rows = 2**31 // width + 1000
-    codes, neighbours = np.array([0, 1]), sparse(rows * width, np.int64).reshape(rows, width)
+    codes, neighbors = np.array([0, 1]), sparse(rows * width, np.int64).reshape(rows, width)
     count = sparse(rows, np.int64)
-    neighbours[rows - 1, :3] = 1
+    neighbors[rows - 1, :3] = 1
     kernel = one_thread("count_foreign.cu", "count_foreign")
     blocks = 2**31 // 256 // 8
     block, thread = divmod((rows - 1) % (blocks * 256), 256)
-    arrays = [a.ctypes.data for a in (codes, neighbours)]
+    arrays = [a.ctypes.data for a in (codes, neighbors)]
     kernel.launch((1,), (1,), [*arrays, 0, rows, width, count.ctypes.data, blocks, block, thread])
     assert count[-1] == 3
     assert count[:10].sum() == 0

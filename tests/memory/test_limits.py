@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.backends import memory
-from gpusmote.backends.base import WorkingMemory
-from gpusmote.budget import Limit, Sizes, arrange
+from gpusmote.backends.budget import Limit, Sizes, arrange
+from gpusmote.backends.cpu import WorkingMemory
 from gpusmote.errors import MemoryLimitError, ParameterError
 from tests.memory.helpers import data, mixed, peak_of
 from tests.standin.install import cuda
@@ -112,7 +112,7 @@ def test_the_same_rows_for_every_limit(share, kind, dtype, sampler):
     assert sampler.set_params(memory_limit=int(share * least)).fit_resample(X, y)[0].tobytes() == expected
 
 
-@pytest.mark.filterwarnings("ignore:Neighbours are sought by tiles")
+@pytest.mark.filterwarnings("ignore:Neighbors are sought by tiles")
 @pytest.mark.parametrize("faiss", [True, False], ids=["faiss", "tiles"])
 @pytest.mark.parametrize("kind", ["plain", "ties", "clusters"])
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)

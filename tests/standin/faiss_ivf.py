@@ -15,7 +15,7 @@ from tests.standin.streams import current_queue
 __all__ = ["LARGEST", "IvfFlat"]
 
 LARGEST = 2048
-"""Neighbours that FAISS selects, and lists that it looks into, at most."""
+"""Neighbors that FAISS selects, and lists that it looks into, at most."""
 
 
 @contextlib.contextmanager

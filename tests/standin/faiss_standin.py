@@ -37,7 +37,7 @@ def available() -> bool:
 def replace(monkeypatch: pytest.MonkeyPatch) -> None:
     import faiss
 
-    from gpusmote.neighbours import faiss_gpu
+    from gpusmote.neighbors.gpu import faiss_gpu
 
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: machine.devices)
     monkeypatch.setattr(faiss, "StandardGpuResources", Resources)

@@ -94,7 +94,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
     """What the fixture ``cuda`` hands out, for whoever has a MonkeyPatch and no fixture."""
 
     def start(devices: int = 1, memory: int = 8 << 30, faiss: bool = True) -> Machine:
-        detect, select = (importlib.import_module(f"gpusmote.backends.{name}") for name in ("detect", "select"))
+        detect, select = (importlib.import_module(f"gpusmote.backends.{name}") for name in ("detect", "device"))
         from tests.standin import faiss_standin
 
         real = real_cupy() if not getattr(sys.modules.get("cupy"), "is_stand_in", False) else None
@@ -104,7 +104,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
         for name, module in modules(real).items():
             monkeypatch.setitem(sys.modules, name, module)
         machine.reset(devices, memory)
-        monkeypatch.setattr(importlib.import_module("gpusmote.neighbours.precision"), "_known", {})
+        monkeypatch.setattr(importlib.import_module("gpusmote.neighbors.precision"), "_known", {})
         monkeypatch.setattr(detect, "driver_found", lambda: "stand-in driver")
         monkeypatch.setattr(detect, "_found", {})
         monkeypatch.setattr(select, "_warned", set())

@@ -67,10 +67,10 @@ static void run_draw(long long rows, unsigned long long start) {
 }
 
 static void run_count(long long rows, long long width) {
-    auto codes = buffer<long long>(9), neighbours = buffer<long long>(rows * width), count = buffer<long long>(rows);
+    auto codes = buffer<long long>(9), neighbors = buffer<long long>(rows * width), count = buffer<long long>(rows);
     for (int i = 0; i < 9; ++i) codes[i] = i % 2;
-    for (long long i = 0; i < rows * width; ++i) neighbours[i] = i % 9;
-    run(count_foreign, 2, 16, 1, codes.get(), neighbours.get(), 1LL, rows, width, count.get());
+    for (long long i = 0; i < rows * width; ++i) neighbors[i] = i % 9;
+    run(count_foreign, 2, 16, 1, codes.get(), neighbors.get(), 1LL, rows, width, count.get());
 }
 
 static void run_convert(long long rows) {

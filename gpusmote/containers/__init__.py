@@ -1,0 +1,107 @@
+"""The caller's containers on one side, work arrays on the other; nothing else in gpusmote knows a container.
+
+=====================================  ==========================================================================
+X                                      comes back as
+=====================================  ==========================================================================
+NumPy array, any real dtype            NumPy array of that dtype (object arrays of numbers: new values are floats)
+nested list                            nested list of what ``numpy.asarray`` makes of it
+SciPy sparse, csr or csc               the same class and format; the synthetic rows never exist as a dense whole
+SciPy sparse, any other format         csr, of the same family (matrix or array)
+pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; a new default
+                                       index
+subclass of DataFrame                  what its ``_constructor`` gives, as from pandas' own operations
+polars frame, pyarrow Table, batch     the same schema, Arrow's metadata included
+CuPy array                             CuPy array on the same device
+array that speaks DLPack (torch, jax)  its library's array on the same device, detached from any gradient
+anything else that NumPy reads         NumPy array
+=====================================  ==========================================================================
+
+y may be any one-dimensional container of these libraries, a table of one column, or a table of indicator columns
+(one 1 in each row), and comes back as what it is; see :mod:`gpusmote.containers.target`.
+
+Neighbors and synthetic rows are computed in float64 and given in float32 where every column is float32. A synthetic
+value of an **integer** column is rounded to the nearest whole number, ties to even, and kept within the dtype; one of
+a **bool** column becomes the nearer end (a tie: False). So it is in nullable, Arrow and sparse columns, too. Float
+columns stay float even where they hold only whole numbers. Integers beyond 2**53, which float64 does not hold, are
+refused, and so is what would lose digits (longdouble, decimals) or has no arithmetic (text, categories, dates).
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from gpusmote.containers.kinds import is_instance, is_sequence_like, refuse_known_features, type_name
+from gpusmote.containers.labels import row_taker
+from gpusmote.containers.numpy_table import from_array_like, from_ndarray
+from gpusmote.containers.table import Table, Write
+from gpusmote.containers.target import Target, wrap_target
+from gpusmote.errors import InputTypeError
+from gpusmote.messages import indefinite
+
+__all__ = ["Table", "Target", "Write", "row_taker", "wrap_features", "wrap_target"]
+
+
+def wrap_features(X: Any) -> Table:
+    """The table that reads and restores this kind of X.
+
+    Parameters
+    ----------
+    X : table of shape (n, d)
+        See :mod:`gpusmote.containers`.
+
+    Returns
+    -------
+    Table
+        Checked for all but :meth:`Table.check_finite`, which reads every value.
+
+    Raises
+    ------
+    InputError
+        If X is no table of at least one row and one column.
+    InputTypeError
+        If it is a container, or has columns, that cannot be read as numbers.
+    """
+    if isinstance(X, np.ndarray):
+        return from_ndarray(X)
+    if isinstance(X, Table):  # of a caller within gpusmote who reads rows in a way of its own
+        return X
+    if scipy.sparse.issparse(X):
+        from gpusmote.containers.sparse_table import SparseTable
+
+        return SparseTable(X)
+    if is_instance(X, "pandas", "DataFrame"):
+        from gpusmote.containers.pandas_table import from_pandas
+
+        return from_pandas(X)
+    if is_instance(X, "polars", "DataFrame"):
+        from gpusmote.containers.arrow_frames import PolarsTable
+
+        return PolarsTable(X)
+    if is_instance(X, "pyarrow", "Table"):
+        from gpusmote.containers.arrow_frames import ArrowTable
+
+        return ArrowTable(X)
+    if is_instance(X, "pyarrow", "RecordBatch"):
+        from gpusmote.containers.arrow_frames import from_record_batch
+
+        return from_record_batch(X)
+    return _wrap_other(X)
+
+
+def _wrap_other(X: Any) -> Table:
+    refuse_known_features(X)
+    if hasattr(X, "__dlpack_device__"):
+        from gpusmote.containers.device_table import from_dlpack
+
+        return from_dlpack(X)
+    if is_sequence_like(X) or isinstance(X, numbers.Number):
+        return from_array_like(X)  # a number, for the error that says what shape is expected
+    raise InputTypeError(
+        f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
+        "Pass a NumPy array, a nested list, a SciPy sparse matrix, a pandas, polars or pyarrow table, or a CuPy or "
+        "torch array.",
+    )

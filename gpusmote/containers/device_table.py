@@ -1,0 +1,235 @@
+"""Arrays of other libraries, by DLPack: those on the host as NumPy arrays, those on a CUDA device as CuPy's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpusmote.backends import transfer
+from gpusmote.backends.cpu import Array, Backend
+from gpusmote.containers.checks import (
+    EXACT_INTEGER,
+    check_dtype,
+    check_shape,
+    find_bad_columns,
+    refuse_inexact,
+    refuse_non_finite,
+)
+from gpusmote.containers.kinds import type_name
+from gpusmote.containers.numpy_table import NumpyTable
+from gpusmote.containers.rounding import store
+from gpusmote.containers.table import Table, WrappedTable, Write, write_in_blocks
+from gpusmote.errors import DeviceError, InputTypeError
+from gpusmote.messages import indefinite
+
+__all__ = ["DeviceTable", "TakeOnDevice", "from_dlpack", "host_copy"]
+
+_MOST_RUNS = 256
+_ON_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
+_ON_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
+
+
+class DeviceTable(Table):
+    """A CuPy array. The result is one, too, on the same device, allocated once.
+
+    Parameters
+    ----------
+    X : cupy.ndarray of shape (n, d)
+    """
+
+    def __init__(self, X: Any) -> None:
+        check_dtype(X.dtype)
+        check_shape(X.shape)
+        self._X = X
+        self.n_rows, self.n_features = X.shape
+        self.work_dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        self.itemsize = float(X.dtype.itemsize)
+        self.device = f"cuda:{int(X.device.id)}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _on_device, (DeviceTable, *_off_device(self._X))
+
+    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
+        cupy = _cupy()
+        if backend.name == "cpu":
+            return self._on_host(rows, backend)
+        with self._X.device:
+            if isinstance(rows, cupy.ndarray):
+                rows = transfer.bring(cupy, rows)
+            where = cupy.asarray(rows) if isinstance(rows, np.ndarray) else rows
+            chosen = self._X if where is None else self._X[where]
+            chosen = cupy.ascontiguousarray(chosen, dtype=self.work_dtype)
+        return backend.asarray(chosen)
+
+    def _on_host(self, rows: np.ndarray | slice | None, backend: Backend) -> np.ndarray:
+        """Rows block by block: there may be no room on the device for a copy of them."""
+        cupy = _cupy()
+        chosen = rows if isinstance(rows, np.ndarray) else np.arange(self.n_rows)[slice(None) if rows is None else rows]
+        out = np.empty((len(chosen), self.n_features), self.work_dtype)
+        step = max(1, backend.memory.size(transfer.BLOCK_BYTES) // max(1, out.itemsize * self.n_features))
+        with self._X.device:
+            for start in range(0, len(chosen), step):
+                block = self._X[cupy.asarray(chosen[start : start + step])]
+                out[start : start + step] = cupy.asnumpy(block.astype(self.work_dtype, copy=False))
+        return out
+
+    def only(self, work: Array, backend: Backend) -> Any:
+        cupy = _cupy()
+        with self._X.device:
+            values = _here(cupy, work)
+            if values.dtype == self._X.dtype:
+                return values.copy()
+            out = cupy.empty(values.shape, self._X.dtype)
+            store(values, out, cupy)
+        return out
+
+    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
+        cupy = _cupy()
+        with self._X.device:
+            out = cupy.empty((self.n_rows + n_new, self.n_features), self._X.dtype)
+            out[: self.n_rows] = self._X
+        new = out[self.n_rows :]
+        with backend.active():
+            if backend.name == self.device and new.dtype == self.work_dtype:
+                write(0, n_new, new)
+                return out
+            # Rows made elsewhere (device="cpu"), or in another dtype, come over block by block.
+            blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, backend.xp)
+            for start, stop, rows in blocks:
+                with self._X.device:
+                    store(_here(cupy, rows), new[start:stop], cupy)
+        return out
+
+    def check_finite(self) -> None:
+        cupy = _cupy()
+        kind = self._X.dtype.kind
+        with self._X.device:
+            if kind == "f" and not bool(cupy.isfinite(self._X).all()):
+                refuse_non_finite(find_bad_columns(self._X, cupy), None, self.n_features)
+            elif kind in "iu" and self._X.dtype.itemsize == 8:
+                for at in (int(self._X.argmax()), int(self._X.argmin())):
+                    i, j = divmod(at, self.n_features)
+                    value = int(self._X[i, j])
+                    if abs(value) > EXACT_INTEGER:
+                        refuse_inexact(j, value, None)
+
+
+def _here(cupy: Any, work: Array) -> Array:
+    """A work array of wherever, on the current device."""
+    return transfer.bring(cupy, work) if isinstance(work, cupy.ndarray) else cupy.asarray(work)
+
+
+def from_dlpack(X: Any) -> Table:
+    """The table of an array that speaks DLPack; it comes back as its library's array, on its device, detached."""
+    device = _device_type(X, "X")
+    if device in _ON_CUDA:
+        if isinstance(X, _cupy().ndarray):
+            return DeviceTable(X)
+        return WrappedTable(DeviceTable(_exchange(X, _cupy().from_dlpack, "X")), _restorer(X))
+    return WrappedTable(NumpyTable(_exchange(X, np.from_dlpack, "X")), _restorer(X))
+
+
+def host_copy(y: Any) -> np.ndarray:
+    """The values of an array that speaks DLPack, on the host."""
+    if _device_type(y, "y") not in _ON_CUDA:
+        return np.asarray(_exchange(y, np.from_dlpack, "y"))
+    if hasattr(y, "cpu"):  # torch brings it to the host by itself, CuPy installed or not
+        return np.asarray(_exchange(y.detach().cpu(), np.from_dlpack, "y"))
+    cupy = _cupy()
+    return np.asarray(cupy.asnumpy(y if isinstance(y, cupy.ndarray) else _exchange(y, cupy.from_dlpack, "y")))
+
+
+class TakeOnDevice:
+    """``y[rows]`` of a CuPy array. Of rows in order, then few runs of one row each, nothing goes to the device.
+
+    So are the rows that the labels of a resampled table are taken from.
+    """
+
+    def __init__(self, y: Any) -> None:
+        self._y = y
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _on_device, (TakeOnDevice, *_off_device(self._y))
+
+    def __call__(self, rows: np.ndarray) -> Any:
+        cupy, y = _cupy(), self._y
+        with y.device:
+            n = len(y)
+            if len(rows) < n or not np.array_equal(rows[:n], np.arange(n)):
+                return y[cupy.asarray(rows)]
+            starts = n + np.flatnonzero(np.diff(rows[n:], prepend=-1))
+            if len(starts) > _MOST_RUNS:
+                return y[cupy.asarray(rows)]
+            out = cupy.empty((len(rows), *y.shape[1:]), y.dtype)
+            out[:n] = y
+            for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+                row = int(rows[start])
+                out[start:stop] = y[row : row + 1]
+        return out
+
+
+def _device_type(array: Any, name: str) -> int:
+    try:
+        device = int(array.__dlpack_device__()[0])
+    except Exception as error:  # each library has its own for devices that DLPack does not know
+        raise InputTypeError(
+            f"{name} lies on a device that DLPack cannot reach: {error}.", "Move it to the host."
+        ) from error
+    if device not in (*_ON_HOST, *_ON_CUDA):
+        raise InputTypeError(
+            f"{name} lies on a device of DLPack's type {device}; gpusmote works on the host and on CUDA devices.",
+            "Move it to the host (for a torch tensor: .cpu()).",
+        )
+    return device
+
+
+def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:
+    """The array without a copy, as the importer's library has it."""
+    try:
+        return importer(array.detach() if hasattr(array, "detach") else array)
+    except Exception as error:  # BufferError, RuntimeError, TypeError, ValueError: there is no rule among libraries
+        raise InputTypeError(
+            f"{name} is {indefinite(type_name(array))} of dtype {getattr(array, 'dtype', 'unknown')} that DLPack "
+            f"cannot hand over: {error}",
+            "Convert it to a dense array of a dtype that NumPy has, such as float32.",
+        ) from error
+
+
+def _restorer(X: Any) -> Callable[[Any], Any]:
+    """What makes an array of X's library of a NumPy or CuPy array, without a copy."""
+    if hasattr(X, "__array_namespace__"):
+        importer: Callable[[Any], Any] | None = X.__array_namespace__().from_dlpack
+    else:
+        importer = getattr(sys.modules[type(X).__module__.partition(".")[0]], "from_dlpack", None)
+    if importer is None:
+        raise InputTypeError(
+            f"X is {indefinite(type_name(X))}, whose library has no from_dlpack by which an array could be given back.",
+            "Pass a NumPy or CuPy array.",
+        )
+    return importer
+
+
+def _off_device(array: Any) -> tuple[np.ndarray, int]:
+    """What :func:`_on_device` makes a CuPy array of: CuPy's own pickles forget the device."""
+    with array.device:
+        return _cupy().asnumpy(array), int(array.device.id)
+
+
+def _on_device(kind: Callable[[Any], Any], values: np.ndarray, ordinal: int) -> Any:
+    cupy = _cupy()
+    with cupy.cuda.Device(ordinal):
+        return kind(cupy.asarray(values))
+
+
+def _cupy() -> Any:
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(
+            f"An array lies on a CUDA device, and CuPy, which reads it there, cannot be imported: {error}.",
+            'pip install "gpusmote[cuda12]", or move the array to the host.',
+        ) from error
+    return cupy

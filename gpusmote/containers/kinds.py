@@ -1,0 +1,63 @@
+"""What kind of container an object is, told without importing its library: a caller who has one has imported it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from gpusmote.containers.checks import check_shape
+from gpusmote.errors import InputTypeError
+from gpusmote.messages import indefinite
+
+__all__ = ["is_instance", "is_sequence_like", "refuse_known_features", "type_name"]
+
+
+def is_instance(value: Any, module: str, *classes: str) -> bool:
+    """Whether ``value`` is of one of the ``module``'s classes; False where the module is not loaded.
+
+    Examples
+    --------
+    >>> is_instance(1, "decimal", "Decimal")
+    False
+    """
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, tuple(getattr(loaded, name, ()) for name in classes))
+
+
+def is_sequence_like(value: Any) -> bool:
+    """Whether NumPy can be asked to read ``value`` as an array."""
+    return hasattr(value, "__array__") or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
+
+
+def type_name(value: Any) -> str:
+    """The type with its library, for messages."""
+    kind = type(value)
+    library = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if library == "builtins" else f"{library}.{kind.__qualname__}"
+
+
+_ONE_DIMENSIONAL = (
+    ("pandas", "Series", "Index"),
+    ("polars", "Series"),
+    ("pyarrow", "Array", "ChunkedArray"),
+)
+_HINTS = {
+    # Library, and what to call to have something that gpusmote reads. A lazy container is never collected silently.
+    "polars": "Call X.collect() first.",
+    "dask": "Call X.compute() first.",
+    "cupyx": "Make it dense, X.toarray(), or bring it to the host as a SciPy matrix, X.get().",
+    "cudf": "Pass X.to_cupy(), or X.to_pandas().",
+    "narwhals": "Pass the frame that it stands for: X.to_native().",
+    "pyspark": "Pass X.toPandas().",
+}
+
+
+def refuse_known_features(X: Any) -> None:
+    """Raise about kinds of X that are known and not taken, with the call that makes them into one that is."""
+    if any(is_instance(X, *kind) for kind in _ONE_DIMENSIONAL):
+        check_shape((len(X),))
+    library = type(X).__module__.partition(".")[0]
+    if library in _HINTS or hasattr(X, "__dataframe__"):
+        hint = _HINTS.get(library, "Convert it to a pandas or polars DataFrame, or a pyarrow Table.")
+        raise InputTypeError(f"X is {indefinite(type_name(X))}, which gpusmote does not read.", hint)

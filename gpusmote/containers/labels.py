@@ -1,0 +1,236 @@
+"""y's containers: how labels are read from each, and how rows are taken from it.
+
+New labels are always taken from rows that have them. So every container comes back with its dtype, categories, name
+and encoding as they were, and none of them has to be built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from gpusmote.containers.kinds import is_instance, is_sequence_like, type_name
+from gpusmote.errors import InputError, InputTypeError, NonFiniteError
+from gpusmote.messages import counted, indefinite
+
+__all__ = ["Labels", "read_labels", "refuse_missing", "row_taker"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """y read. What is to be called can be pickled: it goes with a plan to other processes.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n,) or (n, c)
+        The labels, or positions in ``categories``; on the host.
+    take : callable
+        ``take(rows)`` gives y's container with these rows (ndarray of int64), in this order.
+    categories : ndarray or None
+        What ``values`` are positions in, where the container is categorical.
+    """
+
+    values: np.ndarray
+    take: Callable[[np.ndarray], Any]
+    categories: np.ndarray | None = None
+
+
+def read_labels(y: Any) -> Labels:
+    """The labels of any container that gpusmote knows.
+
+    Raises
+    ------
+    InputError
+        If y is None, or cannot be read.
+    NonFiniteError
+        If the container marks labels as missing.
+    """
+    if y is None:
+        raise InputError(
+            "The sampler requires y to be passed, but the target y is None.", "Pass one class label for each row of X."
+        )
+    if isinstance(y, np.ndarray):
+        return _read_numpy(y)
+    if isinstance(y, list):
+        return _read_list(y)
+    if is_instance(y, "pandas", "Series", "DataFrame"):
+        return _read_pandas(y)
+    if _is_arrow(y):
+        return _read_arrow(y)
+    if scipy.sparse.issparse(y):
+        return Labels(y.toarray(), partial(_take_sparse, y))
+    if hasattr(y, "__dlpack_device__"):
+        return _read_dlpack(y)
+    if is_sequence_like(y):
+        return _read_numpy(_to_numpy(y))
+    raise InputTypeError(
+        f"y should be a 1d array, got {indefinite(type_name(y))}.",
+        "Pass one class label for each row of X, as an array, list, series or column.",
+    )
+
+
+def refuse_missing(missing: np.ndarray, kind: str) -> None:
+    """Raise NonFiniteError if any label is marked, with the first rows that are."""
+    rows = np.flatnonzero(missing)
+    if len(rows):
+        first = ", ".join(str(row) for row in rows[:5].tolist())
+        raise NonFiniteError(
+            f"y holds {kind} in {len(rows):,} of its {counted(len(missing), 'row')} (first: {first}).",
+            "Drop these rows from X and y, or give them a label.",
+        )
+
+
+def _read_numpy(y: np.ndarray) -> Labels:
+    if isinstance(y, np.ma.MaskedArray):
+        masked: np.ndarray = np.ma.getmaskarray(y).reshape(len(y), -1).max(axis=1)
+        refuse_missing(masked, "masked labels")
+    values = np.asarray(y)
+    return Labels(values, partial(_take_numpy, values, values.dtype))
+
+
+def _read_list(y: list[Any]) -> Labels:
+    values = _to_numpy(y)
+    if values.dtype.kind in "US" and values.ndim == 1 and len(set(map(type, y))) > 1:
+        values = np.array(y, dtype=object)  # NumPy would write the numbers among the strings as text
+    return Labels(values, partial(_take_list, y))
+
+
+def _take_sparse(y: Any, rows: np.ndarray) -> Any:
+    return y.tocsr()[rows].asformat(y.format)
+
+
+def _take_numpy(values: np.ndarray, dtype: np.dtype, rows: np.ndarray) -> np.ndarray:
+    # A pickled array comes back in the machine's byte order.
+    return values.take(rows, axis=0).astype(dtype, copy=False)
+
+
+def _take_list(y: list[Any], rows: np.ndarray) -> list[Any]:
+    return [list(label) if isinstance(label, list) else label for label in map(y.__getitem__, rows.tolist())]
+
+
+def _to_numpy(y: Any) -> np.ndarray:
+    try:
+        return np.asarray(y)
+    except ValueError as error:
+        raise InputError(
+            f"Unknown label type: y cannot be read as an array: {error}.", "Pass one label a row."
+        ) from error
+
+
+def _read_pandas(y: Any) -> Labels:
+    missing: np.ndarray = y.isna().to_numpy().reshape(len(y), -1).max(axis=1)
+    refuse_missing(missing, "missing labels")
+
+    column = y.iloc[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    categories = getattr(getattr(column, "cat", None), "categories", None)
+    if categories is None:
+        return Labels(column.to_numpy(), partial(_take_pandas, y))
+    return Labels(column.cat.codes.to_numpy(), partial(_take_pandas, y), categories.to_numpy())
+
+
+def _take_pandas(y: Any, rows: np.ndarray) -> Any:
+    taken = y.take(rows)
+    taken.index = sys.modules["pandas"].RangeIndex(len(rows))  # as reset_index(drop=True), without another copy
+    return taken
+
+
+def _read_arrow(y: Any) -> Labels:
+    known = _known_arrow(y)
+    columns = list(known.iter_columns()) if hasattr(known, "iter_columns") else [known]
+    for column in columns:
+        refuse_missing(column.is_null().to_numpy(), "nulls")
+    values = [column.to_numpy() for column in columns]
+    return Labels(values[0] if len(values) == 1 else np.column_stack(values), partial(_take_arrow, y))
+
+
+def _known_arrow(y: Any) -> Any:
+    """The series or frame that narwhals knows."""
+    import narwhals.stable.v2 as nw
+
+    whole = sys.modules["pyarrow"].chunked_array([y]) if is_instance(y, "pyarrow", "Array") else y
+    return nw.from_native(whole, eager_only=True, allow_series=True)
+
+
+def _take_arrow(y: Any, rows: np.ndarray) -> Any:
+    taken = _known_arrow(y)[rows].to_native()
+    return taken.combine_chunks() if is_instance(y, "pyarrow", "Array") else taken
+
+
+def _read_dlpack(y: Any) -> Labels:
+    from gpusmote.containers.device_table import TakeOnDevice, host_copy
+
+    if is_instance(y, "cupy", "ndarray"):
+        return Labels(host_copy(y), TakeOnDevice(y))
+    return Labels(host_copy(y), partial(_take_dlpack, y.detach() if hasattr(y, "detach") else y))
+
+
+def _take_dlpack(y: Any, rows: np.ndarray) -> Any:
+    if is_instance(y, "torch", "Tensor"):
+        return y[sys.modules["torch"].from_numpy(rows).to(y.device)]
+    return y[rows]
+
+
+def row_taker(name: str, values: Any, n_rows: int) -> Callable[[np.ndarray], Any]:
+    """How rows are taken from a container that has one entry for each row of X, whatever the entries are.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    values : container of shape (n_rows, ...), or None
+
+    Returns
+    -------
+    callable
+        ``take(rows)`` gives a container of the same kind with these rows (ndarray of int64), in this order; a pandas
+        one has a new default index. None gives None.
+
+    Raises
+    ------
+    InputError
+        If the container does not have ``n_rows`` entries.
+    """
+    if values is None:
+        return lambda rows: None
+    found = _length(values)
+    if found != n_rows:
+        has = f"is {values!r}" if found is None else f"has length {found:,}"
+        raise InputError(
+            f"{name} {has}, and X has {counted(n_rows, 'row')}.",
+            "Keywords of fit_resample carry one entry for each row of X; parameters go to the constructor.",
+        )
+    if isinstance(values, list):
+        return partial(_take_list, values)
+    if is_instance(values, "pandas", "Series", "DataFrame"):
+        return lambda rows: values.take(rows).reset_index(drop=True)
+    if _is_arrow(values):
+        return partial(_take_arrow, values)
+    if scipy.sparse.issparse(values):
+        return partial(_take_sparse, values)
+    if is_instance(values, "cupy", "ndarray"):
+        from gpusmote.containers.device_table import TakeOnDevice
+
+        return TakeOnDevice(values)
+    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
+        return partial(_take_dlpack, values)
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    return partial(_take_numpy, array, array.dtype)
+
+
+def _length(values: Any) -> int | None:
+    """The number of entries of a container; None of what is none."""
+    if (shape := getattr(values, "shape", None)) is not None:
+        return int(shape[0]) if shape else None
+    return len(values) if is_sequence_like(values) or _is_arrow(values) else None
+
+
+def _is_arrow(values: Any) -> bool:
+    return is_instance(values, "polars", "Series", "DataFrame") or is_instance(
+        values, "pyarrow", "Array", "ChunkedArray", "Table"
+    )

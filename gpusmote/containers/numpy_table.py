@@ -1,0 +1,134 @@
+"""NumPy arrays, and what NumPy reads as one: nested lists, objects with ``__array__``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpusmote.backends.cpu import Array, Backend
+from gpusmote.backends.threads import run_blocks
+from gpusmote.containers.checks import (
+    EXACT_INTEGER,
+    ColumnLabels,
+    check_dtype,
+    check_shape,
+    check_values,
+    object_to_float,
+    refuse_inexact,
+)
+from gpusmote.containers.rounding import native, store
+from gpusmote.containers.table import Table, WrappedTable, Write, write_in_blocks
+from gpusmote.errors import InputError, InputTypeError
+from gpusmote.messages import counted
+
+__all__ = ["NumpyTable", "from_array_like", "from_ndarray"]
+
+_GATHER_BYTES = 1 << 20  # that one thread gathers at once
+_LIST_ITEM_BYTES = 32.0  # a Python float and the reference to it
+_LIST_BYTES = 64.0  # of the list of one row, and the reference to it
+
+
+class NumpyTable(Table):
+    """A NumPy array; it comes back as a C-contiguous array of the same dtype, byte order included.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Of any real dtype up to 64 bits, or object with nothing but numbers.
+    labels : sequence or None, default=None
+        What error messages call the columns.
+    """
+
+    def __init__(self, X: np.ndarray, labels: ColumnLabels = None) -> None:
+        check_dtype(X.dtype)
+        check_shape(X.shape)
+        self._X = X
+        self._dtype = X.dtype  # by itself: a pickled array comes back in the machine's byte order
+        self._labels = labels
+        self._numbers = object_to_float(X, labels) if X.dtype.kind == "O" else X
+        self.n_rows, self.n_features = X.shape
+        self.work_dtype = np.dtype(np.float32 if native(X.dtype) == np.float32 else np.float64)
+        self.itemsize = _LIST_ITEM_BYTES if X.dtype.kind == "O" else float(X.dtype.itemsize)
+        self.kept = 0 if self._numbers is X else self._numbers.nbytes
+
+    def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
+        numbers = self._numbers
+        if rows is None:
+            chosen = numbers
+        elif isinstance(rows, np.ndarray) and numbers.flags.c_contiguous:
+            chosen = numbers.take(rows, axis=0)  # twice as fast as indexing, but it would copy a column-major array
+        else:
+            chosen = numbers[rows]
+        return np.ascontiguousarray(chosen, dtype=self.work_dtype)
+
+    def _gather_into(self, rows: np.ndarray | slice, out: np.ndarray) -> None:
+        numbers = self._numbers
+        if not isinstance(rows, np.ndarray) or numbers.dtype != out.dtype or not numbers.flags.c_contiguous:
+            out[...] = numbers[rows]
+            return
+
+        def gather(start: int, stop: int) -> None:
+            # Straight into the buffer, which NumPy does in this mode only; all rows are within.
+            np.take(numbers, rows[start:stop], axis=0, out=out[start:stop], mode="clip")
+
+        run_blocks(gather, len(rows), max(1, _GATHER_BYTES // max(1, out.nbytes // len(out))))
+
+    def only(self, work: Array, backend: Backend) -> np.ndarray:
+        out = np.empty(work.shape, self._dtype)
+        store(backend.to_host(work), out)
+        return out
+
+    def append(self, n_new: int, write: Write, backend: Backend) -> np.ndarray:
+        out = np.empty((self.n_rows + n_new, self.n_features), self._dtype)
+        out[: self.n_rows] = self._X
+        new = out[self.n_rows :]
+        if new.dtype == self.work_dtype:
+            write(0, n_new, new)
+        else:
+            for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend):
+                store(rows, new[start:stop])
+        return out
+
+    def check_finite(self) -> None:
+        check_values(self._numbers, self._labels)
+
+
+def from_ndarray(X: np.ndarray) -> Table:
+    """The table of an array; the kinds whose meaning NumPy's base class would lose are refused."""
+    if isinstance(X, np.matrix):
+        raise InputTypeError("X is an np.matrix, which NumPy itself advises against.", "Convert it: np.asarray(X).")
+    if isinstance(X, np.ma.MaskedArray) and X.ndim == 2 and np.ma.is_masked(X):
+        mask = np.ma.getmaskarray(X)
+        row, column = np.argwhere(mask)[0].tolist()
+        raise InputError(
+            f"X is a masked array with {counted(int(mask.sum()), 'masked value')}, the first in row {row}, column "
+            f"{column}; a synthetic row has no mask.",
+            "Fill the gaps: X.filled(value).",
+        )
+    return NumpyTable(np.asarray(X))
+
+
+def from_array_like(X: Any) -> Table:
+    """The table of a nested list, which comes back as a nested list, or of another thing that NumPy reads."""
+    try:
+        values = np.asarray(X)
+    except ValueError as error:
+        raise InputError(
+            f"X cannot be read as a table of numbers: {error}.", "Give every row the same number of values."
+        ) from error
+    if isinstance(X, (list, tuple)) and values.dtype.kind == "f" and values.ndim == 2:
+        _check_integers(X, values)
+    inner = from_ndarray(values)
+    if not isinstance(X, list):
+        return inner
+    inner.kept += values.nbytes
+    return WrappedTable(inner, np.ndarray.tolist, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)
+
+
+def _check_integers(X: Any, values: np.ndarray) -> None:
+    """Refuse an integer of X that became another number in ``values``, because there are floats beside it."""
+    for row, column in np.argwhere(abs(values) >= EXACT_INTEGER).tolist():
+        value = X[row][column]
+        if isinstance(value, (int, np.integer)) and abs(int(value)) > EXACT_INTEGER:
+            refuse_inexact(column, int(value), None)

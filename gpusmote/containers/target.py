@@ -1,0 +1,212 @@
+"""y as whole-number codes and the labels that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from gpusmote.containers.labels import Labels, read_labels, refuse_missing
+from gpusmote.errors import InputError, InputTypeError
+from gpusmote.messages import counted
+
+__all__ = ["Target", "encode", "wrap_target"]
+
+_FEW_CLASSES = 256  # for which a pass over all rows a class takes less time and memory than a sort
+
+
+class Target:
+    """y as the caller gave it.
+
+    Parameters
+    ----------
+    labels : Labels
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n,), int64
+        Position of each row's label in ``classes``; on the host.
+    classes : ndarray of shape (c,)
+        The labels that occur, sorted; for indicator columns, the positions of the columns.
+    counts : ndarray of shape (c,), int64
+        Rows of each.
+    row_bytes : int
+        Bytes a row that sorting the labels into classes, or making the resampled ones, takes at most.
+    """
+
+    row_bytes = 48
+    codes: np.ndarray
+    classes: np.ndarray
+    counts: np.ndarray
+    _ends: np.ndarray
+
+    def __init__(self, labels: Labels) -> None:
+        self._take = labels.take
+        self._order: np.ndarray | None = None
+        self.classes, self.codes = _classes_and_codes(labels)
+        self.counts = np.bincount(self.codes, minlength=len(self.classes))
+        self._row_of_class = np.empty(len(self.classes), np.int64)
+        self._row_of_class[self.codes] = np.arange(len(self.codes))  # some row of each: whichever is written last
+
+    def rows_of(self, c: int) -> np.ndarray:
+        """Positions of the rows of one class, ascending."""
+        if len(self.classes) <= _FEW_CLASSES:
+            return np.flatnonzero(self.codes == c)
+        if self._order is None:  # a pass over all rows for each class would be quadratic
+            self._order, self._ends = np.argsort(self.codes, kind="stable"), np.cumsum(self.counts)
+        return self._order[self._ends[c] - self.counts[c] : self._ends[c]]
+
+    def only(self, codes: np.ndarray) -> Any:
+        """The caller's kind of container with the labels of these codes."""
+        return self._take(self._row_of_class[codes])
+
+    def append(self, codes: np.ndarray) -> Any:
+        """The original labels, then those of ``codes``, in the caller's kind of container."""
+        return self._take(np.concatenate([np.arange(len(self.codes)), self._row_of_class[codes]]))
+
+
+def wrap_target(y: Any, n_rows: int) -> Target:
+    """The target that reads and restores this kind of y.
+
+    Parameters
+    ----------
+    y : container of n labels
+        A NumPy array, list, pandas Series, polars Series, pyarrow array or array that speaks DLPack; labels are whole
+        numbers, bool, text, or any objects that can be sorted; floats must be whole. It may be a table of one column,
+        or of several columns of which exactly one is 1 in each row. Labels belong to rows by position: an index is
+        not looked at.
+    n_rows : int
+        Rows of X.
+
+    Raises
+    ------
+    InputError
+        If the lengths differ, or y is not a list of classes.
+    NonFiniteError
+        If labels are missing.
+    """
+    if isinstance(y, Target):  # as a Table is its own table
+        return y
+    labels = read_labels(y)
+    if labels.values.ndim == 0:
+        raise InputError(
+            f"y should be a 1d array, got an array of shape () instead: {y!r}.", "Pass one label for each row of X."
+        )
+    if len(labels.values) != n_rows:
+        raise InputError(
+            f"Found input variables with inconsistent numbers of samples: X has {counted(n_rows, 'row')}, y has "
+            f"{len(labels.values):,}.",
+            "Pass one label for each row of X.",
+        )
+    return Target(labels)
+
+
+def _classes_and_codes(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    values = labels.values
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim > 1:
+        values = _indicated(values)
+    if labels.categories is None:
+        return encode(values)
+    # Categories are classes by declaration, whatever their type, and their own order need not be the sorted one.
+    present, codes = encode(values)
+    used = labels.categories[present]
+    classes, position = _encode_objects(used.astype(object))
+    return classes.astype(used.dtype), position[codes]
+
+
+def _indicated(values: np.ndarray) -> np.ndarray:
+    """Which column is 1, of indicator columns."""
+    numeric = values.ndim == 2 and values.dtype.kind in "biuf"
+    if not numeric or not (((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all()):
+        raise InputError(
+            f"Multilabel and multioutput targets are not supported. y has shape {values.shape}, and not every row of "
+            "it is a single 1 among zeros.",
+            "Pass one label a row, or one indicator column a class.",
+        )
+    return np.asarray(values.argmax(axis=1))
+
+
+def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted classes and each row's position among them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+
+    Returns
+    -------
+    classes : ndarray of shape (c,), ``values``' dtype in this machine's byte order
+    codes : ndarray of shape (n,), int64
+
+    Raises
+    ------
+    InputError
+        If the values are not classes.
+    """
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    kind = values.dtype.kind
+    if kind in "OUST":
+        classes, codes = _encode_objects(values)
+        for code, label in enumerate(classes.tolist()):
+            if isinstance(label, (float, np.floating)) and not float(label).is_integer():
+                _refuse_continuous(int(np.flatnonzero(codes == code)[0]), label)
+        return classes, codes
+    if kind == "f":
+        _check_whole(values)
+    elif kind in "mM":
+        refuse_missing(np.isnat(values), "NaT")
+    elif kind not in "biu":
+        what = "Complex data not supported" if kind == "c" else "Unknown label type"
+        raise InputTypeError(f"{what}: y is {values.dtype}.", "Pass whole numbers or text, one label a row.")
+    classes, codes = np.unique(values, return_inverse=True)
+    return classes, codes.astype(np.int64, copy=False)
+
+
+def _check_whole(values: np.ndarray) -> None:
+    refuse_missing(np.isnan(values), "NaN")
+    refuse_missing(np.isinf(values), "infinity (inf)")
+    broken = np.flatnonzero(values != np.rint(values))
+    if len(broken):
+        _refuse_continuous(int(broken[0]), values[broken[0]])
+
+
+def _refuse_continuous(row: int, value: Any) -> None:
+    raise InputError(
+        f"Unknown label type: continuous. y holds {float(value)!r} in row {row}, which is a measurement rather than a "
+        "class.",
+        "Make classes of it first, for instance y > threshold, or numpy.digitize(y, edges).",
+    )
+
+
+def _encode_objects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By hashing: a sort of Python objects takes five times as long, and says less about what cannot be sorted."""
+    labels = values.tolist()
+    try:
+        found: list[Any] = list(dict.fromkeys(labels))
+    except TypeError as error:
+        raise InputTypeError(f"Unknown label type: {error}.", "Pass numbers or text, one label a row.") from error
+    if any(_is_missing(label) for label in found):
+        refuse_missing(np.array([_is_missing(label) for label in labels]), "None or NaN")
+    try:
+        found.sort()
+    except TypeError as error:
+        kinds = ", ".join(sorted({type(label).__name__ for label in found}))
+        raise InputTypeError(
+            f"Unknown label type: the classes of y cannot be sorted, their types are {kinds} ({error}).",
+            "Convert them to one type, for instance all to str.",
+        ) from error
+    classes = np.empty(len(found), values.dtype)
+    for code, label in enumerate(found):
+        classes[code] = label  # one by one: NumPy would take a list of tuples for a table
+    position = {label: code for code, label in enumerate(found)}
+    return classes, np.fromiter((position[label] for label in labels), np.int64, len(labels))
+
+
+def _is_missing(label: Hashable) -> bool:
+    if isinstance(label, (float, np.floating)):
+        return bool(np.isnan(label))
+    return label is None or type(label).__name__ in ("NAType", "NaTType")

@@ -1,0 +1,123 @@
+"""The approximate search beside the exact one: ``python -m gpusmote.evaluation.search 100000 300000``."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpusmote.backends import Backend
+from gpusmote.evaluation.benchmark import machine, print_table
+from gpusmote.neighbors import NeighborSearch, SearchReport
+from gpusmote.neighbors.approximate import ApproximateSearch, measured_recall
+
+__all__ = ["TABLES", "compare", "main"]
+
+COLUMNS, NEIGHBORS, TARGET = 32, 5, 0.95
+
+
+def _even(rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.standard_normal((n, COLUMNS))
+
+
+def _eight_dimensions(rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.standard_normal((n, 8)) @ rng.standard_normal((8, COLUMNS)) + 0.1 * rng.standard_normal((n, COLUMNS))
+
+
+def _clusters(rng: np.random.Generator, n: int) -> np.ndarray:
+    centres = 3 * rng.standard_normal((200, COLUMNS))
+    return centres[rng.integers(0, 200, n)] + rng.standard_normal((n, COLUMNS))
+
+
+TABLES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "200 clusters": _clusters,
+    "8 dimensions and noise": _eight_dimensions,
+    "normally distributed": _even,
+}
+
+
+def compare(name: str, n: int, turns: int) -> dict[str, Any]:
+    """Seconds of both searches for all rows of one table on the host, by turns, and the recall over all of them.
+
+    Parameters
+    ----------
+    name : str
+        One of ``TABLES``.
+    n : int
+        Rows.
+    turns : int
+
+    Returns
+    -------
+    dict
+        ``table``, ``rows``; ``exact`` and ``approximate``, medians in seconds, lists and measuring included; ``ratio``,
+        the median of the turns' ratios, above 1 where the approximate search is faster; ``recall``, of all rows;
+        ``search``, the :class:`~gpusmote.neighbors.SearchReport`.
+    """
+    values = TABLES[name](np.random.default_rng(0), n).astype(np.float32)
+    backend, seconds, report = Backend(), list[tuple[float, float]](), SearchReport()
+    exact = found = np.empty((0, NEIGHBORS), np.int64)
+    for _ in range(turns):
+        start = time.perf_counter()
+        exact = NeighborSearch(backend, values, SearchReport()).nearest(None, NEIGHBORS)
+        between, report = time.perf_counter(), SearchReport()
+        found = ApproximateSearch(backend, values, report, TARGET).nearest(None, NEIGHBORS)
+        seconds.append((between - start, time.perf_counter() - between))
+    rows = np.arange(n)
+    recall, _ = measured_recall(
+        backend.rerank(values, rows, found), backend.rerank(values, rows, exact[:, -1:]).ravel()
+    )
+    return {
+        "table": name,
+        "rows": n,
+        "exact": statistics.median(a for a, _ in seconds),
+        "approximate": statistics.median(b for _, b in seconds),
+        "ratio": statistics.median(a / b for a, b in seconds),
+        "recall": recall,
+        "search": report,
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print a Markdown table as it grows.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Numbers of rows; default: 100000.
+    """
+    sizes = [int(argument) for argument in arguments] or [100_000]
+    print("\n".join(f"{name}: {value}" for name, value in machine().items()), end="\n\n")
+    print(f"Seconds to find {NEIGHBORS} neighbors of all rows, {COLUMNS} columns, float32, recall_target={TARGET}.\n")
+    print_table(_PRINTED, _rows(sizes))
+
+
+def _rows(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
+    compare("200 clusters", 2_000, 1)  # libraries are loaded at the first call
+    for n in sizes:
+        for name in TABLES:
+            yield compare(name, n, 3 if n <= 100_000 else 1)
+
+
+def _how(row: dict[str, Any]) -> str:
+    searches = row["search"].approximations
+    return ", ".join(f"{one.nprobe} of {one.nlist:,}" for one in searches) or "exact"
+
+
+_PRINTED = (
+    ("table", lambda row: f"{row['table']}"),
+    ("rows", lambda row: f"{row['rows']:,}"),
+    ("exact", lambda row: f"{row['exact']:.2f} s"),
+    ("approximate", lambda row: f"{row['approximate']:.2f} s"),
+    ("ratio", lambda row: f"{row['ratio']:.2f}x"),
+    ("recall", lambda row: f"{row['recall']:.1%}"),
+    ("lists probed", _how),
+)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

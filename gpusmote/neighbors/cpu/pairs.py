@@ -1,0 +1,88 @@
+"""Candidates for every row at once: each pair of rows is compared once and serves both. NumPy only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpusmote.backends.threads import run_blocks
+from gpusmote.neighbors.certificate import FLOAT32
+from gpusmote.neighbors.cpu.top_k import Layout, TopK
+from gpusmote.neighbors.search_set import SearchSet
+
+__all__ = ["Pairs"]
+
+_SIDE = 1024
+
+
+class Pairs:
+    """Tiles of the symmetric table of squared distances, on and above its diagonal: half the products.
+
+    The first block of rows is a systematic sample (see :class:`~gpusmote.neighbors.cpu.top_k.Layout`): every block
+    meets it first, which gives every list its first bar.
+
+    Parameters
+    ----------
+    pool : SearchSet
+        On the host.
+    """
+
+    name = "pairs"
+    arithmetic = FLOAT32
+
+    def __init__(self, pool: SearchSet) -> None:
+        self._n = pool.n
+        self._layout = Layout(pool, "f4", _SIDE)
+
+    def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`~gpusmote.neighbors.candidates.CandidateSource`; all lists are made, whatever the queries."""
+        side = max(_SIDE, count + 1)
+        lists = self._meet_all(count, side)
+        rows = np.empty((self._n, count), np.int64)
+        edge = np.empty(self._n)
+
+        def end(block: int, _: int) -> None:
+            lists[block].finish()
+            at = self._layout.order[block * side : (block + 1) * side]
+            rows[at] = self._layout.order[lists[block].places]
+            edge[at] = lists[block].bar
+
+        run_blocks(end, len(lists), 1)
+        return (rows, edge) if len(queries) == self._n else (rows[queries], edge[queries])
+
+    def _meet_all(self, count: int, side: int) -> dict[int, TopK]:
+        """TopK of every block, after every block has met every other."""
+        n_blocks = -(-self._n // side)
+        lists = {0: TopK(self._scores(0, 0, side), count, self._n)}
+        tasks = _round_robin(n_blocks)
+
+        def begin(before: int, block: int) -> None:
+            score = self._scores(block, 0, side)
+            lists[block] = TopK(score, count, self._n)
+            lists[0].look(score, block * side, by_columns=True)
+
+        def meet(task: int, _: int) -> None:
+            i, j = tasks[task]
+            score = self._scores(i, j, side)
+            lists[i].look(score, j * side)
+            if i != j:
+                lists[j].look(score, i * side, by_columns=True)
+
+        run_blocks(begin, n_blocks - 1, 1)
+        run_blocks(meet, len(tasks), 1)
+        return lists
+
+    def _scores(self, i: int, j: int, side: int) -> np.ndarray:
+        score = self._layout.left(slice(i * side, (i + 1) * side)) @ self._layout.right[j * side : (j + 1) * side].T
+        if i == j:
+            np.fill_diagonal(score, np.inf)
+        return score
+
+
+def _round_robin(n_blocks: int) -> list[tuple[int, int]]:
+    """Pairs of blocks 1 to n_blocks - 1, each pair once, every block taking part equally often in any stretch."""
+    n = n_blocks - 1
+    return [
+        (i + 1, (i + step) % n + 1)
+        for step in range(n // 2 + 1)
+        for i in range(n // 2 if step and 2 * step == n else n)
+    ]

@@ -1,0 +1,131 @@
+"""Borderline-SMOTE with R's interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions
+
+from gpusmote.base.recipe import Recipe, half_way_to
+from gpusmote.errors import NoSeedsError
+from gpusmote.smotefamily.call import Call, whole_number_from
+from gpusmote.smotefamily.result import Result
+
+__all__ = ["BLSMOTE"]
+
+
+def BLSMOTE(  # noqa: N802
+    X: Any, target: Any, K: int = 5, C: int = 5, dup_size: Any = 0, method: str = "type1", random_state: Any = None
+) -> Result:
+    """Borderline-SMOTE of Han, Wang & Mao (2005), with the interface of R's smotefamily.
+
+    A minority row is in DANGER if, of the C nearest of all rows, more than none and at most half are minority rows.
+    Each DANGER row gets ``dup_size`` synthetic rows::
+
+        row = base + gap * (neighbor - base)
+
+    "type1" draws the neighbor among the K nearest DANGER rows, with a gap uniform on [0, 1); "type2" draws it among
+    the C nearest of all rows, with a gap uniform on [0, 1) towards a minority row and on [0, 0.5) towards another.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame of shape (n, d), or what pandas can make one of
+        See :func:`SMOTE`.
+    target : sequence of n labels
+        See :func:`SMOTE`.
+    K : int, default=5
+        Neighbors that "type1" chooses from, fewer than there are DANGER rows; "type2" does not use it.
+    C : int, default=5
+        Neighbors among all rows that decide whether a row is in DANGER. At least 2: with one, none ever is.
+    dup_size : int or sequence of int, default=0
+        Synthetic rows a DANGER row. 0 is ``floor((N - P) / D)`` for D DANGER, P minority and N other rows. Of
+        several numbers the largest counts, or 0 if it is among them.
+    method : {"type1", "type2"}, default="type1"
+    random_state : int, RandomState, Generator or None, default=None
+        Decides the order of ``orig_P`` and the draws, never which rows are in DANGER.
+
+    Returns
+    -------
+    Result
+        With ``K``, ``K_all`` (C) and ``dup_size``; ``outcast`` and ``eps`` are None. The blocks of ``syn_data``
+        belong to the DANGER rows, in the order in which they stand in ``orig_P``.
+
+    Raises
+    ------
+    InputError
+        If X or target cannot be used; TooFewRowsError if C is not less than the number of rows, or, in "type1", K
+        not less than the number of DANGER rows.
+    NoSeedsError
+        If no row is in DANGER.
+    ParameterError
+        If another parameter has a value that is not allowed.
+    MissingPackageError
+        If pandas is not installed.
+
+    Warns
+    -----
+    GpusmoteWarning
+        If ``dup_size=0`` comes to no synthetic row.
+
+    See Also
+    --------
+    SMOTE : Starts from every minority row.
+    gpusmote.BorderlineSMOTE : As a scikit-learn estimator, with the neighbors of the paper.
+
+    Notes
+    -----
+    The paper has the neighbors of its first type among all minority rows, and adds to those of its second type,
+    k minority rows, the nearest row of another class. R does otherwise, and so does this function.
+
+    :mod:`gpusmote.r` lists where R's behaviour is not followed.
+
+    References
+    ----------
+    H. Han, W.-Y. Wang, B.-H. Mao, "Borderline-SMOTE: a new over-sampling method in imbalanced data sets learning",
+    ICIC 2005, LNCS 3644, 878-887, doi:10.1007/11538059_91.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from gpusmote.smotefamily import BLSMOTE
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame(rng.normal(size=(600, 2)), columns=["width", "length"])
+    >>> target = np.where(X["width"] + 0.5 * rng.normal(size=600) > 1.5, "rare", "common")
+    >>> result = BLSMOTE(X, target, dup_size=3, random_state=0)
+    >>> result.method, result.K_all, len(result.syn_data) % 3
+    ('Borderline-SMOTE type1', 5, 0)
+    """
+    options = {"K": (K, whole_number_from(1)), "C": (C, whole_number_from(2))}
+    method_option = {"method": (method, [StrOptions({"type1", "type2"})])}
+    call = Call("BLSMOTE", X, target, random_state, among_all=True, **options, **method_option)
+    call.refuse_too_large("C", C, call.everyone, "in X")
+    danger = _danger(call, C)
+    if method == "type1":
+        pool = call.pool(danger, "DANGER")
+        hint = 'A larger C may find more, and method="type2" does not need K.'
+        call.refuse_too_large("K", K, pool, f"of class {call.label!r} in DANGER", hint)
+    size = call.rows_a_base(dup_size, len(danger))
+    counts = np.full(len(danger), size)
+
+    if method == "type1":
+        recipe = Recipe(seeds=danger, pool=pool, k=K, counts=counts)
+    else:
+        recipe = Recipe(seeds=danger, pool=call.everyone, k=C, counts=counts, reach=half_way_to(call.is_foreign))
+    rows = call.make(recipe)
+    return call.result(rows, K=K, K_all=C, dup_size=size, method=f"Borderline-SMOTE {method}")
+
+
+def _danger(call: Call, C: int) -> np.ndarray:
+    """Positions in X of the rows in DANGER, in the order of ``orig_P``."""
+    own = call.count_own(C)
+    danger = call.minority[(own > 0) & (2 * own <= C)]
+    if not len(danger):
+        alone, safe = int((own == 0).sum()), int((2 * own > C).sum())
+        raise NoSeedsError(
+            f"No row of class {call.label!r} is in DANGER: of {len(own):,}, {alone:,} have no row of the class among "
+            f"their C={C} nearest, {safe:,} have more than half.",
+            "Another C may find some; SMOTE starts from every row.",
+        )
+    return danger

@@ -1,0 +1,330 @@
+"""A plan: everything that decides the synthetic rows, none of the rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gpusmote import random_stream
+from gpusmote.backends import Array, Backend
+from gpusmote.backends.budget import Sizes, arrange, limits_of
+from gpusmote.config import MemoryLimit, setting
+from gpusmote.containers import Table, Target
+from gpusmote.errors import PlanError
+from gpusmote.messages import counted
+from gpusmote.synthesis.class_plan import ClassPlan, spans
+from gpusmote.synthesis.origins import Origins
+from gpusmote.synthesis.report import Report
+
+__all__ = ["Plan"]
+
+_NOT_WORTH_ASKING = 64 << 20  # bytes; asking the system takes longer than making a small result
+
+
+class Plan:
+    """What ``sampler.plan(X, y)`` returns: the neighbors are known, and any slice of the rows can be made.
+
+    Synthetic rows are numbered from 0 to ``len(plan) - 1``, class by class in sorted class order. The same slice
+    gives the same rows, whatever was asked for before and on whichever device. X is referred to, not copied, for
+    :meth:`resample` and :meth:`batches`.
+
+    A plan can be pickled, with X and y, and makes the same rows in the other process. What lies on a device is copied
+    through the host and comes back on the device of the same number, which the other process must see; a process that
+    was forked cannot use a device, one that was spawned can.
+
+    Attributes
+    ----------
+    counts : dict
+        Label to number of synthetic rows, for every class of y, in the order of the rows.
+    report : Report
+        What the search did.
+    memory_limit : int, float, str, dict or None
+        The sampler's, which goes for :meth:`rows` and :meth:`resample` as well; it may be set anew. None is what
+        :func:`gpusmote.get_config` says, else what is free.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpusmote import SMOTE
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(300, 4)), np.repeat([0, 1], [250, 50])
+    >>> plan = SMOTE(random_state=0).plan(X, y)
+    >>> len(plan), plan.counts
+    (200, {0: 0, 1: 200})
+    >>> bool((plan.rows(10, 20) == plan.rows(0, 200)[10:20]).all())
+    True
+    >>> origin = plan.origin(10, 11)
+    >>> base, neighbor = X[origin["base"]], X[origin["neighbor"]]
+    >>> bool((plan.rows(10, 11) == base + origin["gap"] * (neighbor - base)).all())
+    True
+    """
+
+    def __init__(self, backend: Backend, table: Table, target: Target, parts: list[ClassPlan], report: Report) -> None:
+        self._backend, self._table, self._target, self._parts = backend, table, target, parts
+        self._ends = np.cumsum([0, *(part.n_new for part in parts)]).tolist()
+        self.report = report
+        self.memory_limit: MemoryLimit | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._backend.active():
+            return {**vars(self), "_parts": [part.moved(self._backend.to_host) for part in self._parts]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        with self._backend.active():
+            self._parts = [part.moved(self._backend.asarray) for part in self._parts]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __repr__(self) -> str:
+        return f"<Plan of {counted(len(self), 'synthetic row')} on {self._backend.name}: {self.counts}>"
+
+    @property
+    def counts(self) -> dict[Any, int]:
+        made = {part.position: part.n_new for part in self._parts}
+        return {label: made.get(c, 0) for c, label in enumerate(self._target.classes.tolist())}
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Any:
+        """Synthetic rows ``start`` to ``stop``, made without the others.
+
+        Parameters
+        ----------
+        start : int, default=0
+        stop : int, optional
+            Default: all that follow.
+
+        Returns
+        -------
+        container of shape (stop - start, n_features)
+            Of X's kind, on the device where X lies.
+
+        Raises
+        ------
+        PlanError
+            If the slice is not within ``[0, len(plan)]``.
+        MemoryLimitError
+            If they would not fit; it says how many would.
+        """
+        start, stop = self._slice(start, stop)
+        backend = self._within(stop - start, 0)
+        with backend.active():
+            out = self._place().xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
+            self._write(start, stop, out, backend)
+            return self._table.only(out, backend)
+
+    def labels(self, start: int = 0, stop: int | None = None) -> Any:
+        """Labels of the synthetic rows ``start`` to ``stop``, in y's kind of container.
+
+        Raises
+        ------
+        PlanError
+            If the slice is not within ``[0, len(plan)]``.
+        """
+        return self._target.only(self._codes(*self._slice(start, stop)))
+
+    def origin(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Where the synthetic rows ``start`` to ``stop`` come from.
+
+        Returns
+        -------
+        structured ndarray of shape (stop - start,), on the host
+            Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X) and ``gap`` (float64,
+            share of the way from base to neighbor).
+
+        Raises
+        ------
+        PlanError
+            If the slice is not within ``[0, len(plan)]``.
+        """
+        start, stop = self._slice(start, stop)
+        return Origins(self._backend, self._parts, self._target.classes).read(start, stop)
+
+    def resample(self) -> tuple[Any, Any]:
+        """The originals, untouched and in order, then all synthetic rows.
+
+        Returns
+        -------
+        X_resampled, y_resampled
+            Containers of the kinds of X and y; pandas results have a new default index.
+
+        Raises
+        ------
+        MemoryLimitError
+            If the result would not fit, before any of it is made.
+        """
+        backend = self._within(len(self), self._table.n_rows)
+        with backend.active(), self.report.stage("rows", backend):
+            X = self._table.append(len(self), functools.partial(self._write, backend=backend), backend)
+        with self.report.stage("labels"):
+            y = self._target.append(self._codes(0, len(self)))
+        return X, y
+
+    def _within(self, n_new: int, n_rows: int) -> Backend:
+        """The backend, cut to make so many rows below so many originals within the memory limit."""
+        table, backend = self._table, self._backend
+        asked = setting("memory_limit") if self.memory_limit is None else self.memory_limit
+        sizes = Sizes(n_rows, table.n_features, table.work_dtype.itemsize, ((0, n_new),), table.result_bytes)
+        if not n_rows:
+            sizes = dataclasses.replace(sizes, result=table.rows_bytes)
+        if asked is None and sizes.output(n_new) < _NOT_WORTH_ASKING:
+            return backend
+        limits = limits_of(asked, backend, sum(part.nbytes() for part in self._parts))
+        return backend.within(arrange(sizes, backend.name, table.device, limits).memory)
+
+    def batches(self, size: int, *, shuffle: bool = True, random_state: Any = None) -> Iterator[tuple[Any, Any]]:
+        """Mini-batches of originals and synthetic rows, each row once, without ever holding them all.
+
+        Parameters
+        ----------
+        size : int
+            Rows of a batch; the last may be smaller.
+        shuffle : bool, default=True
+            Whether the rows come in pseudo-random order; otherwise originals first. The order is computed for each
+            batch from a counter-based permutation: no array of all row numbers exists.
+        random_state : int, RandomState, Generator or None, default=None
+            Decides the order; another one for each epoch.
+
+        Yields
+        ------
+        X_batch, y_batch
+            Containers of the kinds of X and y.
+
+        Raises
+        ------
+        PlanError
+            If ``size`` is less than 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gpusmote import SMOTE
+        >>> rng = np.random.default_rng(0)
+        >>> X, y = rng.normal(size=(300, 4)), np.repeat([0, 1], [250, 50])
+        >>> plan = SMOTE(random_state=0).plan(X, y)
+        >>> [len(X_batch) for X_batch, y_batch in plan.batches(200, random_state=0)]
+        [200, 200, 100]
+        """
+        size = _whole(size, "size")
+        if size < 1:
+            raise PlanError(f"A batch of {counted(size, 'row')} was asked for.", "size must be at least 1.")
+        key = random_stream.class_key(random_stream.entropy_words(random_state), 0)
+        return self._batches(size, key if shuffle else None)
+
+    def _batches(self, size: int, key: np.ndarray | None) -> Iterator[tuple[Any, Any]]:
+        total = self._table.n_rows + len(self)
+        for start in range(0, total, size):
+            positions = np.arange(start, min(total, start + size))
+            if key is not None:
+                positions = random_stream.permute(key, positions, total)
+            with self._backend.active():
+                batch = self._pick(positions)
+            yield batch
+
+    def _pick(self, positions: np.ndarray) -> tuple[Any, Any]:
+        """Rows by their position in the resampled table."""
+        n, backend, place = self._table.n_rows, self._backend, self._place()
+        work = place.xp.empty((len(positions), self._table.n_features), self._table.work_dtype)
+        codes = np.empty(len(positions), np.int64)
+        original = np.flatnonzero(positions < n)
+        work[place.integers(original)] = self._table.take(positions[original], place)
+        codes[original] = self._target.codes[positions[original]]
+        for part, first in zip(self._parts, self._ends, strict=False):
+            chosen = np.flatnonzero((positions >= n + first) & (positions < n + first + part.n_new))
+            rows = place.xp.empty((len(chosen), work.shape[1]), work.dtype)
+            part.write(backend.integers(positions[chosen] - (n + first)), rows, backend)
+            work[place.integers(chosen)] = rows
+            codes[chosen] = part.position
+        return self._table.only(work, place), self._target.only(codes)
+
+    def _place(self) -> Backend:
+        """Where rows are put together: where X lies, so that its own rows make no trip."""
+        return Backend() if self._table.device == "cpu" else self._backend
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file, from which :meth:`load` replays it to the bit.
+
+        The file holds neighbors, keys, y and a hash of X, but no row of X. It appears whole or not at all. The hash
+        is taken now: X must still be what the plan was made from.
+
+        Parameters
+        ----------
+        path : str or path-like
+            An existing file is replaced.
+
+        Raises
+        ------
+        PlanError
+            If the labels are of a kind that cannot be written.
+        FileError
+            If the file cannot be written.
+        """
+        from gpusmote.synthesis.storage import save
+
+        save(path, self._table, self._target, self._backend, self._parts)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], X: Any, y: Any = None, *, device: str = "auto") -> Plan:
+        """Read a plan that :meth:`save` wrote, beside the same X.
+
+        Parameters
+        ----------
+        path : str or path-like
+        X : container
+            The table that the plan was made from, in any container that holds the same values in the same order.
+        y : container, optional
+            The labels that the plan was made from; labels then come in its kind of container. Without it they are
+            read from the file, as a NumPy array.
+        device : str, default="auto"
+            Where rows are made from now on.
+
+        Returns
+        -------
+        Plan
+
+        Raises
+        ------
+        PlanError
+            If the file is no plan, is damaged or was written by a version with another format, or if X or y is not
+            what it was made from.
+        MemoryLimitError
+            If the plan does not fit in ``memory_limit`` as :func:`gpusmote.get_config` says it; nothing was
+            decompressed.
+        OSError
+            If the file cannot be read.
+        """
+        from gpusmote.synthesis.storage import load
+
+        return cls(*load(path, X, y, device))
+
+    def _slice(self, start: int, stop: int | None) -> tuple[int, int]:
+        start, stop = _whole(start, "start"), len(self) if stop is None else _whole(stop, "stop")
+        if not 0 <= start <= stop <= len(self):
+            raise PlanError(
+                f"Rows {start} to {stop} were asked for; the plan has {len(self)}.",
+                "0 <= start <= stop <= len(plan).",
+            )
+        return start, stop
+
+    def _codes(self, start: int, stop: int) -> np.ndarray:
+        codes = np.empty(stop - start, np.int64)
+        for part, samples, at in spans(self._parts, start, stop):
+            codes[at : at + len(samples)] = part.position
+        return codes
+
+    def _write(self, start: int, stop: int, out: Array, backend: Backend) -> None:
+        for part, samples, at in spans(self._parts, start, stop):
+            part.write(samples, out[at : at + len(samples)], backend)
+
+
+def _whole(value: Any, what: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise PlanError(f"{what} is {value!r}.", "It must be a whole number.") from None

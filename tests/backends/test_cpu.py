@@ -1,0 +1,58 @@
+"""The host's operations where a memory limit cuts them small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpusmote.backends import cpu
+from gpusmote.backends.cpu import Backend, WorkingMemory
+
+
+def blocks_of(monkeypatch, backend, values, candidates):
+    """Distances, and the queries of each block."""
+    sizes = []
+
+    def run(work, n, block):
+        for start in range(0, n, block):
+            sizes.append(min(n, start + block) - start)
+            work(start, min(n, start + block))
+
+    monkeypatch.setattr(cpu, "run_blocks", run)
+    return backend.rerank(values, np.arange(len(candidates)), candidates), sizes
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 4, 1 / 64, 1 / 1024])
+@pytest.mark.parametrize("d", [3, 1_277, 5_000, 270_000])
+def test_no_block_compares_a_handful_of_pairs_where_whole_ones_compare_more(monkeypatch, d, scale):
+    rng, queries = np.random.default_rng(0), 40 if d < 10_000 else 4
+    values = rng.standard_normal((queries, d)).astype(np.float32)
+    candidates = rng.integers(0, queries, (queries, 8))
+    whole, usual = blocks_of(monkeypatch, Backend(), values, candidates)
+    backend = Backend().within(WorkingMemory(int(scale * WorkingMemory.usual()), 0))
+    cut, sizes = blocks_of(monkeypatch, backend, values, candidates)
+    np.testing.assert_array_equal(cut, whole)
+    assert sizes[0] >= min(usual[0], 64 // 8)
+    assert sizes[0] * 8 * d <= max(8 * d, backend.memory.compared(d))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_synthetic_value_between_equal_ones_has_their_bits(dtype):
+    info = np.finfo(dtype)
+    row = np.array([0.0, -0.0, 1.5, -1e-3, info.max, -info.max, info.smallest_subnormal], dtype)
+    gap = np.array([0.0, 0.3, np.nextafter(1.0, 0.0)])
+    out = np.empty((3, len(row)), dtype)
+    Backend().interpolate(np.stack([row, row]), np.zeros(3, np.int64), np.ones(3, np.int64), gap, out)
+    assert out.tobytes() == np.stack([row] * 3).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_synthetic_values_are_those_of_the_formula(dtype):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(size=(50, 9)), rng.integers(-2, 3, size=(50, 9))]).astype(dtype)
+    base, neighbor = rng.integers(0, 100, (2, 500))
+    gap = np.where(rng.random(500) < 0.1, 0.0, rng.random(500))
+    out = np.empty((500, 9), dtype)
+    Backend().interpolate(values, base, neighbor, gap, out)
+    start, end = values[base].astype("f8"), values[neighbor].astype("f8")
+    assert np.array_equal(out, (start + gap[:, None] * (end - start)).astype(dtype))

@@ -1,0 +1,257 @@
+"""How commands end: exit status, lines of error, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gpusmote import errors
+from gpusmote.cli.exit_status import STATUS, finish
+from gpusmote.cli.output import Output
+from tests.cli.helpers import gpusmote
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def work() -> None:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (errors.InputError("No.", "Do."), 1, ["error: No.", "hint:  Do."]),
+        (errors.InputError("No\nlines."), 1, ["error: No lines."]),
+        (errors.TooFewRowsError("Few.", "k_neighbors=3 fits."), 1, ["error: Few.", "hint:  --k-neighbors 3 fits."]),
+        (errors.DeviceError("No."), 1, ["error: No."]),
+        (errors.MemoryLimitError("No."), 1, ["error: No."]),
+        (errors.ParameterError("k_neighbors is 0."), 2, ["error: --k-neighbors is 0."]),
+        (errors.StrategyError("No."), 2, ["error: No."]),
+        (OSError(28, "No space left on device", "out"), 1, ["error: out: No space left on device"]),
+        (SystemExit(3), 3, []),
+        (SystemExit("text"), 1, []),
+        (
+            ZeroDivisionError("by zero"),
+            1,
+            [
+                "error: ZeroDivisionError: by zero",
+                "hint:  This should not happen; gpusmote --debug ... shows where it did.",
+            ],
+        ),
+    ],
+)
+def test_an_error_is_a_line_and_its_hint_another(
+    error: BaseException, status: int, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finish(raising(error), Output()) == status
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == said
+    assert captured.out == ""
+
+
+def test_every_status_is_described() -> None:
+    assert set(STATUS) == {0, 1, 2, 129, 130, 143}
+
+
+def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output()
+    output.debug = True
+    assert finish(raising(errors.InputError("No.")), output) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "Traceback (most recent call last):"
+    assert said[-1] == "error: No."
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_ends_the_work_once_and_lets_it_tidy(
+    name: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tidied = []
+    before = signal.getsignal(getattr(signal, name))
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), getattr(signal, name))
+            threading.Event().wait(5)
+        finally:
+            os.kill(os.getpid(), getattr(signal, name))  # as `timeout` sends it to the group once more
+            tidied.append(True)
+
+    assert finish(work, Output()) == status
+    assert tidied == [True]
+    assert capsys.readouterr().err == f"error: stopped by {name}\n"
+    assert signal.getsignal(getattr(signal, name)) == before
+
+
+class Final:
+    """What runs in it lets no exception out."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+
+    def __del__(self) -> None:
+        self._work()
+
+
+def test_a_signal_that_a_destructor_swallows_comes_again(capsys: pytest.CaptureFixture[str]) -> None:
+    swallowed = []
+
+    def send() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        swallowed.append(False)  # pragma: no cover
+
+    def work() -> None:
+        Final(send)
+        swallowed.append(True)
+        threading.Event().wait(10)
+
+    assert finish(work, Output()) == 143
+    assert swallowed == [True]
+    assert capsys.readouterr().err == "error: stopped by SIGTERM\n"
+
+
+def test_other_exceptions_that_a_destructor_swallows_are_told_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda what: told.append(what.exc_type)
+    try:
+        assert finish(lambda: Final(lambda: 1 // 0) and None, Output()) == 0
+    finally:
+        sys.unraisablehook = before
+    assert told == [ZeroDivisionError]
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert finish(lambda: os.kill(os.getpid(), signal.SIGHUP), Output()) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_command_may_run_in_another_thread() -> None:
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(finish(lambda: 0, Output())))
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        warnings.warn("Slow\npath.", errors.GpusmoteWarning, stacklevel=1)
+
+    assert finish(work, Output()) == 0
+    assert capsys.readouterr().err == "warning: Slow path.\n"
+
+
+RESAMPLE = ["resample", "in.csv", "--target", "kind", "-o", "out.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "Missing command."),
+        (["dance"], "No such command 'dance'."),
+        (["resample"], "Missing argument 'IN'."),
+        (["resample", "in.csv", "-o", "out.csv"], "Missing option '--target'."),
+        (["resample", "in.csv", "--target", "kind"], "Missing option '--output' / '-o'."),
+        ([*RESAMPLE, "--k", "3"], "No such option: --k"),
+        ([*RESAMPLE, "--k-neighbors", "x"], "--k-neighbors is 'x'."),
+        ([*RESAMPLE, "--k-neighbors", "0"], "--k-neighbors is 0."),
+        ([*RESAMPLE, "--k-neighbors", "2.5"], "--k-neighbors is 2.5."),
+        ([*RESAMPLE, "--kind", "borderline-1"], "SMOTE has no --kind."),
+        ([*RESAMPLE, "--sampler", "BorderlineSMOTE", "--kind", "x"], "--kind is 'x'."),
+        ([*RESAMPLE, "--sampler", "ROSE"], "--sampler is 'ROSE'."),
+        ([*RESAMPLE, "--m-neighbors", "3"], "SMOTE has no --m-neighbors."),
+        ([*RESAMPLE, "--sampling-strategy", "some"], "--sampling-strategy is 'some'."),
+        ([*RESAMPLE, "--random-state", "-1"], "--random-state is -1."),
+        ([*RESAMPLE, "--recall-target", "2"], "--recall-target is 2."),
+        ([*RESAMPLE, "--device", "abacus"], "--device is 'abacus'."),
+        ([*RESAMPLE, "--memory-limit", "much"], "--memory-limit is 'much'."),
+        ([*RESAMPLE, "--memory-limit", "1.5"], "--memory-limit is 1.5."),
+        ([*RESAMPLE, "--percentage", "-1"], "--percentage is -1."),
+        ([*RESAMPLE, "--percentage", "half"], "--percentage is 'half'."),
+        ([*RESAMPLE, "--dup-size", "0"], "--dup-size is 0."),
+        ([*RESAMPLE, "--dup-size", "1.5"], "--dup-size is 1.5."),
+        ([*RESAMPLE, "--report", "out.csv"], "--report out.csv is another"),
+        ([*RESAMPLE, "--origins", ""], "--origins is ''."),
+        (["resample", "-", *RESAMPLE[2:]], "IN is '-'."),
+        (["plan", "", "--target", "kind"], "IN is ''."),
+        (["resample", "in.csv", "--target", "kind", "-o", "-"], "--output is '-'."),
+        (["bench", "--repeat", "0"], "Argument --repeat: 0 is not a number of runs."),
+        (["bench", "--fast"], "Unrecognized arguments: --fast."),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_a_line_of_why(
+    arguments: list[str], complaint: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source.rename("in.parquet")
+    done = gpusmote(*("in.parquet" if argument == "in.csv" else argument for argument in arguments))
+    assert done.status == 2, done
+    assert done.out == ""
+    first, *hints = done.err.splitlines()
+    assert first.startswith(f"error: {complaint}")
+    assert len(hints) <= 1
+    assert all(hint.startswith("hint:  ") for hint in hints)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--sampler", "bordeline"], "Did you mean BorderlineSMOTE? It must be ADASYN, SMOTE or BorderlineSMOTE."),
+        (["--sampler", "Foo"], "It must be ADASYN, SMOTE or BorderlineSMOTE."),
+        (["--search", "approx"], "Did you mean approximate? It must be approximate or exact."),
+        (["--k-neighbors", "0"], "It must be a whole number of at least 1."),
+        (["--random-state", "x"], "It must be a whole number of at least 0."),
+        (["--recall-target", "0"], "It must be a number above 0 and at most 1."),
+        (
+            ["--sampling-strategy", "1.5"],
+            'It must be a number above 0 and at most 1, or all, auto, minority, "not majority" or "not minority", or '
+            """JSON such as '{"rare": 5000}'.""",
+        ),
+        (["--m-neighbors", "3"], "BorderlineSMOTE has it; --sampler chooses."),
+        (["--memory-limit", '{"cpu": 1'], """Write it like '{"cpu": "8GB", "cuda": "50%"}'."""),
+        (
+            ["--memory-limit", "x"],
+            'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a share of what',
+        ),
+    ],
+)
+def test_the_hint_says_in_the_words_of_a_shell_what_is_allowed(arguments: list[str], hint: str, source: Path) -> None:
+    done = gpusmote("resample", source, "--target", "kind", "-o", source.with_name("out.csv"), *arguments)
+    assert done.status == 2
+    assert done.err.splitlines()[1].startswith(f"hint:  {hint}")
+    assert "sampling_strategy" not in done.err
+
+
+def command(*arguments: object, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", "gpusmote", *map(str, arguments)], text=True, **options)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize("what", ["info", "--version"])
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_that_goes_away_is_no_error(what: str, buffered: bool) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    with command(what, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        process.stdout.close()  # type: ignore[union-attr]
+        assert process.stderr.read() == ""  # type: ignore[union-attr]
+    assert process.returncode == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full, a disk that is always full")
+@pytest.mark.parametrize("what", ["info", "--version"])
+def test_results_that_cannot_be_printed_are_an_error(what: str) -> None:
+    with open("/dev/full", "w") as full, command(what, stdout=full, stderr=subprocess.PIPE) as process:
+        assert process.stderr.read() == "error: No space left on device\n"  # type: ignore[union-attr]
+    assert process.returncode == 1

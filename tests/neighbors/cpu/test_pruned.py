@@ -1,0 +1,261 @@
+"""What is left out cannot matter: bounds and edges against exact arithmetic, on data made to sit on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpusmote.backends import Backend
+from gpusmote.neighbors import NeighborSearch, SearchReport
+from gpusmote.neighbors.certificate import FLOAT32, FLOAT64
+from gpusmote.neighbors.cpu import pruned, query_block
+from gpusmote.neighbors.cpu.ball_tree import BallTree
+from gpusmote.neighbors.cpu.pruned import Pruned
+from gpusmote.neighbors.cpu.query_block import QueryBlock
+from gpusmote.neighbors.intrinsic_dimension import data_geometry
+from gpusmote.neighbors.search_set import SearchSet
+from tests import reference
+from tests.neighbors.small import make_balls_small
+from tests.neighbors.tables import AWKWARD
+
+exact = np.longdouble
+
+
+def pool_of(X):
+    return SearchSet(Backend(), np.ascontiguousarray(X))
+
+
+def sheet(n, d=20, dimensions=4, seed=0):
+    """A curved sheet of few dimensions in many columns: what can be pruned."""
+    rng = np.random.default_rng(seed)
+    return np.sin(rng.uniform(-1, 1, (n, dimensions)) @ rng.standard_normal((dimensions, d)) + rng.standard_normal(d))
+
+
+def exact_rows(pool, rows, centre):
+    return (pool.values[rows].astype(exact) - centre.astype(exact)) * exact(pool.unit)
+
+
+def group_of(pool, some_balls, start, stop, arithmetic=FLOAT32):
+    return QueryBlock(pool, some_balls, np.arange(start, stop), slice(0, pool.n), arithmetic)
+
+
+@pytest.fixture
+def single(monkeypatch):
+    """Blocks of one query: what a block needs is then what the query needs."""
+    monkeypatch.setattr(query_block, "BLOCK", 1)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1e-7, 1e-3, 1.0, 1e4]),
+    st.sampled_from([FLOAT32, FLOAT64]),
+)
+def test_a_ball_left_out_is_at_least_kappa_away(d, seed, offset, arithmetic):
+    """kappa is put on either side of |x - c| - r, by a few units in the last place or a few thousandths."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((300, d)) * rng.choice([1e-4, 1, 10], (300, 1)) + offset * rng.integers(0, 3, (300, 1))
+    pool = pool_of(X.astype("f4"))
+    tree = BallTree(pool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(query_block, "BLOCK", 1)
+        some = group_of(pool, tree, 0, 60, arithmetic)
+        x = exact_rows(pool, tree.order[:60], some._centre)
+        dtype = np.dtype(arithmetic.dtype).type
+        for level in (tree.leaves, tree.branches):
+            every = np.arange(len(level.radii))
+            c = (level.centres.astype(exact) - some._centre.astype(exact)) * exact(pool.unit)
+            low = np.sqrt(((x[:, None] - c) ** 2).sum(axis=2)) - level.radii.astype(exact)
+            for j in rng.permutation(every)[:10]:
+                close = rng.choice([0, 2, 8, 64], len(x)) * arithmetic.roundoff * rng.choice([-1, 1], len(x))
+                kappa = np.maximum(low[:, j] * (1 + close), 0).astype(dtype)
+                need = some._needed(level, every, kappa)
+                left_out = ~need
+                assert (low[left_out] >= np.broadcast_to(kappa[:, None], low.shape)[left_out]).all()
+                # and it is not for want of leaving out: what is clearly too far away is
+                size = (np.sqrt((x**2).sum(axis=1))[:, None] + np.sqrt((c**2).sum(axis=1)) + level.radii) ** 2
+                clearly = (low - kappa[:, None]) * low > 100 * (d + 9) * arithmetic.roundoff * size
+                assert not need[clearly & (low > kappa[:, None])].any()
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e3]))
+def test_a_row_left_out_of_a_block_is_at_least_kappa_away_from_each_query(d, seed, offset):
+    rng = np.random.default_rng(seed)
+    X = (rng.integers(-3, 4, (200, d)) * rng.choice([1e-3, 1], (200, 1)) + offset).astype("f4")
+    pool = pool_of(X)
+    tree = BallTree(pool)
+    some = group_of(pool, tree, 0, 100)
+    x, y = exact_rows(pool, tree.order[:100], some._centre), exact_rows(pool, tree.order, some._centre)
+    away = np.sqrt(((x[:, None] - y) ** 2).sum(axis=2))
+    # each kappa is the distance of some row: many rows lie exactly on it
+    kappa = np.nextafter(away[np.arange(100), rng.integers(0, 200, 100)].astype("f4"), np.float32(rng.choice([0, 9])))
+    need = some._rows_needed(some._table(some._rows(np.arange(200))), kappa)
+    for b, start in enumerate(range(0, 100, query_block.BLOCK)):
+        block = slice(start, min(100, start + query_block.BLOCK))
+        wanted = (away[block] < kappa[block, None].astype(exact)).any(axis=0)
+        assert need[b][wanted].all()
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(st.integers(16, 60), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e3]), st.sampled_from([0.0, 1e-3, 1.0]))
+def test_a_row_left_out_along_a_few_axes_is_at_least_kappa_away(d, seed, offset, rest):
+    """Most of the rows' distance lies along the axes, or all of it; kappa is some row's distance, or just below."""
+    rng = np.random.default_rng(seed)
+    axes = np.linalg.qr(rng.standard_normal((d, 8)))[0]
+    X = rng.standard_normal((200, 8)) * rng.choice([1e-3, 1], (200, 1)) @ axes.T
+    X += rest * rng.standard_normal((200, d)) + offset
+    pool = pool_of(X)
+    tree = BallTree(pool)
+    some = QueryBlock(pool, tree, np.arange(100), slice(0, pool.n), axes=axes)
+    x, y = exact_rows(pool, tree.order[:100], some._centre), exact_rows(pool, tree.order, some._centre)
+    away = np.sqrt(((x[:, None] - y) ** 2).sum(axis=2))
+    kappa = np.nextafter(away[np.arange(100), rng.integers(0, 200, 100)].astype("f4"), np.float32(rng.choice([0, 9])))
+    z = some._rows(np.arange(200))
+    queries, rows = some._axes.see(z, np.einsum("ij,ij->i", z, z) * (1 - some._less), kappa)
+    left_out = queries @ rows.T > some._t
+    assert (away >= kappa[:, None].astype(exact))[left_out].all()
+    if rest == 0 and offset == 0:
+        clearly = away - kappa[:, None] > 0.1 * (away + kappa[:, None]) + 1e-3 * np.sqrt((x**2).sum(axis=1))[:, None]
+        assert left_out[clearly].all()
+
+
+def test_axes_are_taken_where_rows_vary_along_few_of_many_columns():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((17_000, 64)) / np.arange(1.0, 65) @ np.linalg.qr(rng.standard_normal((64, 64)))[0]
+    pool = pool_of(X.astype("f4"))
+    lie = data_geometry(pool)
+    np.testing.assert_allclose(lie.axes.T @ lie.axes, np.eye(lie.axes.shape[1]), atol=1e-13)
+    queries = np.arange(17_000)
+    assert Pruned(pool, lie.axes).share(queries, 8) < 0.7 * Pruned(pool).share(queries, 8)
+    found = NeighborSearch(Backend(), pool.values, SearchReport(), "pruned").nearest(None, 5)
+    np.testing.assert_array_equal(
+        found, NeighborSearch(Backend(), pool.values, SearchReport(), "pairs").nearest(None, 5)
+    )
+    assert data_geometry(pool_of(rng.standard_normal((17_000, 64)))).axes is None
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("name", [n for n in AWKWARD if n not in ("k + 1 rows", "k + 4 rows", "two distinct")])
+def test_no_row_outside_a_list_is_nearer_than_its_edge(name, dtype, monkeypatch):
+    make_balls_small(monkeypatch)
+    pool = pool_of(AWKWARD[name]().astype(dtype))
+    queries = np.random.default_rng(0).permutation(pool.n)[:50]
+    rows, edge = Pruned(pool).candidates(queries, 8)
+    z = exact_rows(pool, np.arange(pool.n), np.zeros(pool.d))
+    for query, found, bound in zip(queries, rows, edge, strict=True):
+        assert query not in found
+        assert len(set(found)) == 8
+        square = ((z - z[query]) ** 2).sum(axis=1)
+        square[[query, *found]] = np.inf
+        assert (square >= exact(bound)).all()
+
+
+def test_far_clusters_are_certified_in_float32():
+    """One common centre cannot: the common search leaves nearly all of them to float64."""
+    rng = np.random.default_rng(0)
+    X = 1e4 * rng.integers(0, 20, (20_000, 1)) + rng.standard_normal((20_000, 6))
+    X = X @ np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    own, common = SearchReport(), SearchReport()
+    found = NeighborSearch(Backend(), X, own, "pruned").nearest(None, 5)
+    np.testing.assert_array_equal(found, NeighborSearch(Backend(), X, common, "tiles").nearest(None, 5))
+    assert own.certified_first > 0.9 * len(X)
+    assert common.certified_first < 0.1 * len(X)
+
+
+def test_ties_are_settled():
+    """A grid: many lists end among ties, and the lower rows are wanted."""
+    rng = np.random.default_rng(0)
+    X = rng.permutation(np.stack(np.meshgrid(*[np.arange(4.0)] * 5), axis=-1).reshape(-1, 5))
+    report = SearchReport()
+    found = NeighborSearch(Backend(), X, report, "pruned").nearest(None, 5)
+    np.testing.assert_array_equal(found, reference.nearest(X, None, 5))
+    assert report.certified_last > 0.2 * len(X)
+    assert report.sources == ["pruned", "last"]
+
+
+def test_pruning_leaves_out_more_and_more():
+    """Four times the rows: less than half the share, so that the pairs compared grow by less than n ** 1.5."""
+    shares = [Pruned(pool_of(sheet(n))).share(np.arange(n), 8) for n in (10_000, 40_000)]
+    assert shares[1] < shares[0] / 2
+
+
+def test_a_trial_tells_the_share(monkeypatch):
+    compared = []
+    before = QueryBlock.nearest
+
+    def nearest(self, count):
+        found = before(self, count)
+        compared.append(self.compared)
+        return found
+
+    pool = pool_of(sheet(20_000))
+    source = Pruned(pool)
+    share = source.share(np.arange(pool.n), 8)
+    monkeypatch.setattr(QueryBlock, "nearest", nearest)
+    source.candidates(np.arange(pool.n), 8)
+    assert share == pytest.approx(sum(compared) / pool.n**2, rel=0.25)
+
+
+@pytest.mark.parametrize(("columns", "source"), [(sheet(17_000), "pruned"), (None, "pairs")])
+def test_what_cannot_be_pruned_is_noticed_by_the_trial(columns, source):
+    X = np.random.default_rng(0).standard_normal((17_000, 40)) if columns is None else columns
+    report = SearchReport()
+    NeighborSearch(Backend(), X.astype("f4"), report).nearest(None, 5)
+    assert report.sources[0] == source
+    assert report.why[0].startswith(f"{source}: 17,000 queries among 17,000 rows, {X.shape[1]} columns; ")
+    assert report.why[0].endswith("of all pairs compared, by a sample or a trial")
+
+
+def test_the_balls_are_made_once(monkeypatch):
+    made = []
+    monkeypatch.setattr(pruned, "BallTree", lambda pool: made.append(pool) or BallTree(pool))
+    X = sheet(17_000).astype("f4")
+    rows = NeighborSearch(Backend(), X, SearchReport())
+    for queries in (None, np.arange(3_000), np.arange(5_000, 9_000)):
+        rows.nearest(queries, 5)
+    assert len(made) == 1
+    rows, report = np.random.default_rng(0).standard_normal((32_000, 8)), SearchReport()
+    assert 0.4 < data_geometry(pool_of(rows)).share < 0.6
+    tried = NeighborSearch(Backend(), rows, report)
+    tried.nearest(None, 5)
+    assert len(made) == 1  # pairs are worth more than that share
+    tried.nearest(np.arange(3_000), 5)
+    tried.nearest(np.arange(4_000), 5)
+    assert len(made) == 2
+    assert report.sources == ["pairs", "tiles"]
+    hopeless = NeighborSearch(Backend(), np.random.default_rng(0).standard_normal((17_000, 40)), SearchReport())
+    hopeless.nearest(None, 5)
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("m", [1, 2, 50, 700, 5_000])
+def test_groups_hold_every_query_once_and_rows_enough(m):
+    tree = BallTree(pool_of(sheet(5_000)))
+    places = np.sort(np.random.default_rng(m).permutation(5_000)[:m])
+    for count in (8, 3_000):
+        spans = pruned._groups(tree, places, count)
+        assert np.array_equal(np.concatenate([places[span] for span, _ in spans]), places)
+        for span, own in spans:
+            assert own.start <= places[span][0]
+            assert places[span][-1] < own.stop
+            assert own.stop - own.start > count
+            assert {own.start, own.stop} <= set(tree.cells.starts)
+
+
+def test_queries_are_searched_block_by_block_in_the_order_of_places(monkeypatch):
+    """Few candidates at once: results are the same, and each block's queries lie near each other."""
+    from gpusmote.neighbors import search
+
+    X = sheet(6_000)
+    whole = NeighborSearch(Backend(), X, SearchReport(), "pruned").nearest(None, 5)
+    asked = []
+    before = Pruned.candidates
+    monkeypatch.setattr(Pruned, "candidates", lambda self, q, count: asked.append(q) or before(self, q, count))
+    monkeypatch.setattr(search, "AT_ONCE", 8 * 1_000)
+    np.testing.assert_array_equal(NeighborSearch(Backend(), X, SearchReport(), "pruned").nearest(None, 5), whole)
+    assert [len(q) for q in asked] == [1_000] * 6
+    assert np.mean([X[q].var(axis=0).sum() for q in asked]) < 0.7 * X.var(axis=0).sum()
