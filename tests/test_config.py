@@ -116,7 +116,7 @@ def test_devices_that_are_none(device):
 @pytest.mark.parametrize("device", ["cuda:all", "cuda:0,2", "cuda:0,0", "cuda:0,", "cuda:,", "cuda:all,0"])
 def test_several_devices_are_refused(device, monkeypatch):
     with pytest.raises(ParameterError, match="one call uses one device") as caught:
-        gpusmote.SMOTE(device=device).fit_resample(np.zeros((4, 1)), [0, 0, 0, 1])
+        gpusmote.SMOTE(device=device).fit_resample(np.zeros((20, 1)), [0] * 12 + [1] * 8)
     assert 'e.g. "cuda:0"' in caught.value.hint
     with pytest.raises(ParameterError, match="one call uses one device"), gpusmote.config_context(device=device):
         pass

@@ -98,7 +98,15 @@ def counted(device, rng):
         yield f"{m} x {k}", found, HOST.count_foreign(codes, neighbors, 2)
 
 
+def converted(device, rng):
+    for kind in KINDS:
+        for n, d in ((1, 1), (1, 255), (257, 3), (3000, 7)):
+            values = rows(rng, n, d, np.float32, kind)
+            yield f"{kind}, {n} x {d}", device.to_float64(device.asarray(values)), values.astype(np.float64)
+
+
 CASES = {
+    "float32_to_float64": converted,
     "draw_slice": drawn,
     "draw_gathered": gathered,
     "count_foreign": counted,

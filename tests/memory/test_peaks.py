@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
+from gpusmote.containers import wrap_features, wrap_target
 from gpusmote.errors import GpusmoteWarning
 from tests.memory.helpers import counts, mixed, peak_of
 from tests.standin.install import cuda
@@ -76,13 +77,14 @@ def awkward(X, y, kind):
 @pytest.mark.parametrize("sampler", [SMOTE(), ONE, TWO, ADASYN()], ids=["SMOTE", "one", "two", "ADASYN"])
 def test_no_peak_of_awkward_rows_is_above_the_estimate(monkeypatch, sampler, kind):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    n, d = (40_000, 16) if kind == "plane" else (8_000, 12)
+    n, d = (17_000, 16) if kind == "plane" else (3_000, 8)  # a plane is searched by balls of rows
     X, y = mixed(n, d, "f4", 0.4)
     X = awkward(X, y, kind)
     sampler = clone(sampler).set_params(random_state=0, device="cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GpusmoteWarning)
-        for limit in (None, 2 * X.nbytes + 60_000_000, 2 * X.nbytes + 20_000_000):
+        least = sampler._sizes(wrap_features(X), wrap_target(y, n), {1: n // 5}).least
+        for limit in (None,) if kind == "plane" else (None, least + 60_000_000, least + 1_000_000):
             sampler.set_params(memory_limit=limit)
             _, peak = peak_of(lambda: sampler.plan(X, y))
             assert peak <= sampler.report_.bytes["total"]
