@@ -256,7 +256,7 @@ class Recipe:
         below 0 or above 1 lies beyond the seed or the neighbor. None is the whole segment, [0, 1).
     targets : array of shape (t, d), optional
         Points that rows go towards in place of neighbors, from each seed to each of them. They need be no rows of X,
-        and are rounded to its dtype.
+        are rounded to its dtype, and must be finite and the same bits on every device: sums of floats are not.
     generator : {"segment", "copy"}, default="segment"
         What makes the rows: points between a seed and its neighbors or targets, or the seeds again. Copies of rows
         that are not numbers need a sampler that sets ``_repeats_rows``.

@@ -219,7 +219,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         """structured ndarray of shape (n_synthetic_,): where each synthetic row of the last call comes from.
 
         Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X), ``gap`` (float64): the row
-        is ``X[base] + gap * (X[neighbor] - X[base])``. Computed when it is first read. :meth:`Plan.origin` gives any
+        is ``X[base] + gap * (X[neighbor] - X[base])``. ``neighbor`` is -1 where there is none, see :meth:`Plan.origin`.
+        Computed when it is first read. :meth:`Plan.origin` gives any
         slice of them.
         """
         origins = vars(self).get("_origins")
