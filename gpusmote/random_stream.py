@@ -84,8 +84,15 @@ def seed_of(entropy: Entropy) -> int:
     return seed
 
 
-def class_key(entropy: Entropy, position: int) -> np.ndarray:
-    """Key of the class at ``position`` among the sorted classes.
+def class_key(entropy: Entropy, position: int, recipe: int | None = None) -> np.ndarray:
+    """Key of the class at ``position`` among the sorted classes, or of one recipe of a class that has several.
+
+    Parameters
+    ----------
+    entropy : tuple of int
+    position : int
+    recipe : int, optional
+        Its number, from 0, where the rule of a sampler lists the recipes of a class.
 
     Returns
     -------
@@ -97,7 +104,8 @@ def class_key(entropy: Entropy, position: int) -> np.ndarray:
     array([ 4881901421217228719, 14018784465689921001], dtype=uint64)
     """
     words = entropy[0] if len(entropy) == 1 else entropy
-    return np.random.SeedSequence(words, spawn_key=(position,)).generate_state(2, np.uint64)
+    spawn_key = (position,) if recipe is None else (position, recipe)
+    return np.random.SeedSequence(words, spawn_key=spawn_key).generate_state(2, np.uint64)
 
 
 def words(key: np.ndarray, start: int, count: int, stream: int = 0) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_the_examples_print_what_the_document_says(
 def test_there_are_examples_to_run() -> None:
     assert len(blocks("README.md")) >= 2
     assert sum(len(blocks(document)) for document in DOCUMENTS) > 10
-    assert len(blocks("CONTRIBUTING.md")) == 2
+    assert len(blocks("CONTRIBUTING.md")) == 3
     assert blocks("CONTRIBUTING.md")[0].printed is None
 
 

@@ -57,6 +57,7 @@ class Pool:
         self._codes: Array | None = None
         self._neighborhood: NeighborSearch | ApproximateSearch | None = None
         self.everything = rows is None
+        self.numeric = table.numeric
         self.size = table.n_rows if rows is None else len(rows)
         self._rows: Array | None = None
 
@@ -235,29 +236,42 @@ class ClassTask:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A sampler's decision about one class; everything else is written once, in the plan.
+    """A sampler's decision about one class, or about a part of it; everything else is written once, in the plan.
 
     Attributes
     ----------
     seeds : array of shape (s,), int64
-        Positions in X of the rows that synthetic rows may start from, members of ``pool``.
+        Positions in X of the rows that synthetic rows start from or repeat, members of ``pool``.
     pool : Pool
         Where their neighbors are sought.
-    k : int or estimator
-        How many neighbors, or a scikit-learn neighbors estimator.
+    k : int or estimator, optional
+        How many neighbors, or a scikit-learn neighbors estimator. Needed where neighbors are sought: not with
+        ``targets``, nor where rows are copied.
     counts : array of shape (s,), int64, optional
-        Synthetic rows of each seed, their sum being the task's ``n_new``. None: each row draws one of all
+        Synthetic rows of each seed; their sum is the number of rows to make. None: each row draws one of all
         (seed, neighbor) pairs.
     reach : callable, optional
-        ``reach(neighbors) -> (low, high)``: between which shares of the segment the rows of each pair lie, float64
-        arrays of shape (s, k); ``neighbors`` counts within the pool. None is the whole segment, [0, 1).
+        ``reach(neighbors) -> (low, high)``: between which shares of the way to each neighbor rows may lie, float64
+        arrays of shape (s, k), low <= high; ``neighbors`` counts within the pool, targets from its end on. A share
+        below 0 or above 1 lies beyond the seed or the neighbor. None is the whole segment, [0, 1).
+    targets : array of shape (t, d), optional
+        Points that rows go towards in place of neighbors, from each seed to each of them. They need be no rows of X,
+        are rounded to its dtype, and must be finite and the same bits on every device: sums of floats are not.
+    generator : {"segment", "copy"}, default="segment"
+        What makes the rows: points between a seed and its neighbors or targets, or the seeds again. Copies of rows
+        that are not numbers need a sampler that sets ``_repeats_rows``.
+    n_new : int, optional
+        Rows to make by this recipe, where there are several for the class; they add up to the task's ``n_new``.
     """
 
     seeds: Array
     pool: Pool
-    k: int | Any
+    k: int | Any = None
     counts: Array | None = None
     reach: Callable[[Array], tuple[Array, Array]] | None = None
+    targets: Array | None = None
+    generator: str = "segment"
+    n_new: int | None = None
 
 
 def half_way_to(foreign: Callable[[Array], Array]) -> Callable[[Array], tuple[Array, Array]]:

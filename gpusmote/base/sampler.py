@@ -33,8 +33,8 @@ from gpusmote.base.recipe import ClassTask, Pool, Recipe, too_few_rows
 from gpusmote.base.signature import write_signature
 from gpusmote.base.strategy import STRINGS, rows_to_make
 from gpusmote.config import setting
-from gpusmote.containers import Table, Target, row_taker, wrap_features, wrap_target
-from gpusmote.errors import InputError, NoSeedsError, ParameterError, warn
+from gpusmote.containers import Table, Target, row_taker, wrap_features, wrap_rows, wrap_target
+from gpusmote.errors import InputError, NoSeedsError, ParameterError, PlanError, warn
 from gpusmote.messages import counted
 from gpusmote.synthesis.class_plan import ClassPlan
 from gpusmote.synthesis.imblearn_stream import ImblearnStream
@@ -91,6 +91,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     k_neighbors: Any
     _origins: Any  # Origins, then what they read
     _looks_at_all_rows = False  # whether neighbors are sought among all rows; tells how large the work is
+    _repeats_rows = False  # whether X is not read as numbers, because all recipes copy rows
     _searches_each_class = False  # whether the seeds' k neighbors are sought within the class, whatever the rule finds
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -144,8 +145,12 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         write_signature(cls, BaseSampler)
 
     @abc.abstractmethod
-    def _recipe(self, task: ClassTask) -> Recipe:
-        """The sampler's rule: which rows of the class are seeds, and where their neighbors are sought."""
+    def _recipe(self, task: ClassTask) -> Recipe | list[Recipe]:
+        """The sampler's rule: which rows of the class are seeds, and what is made of them.
+
+        A list has one recipe for each part of the class, such as a cluster, with its ``n_new``. Each has a random
+        stream of its own, by its number in the list.
+        """
 
     def fit(self, X: Any, y: Any) -> Self:
         """Check X and y and work out ``sampling_strategy_``, without a search.
@@ -214,7 +219,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         """structured ndarray of shape (n_synthetic_,): where each synthetic row of the last call comes from.
 
         Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X), ``gap`` (float64): the row
-        is ``X[base] + gap * (X[neighbor] - X[base])``. Computed when it is first read. :meth:`Plan.origin` gives any
+        is ``X[base] + gap * (X[neighbor] - X[base])``. ``neighbor`` is -1 where there is none, see :meth:`Plan.origin`.
+        Computed when it is first read. :meth:`Plan.origin` gives any
         slice of them.
         """
         origins = vars(self).get("_origins")
@@ -313,7 +319,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
         self._check_parameters()
         for name in ("n_synthetic_", "_origins", "metadata_"):  # of an earlier call
             self.__dict__.pop(name, None)
-        table = wrap_features(X)
+        table = wrap_rows(X) if self._repeats_rows else wrap_features(X)
         target = wrap_target(y, table.n_rows)
         table.check_finite()
         classes = target.classes
@@ -334,8 +340,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
 
     def _check_sizes(self, target: Target, wanted: dict[int, int]) -> None:
         """Refuse a class that is too small before any work is done, where that is known beforehand."""
-        k = self._k
-        if self._searches_each_class and isinstance(k, numbers.Integral):
+        k = self._k if self._searches_each_class else None
+        if isinstance(k, numbers.Integral):
             least, sizes = 1 if self.shrink_k else int(k), target.counts.tolist()
             small = next((c for c in wanted if sizes[c] <= least), None)
             if small is not None:
@@ -343,6 +349,8 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
 
     def _work(self, table: Table, target: Target, make: dict[int, int]) -> float:
         """Rows x rows x columns that a search without any cleverness would compare."""
+        if self._repeats_rows:
+            return 0.0
         sizes = [float(target.counts[c]) for c in make]
         return table.n_features * sum(m * (table.n_rows if self._looks_at_all_rows else m) for m in sizes)
 
@@ -360,7 +368,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
             table.work_dtype.itemsize,
             tuple((int(target.counts[c]), n) for c, n in make.items()),
             table.result_bytes,
-            min(max(neighbors_number(getattr(self, name)) for name in names), table.n_rows - 1),
+            min(max((neighbors_number(getattr(self, name)) for name in names), default=1), table.n_rows - 1),
             self._looks_at_all_rows,
             (self.bit_generator or setting("bit_generator")) == "mt19937",
             table.kept,
@@ -378,13 +386,26 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
             rows = target.rows_of(c)
             own = Pool(backend, table, rows, f"Class {labels[c]!r}", report.search, everyone, recall)
             task = ClassTask(backend, target, c, n_new, own, everyone)
-            recipe = self._recipe(task)
-            if not len(recipe.seeds):
+            found = self._recipe(task)
+            several = isinstance(found, list)
+            recipes = found if isinstance(found, list) else [found]
+            if not any(len(recipe.seeds) for recipe in recipes):
                 instead = self._without_seeds(task, report)
                 if instead is None:
                     continue
-                recipe = instead
-            parts.append(planner.part(task, recipe))
+                several, recipes = False, [instead]
+            amounts = [n_new if recipe.n_new is None else int(recipe.n_new) for recipe in recipes]
+            if sum(amounts) != n_new:
+                raise PlanError(
+                    f"{type(self).__name__} makes {counted(sum(amounts), 'row')} of class {task.label!r}, of which "
+                    f"{n_new:,} were asked for.",
+                    "The n_new of its recipes must add up to task.n_new, as task.apportion(weights) makes them.",
+                )
+            parts += [
+                planner.part(task, recipe, amount, number if several else None)
+                for number, (recipe, amount) in enumerate(zip(recipes, amounts, strict=True))
+                if amount
+            ]
         return parts
 
     def _without_seeds(self, task: ClassTask, report: Report) -> Recipe | None:
@@ -427,8 +448,12 @@ def _unknown_parameter(sampler: type[BaseSampler], name: str) -> ParameterError:
     )
 
 
+def _wrong_recipe(task: ClassTask, what: str) -> PlanError:
+    return PlanError(f"A recipe for class {task.label!r} {what}.", "See gpusmote.base.recipe.Recipe.")
+
+
 class _Planner:
-    """From a recipe to the part of a plan: neighbors, key or draws."""
+    """From a recipe to the part of a plan: neighbors or targets, key or draws."""
 
     def __init__(self, sampler: BaseSampler, backend: Backend, report: Report) -> None:
         self._backend, self._report, self._shrink = backend, report, sampler.shrink_k
@@ -442,32 +467,62 @@ class _Planner:
             self._entropy = random_stream.entropy_words(sampler.random_state)
             report.seed = random_stream.seed_of(self._entropy)
 
-    def part(self, task: ClassTask, recipe: Recipe) -> ClassPlan:
-        backend, pool = self._backend, recipe.pool
-        neighbors = pool.nearest(recipe.seeds, recipe.k, self._shrink)
+    def part(self, task: ClassTask, recipe: Recipe, n_new: int, number: int | None) -> ClassPlan:
+        """The part of the plan that makes ``n_new`` rows by a recipe, the ``number``-th of its class if it has several.
+
+        Raises
+        ------
+        PlanError
+            If the recipe lacks what it needs for that.
+        """
+        backend, pool, xp = self._backend, recipe.pool, self._backend.xp
+        neighbors = self._neighbors(task, recipe)
         fields: dict[str, Any] = self._reach(recipe, neighbors)
         if self._legacy is not None:
-            fields = self._drawn(self._legacy, recipe, fields, neighbors, task.n_new)
+            fields = self._drawn(self._legacy, recipe, fields, neighbors, n_new)
         if recipe.counts is not None:
-            fields["ends"] = backend.xp.cumsum(recipe.counts)
-        seeds, values, rows = pool.locate(recipe.seeds), pool.values, pool.rows
+            fields["ends"] = ends = xp.cumsum(recipe.counts)
+            if int(ends[-1]) != n_new:
+                raise _wrong_recipe(task, f"has counts that add up to {int(ends[-1]):,}, not to {n_new:,}")
+        seeds, rows = pool.locate(recipe.seeds), pool.rows
+        values = pool.values if pool.numeric else xp.empty((pool.size, 0))
+        if recipe.targets is not None:
+            targets = backend.asarray(recipe.targets, values.dtype)
+            values, rows = xp.concatenate([values, targets]), xp.concatenate([rows, xp.full(len(targets), -1)])
         if pool.everything:  # keep only what the rows are made from, and no reference to the caller's X
-            kept = backend.xp.unique(backend.xp.concatenate([seeds, neighbors.ravel()]))
-            values, rows = values[kept], kept
-            seeds, neighbors = (
-                backend.xp.searchsorted(kept, seeds),
-                backend.xp.searchsorted(kept, neighbors),
-            )
-        key = random_stream.class_key(self._entropy, task.position) if self._entropy else np.zeros(2, np.uint64)
-        return ClassPlan(task.position, task.n_new, values, rows, seeds, neighbors, key, **fields)
+            kept = xp.unique(xp.concatenate([seeds, neighbors.ravel()]))
+            values, rows = values[kept], rows[kept]
+            seeds, neighbors = xp.searchsorted(kept, seeds), xp.searchsorted(kept, neighbors)
+        no_key = np.zeros(2, np.uint64)
+        key = random_stream.class_key(self._entropy, task.position, number) if self._entropy else no_key
+        return ClassPlan(
+            task.position, n_new, values, rows, seeds, neighbors, key, **fields, generator=recipe.generator
+        )
+
+    def _neighbors(self, task: ClassTask, recipe: Recipe) -> Any:
+        """What rows go towards, array of shape (s, k), int64: numbers within the pool; targets come after its rows."""
+        pool, xp = recipe.pool, self._backend.xp
+        if not len(recipe.seeds):
+            raise _wrong_recipe(task, "has no seeds, but rows to make")
+        if recipe.generator == "copy":
+            return pool.locate(recipe.seeds)[:, None]
+        if recipe.targets is not None:
+            targets = xp.arange(pool.size, pool.size + len(recipe.targets))
+            return xp.tile(targets, (len(recipe.seeds), 1))
+        if recipe.k is None:
+            raise _wrong_recipe(task, "has neither k nor targets")
+        return pool.nearest(recipe.seeds, recipe.k, self._shrink)
 
     def _drawn(
         self, legacy: ImblearnStream, recipe: Recipe, fields: dict[str, Any], neighbors: Any, n_new: int
     ) -> dict[str, Any]:
-        """The fields with all draws of the class in them, in imbalanced-learn's order."""
-        if recipe.counts is None:  # every row draws its pair; the pair's reach is part of imbalanced-learn's draws
-            limit = self._backend.to_host(fields["width"]).ravel() if fields else None
-            fields = {}
+        """The fields with all draws of the part in them, in imbalanced-learn's order."""
+        if recipe.counts is None:
+            limit = None
+            if fields:
+                low, width = (self._backend.to_host(fields[name]).ravel() for name in ("low", "width"))
+                if not low.any() and width.max() <= 1.0:  # such a limit is part of imbalanced-learn's draws
+                    limit, fields = width, {}
             pick, gap = legacy.draw_pairs(int(neighbors.size), n_new, limit)
         else:
             pick, gap = legacy.draw_neighbors(int(neighbors.shape[1]), n_new)

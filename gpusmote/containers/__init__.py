@@ -23,7 +23,8 @@ Neighbors and synthetic rows are computed in float64 and given in float32 where 
 value of an **integer** column is rounded to the nearest whole number, ties to even, and kept within the dtype; one of
 a **bool** column becomes the nearer end (a tie: False). So it is in nullable, Arrow and sparse columns, too. Float
 columns stay float even where they hold only whole numbers. Integers beyond 2**53, which float64 does not hold, are
-refused, and so is what would lose digits (longdouble, decimals) or has no arithmetic (text, categories, dates).
+refused, and so is what would lose digits (longdouble, decimals) or has no arithmetic (text, categories, dates). A
+sampler that only repeats rows takes columns of any type (:func:`wrap_rows`): they are taken from X itself.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from gpusmote.containers.target import Target, wrap_target
 from gpusmote.errors import InputTypeError
 from gpusmote.messages import indefinite
 
-__all__ = ["Table", "Target", "Write", "row_taker", "wrap_features", "wrap_target"]
+__all__ = ["Table", "Target", "Write", "row_taker", "wrap_features", "wrap_rows", "wrap_target"]
 
 
 def wrap_features(X: Any) -> Table:
@@ -90,6 +91,31 @@ def wrap_features(X: Any) -> Table:
 
         return from_record_batch(X)
     return _wrap_other(X)
+
+
+def wrap_rows(X: Any) -> Table:
+    """The table of an X whose rows are only repeated: columns of any type, missing values included.
+
+    Parameters
+    ----------
+    X : table of shape (n, d)
+        As of :func:`wrap_features`.
+
+    Returns
+    -------
+    Table
+        One that is not ``numeric``, unless X is a Table already.
+
+    Raises
+    ------
+    InputError
+        If X is no table of at least one row and one column, or of a kind that gpusmote does not know.
+    """
+    if isinstance(X, Table):
+        return X
+    from gpusmote.containers.row_table import RowTable
+
+    return RowTable(X)
 
 
 def _wrap_other(X: Any) -> Table:

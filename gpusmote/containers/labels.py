@@ -208,7 +208,9 @@ def row_taker(name: str, values: Any, n_rows: int) -> Callable[[np.ndarray], Any
     if isinstance(values, list):
         return partial(_take_list, values)
     if is_instance(values, "pandas", "Series", "DataFrame"):
-        return lambda rows: values.take(rows).reset_index(drop=True)
+        return partial(_take_pandas, values)
+    if is_instance(values, "pyarrow", "RecordBatch"):
+        return partial(type(values).take, values)
     if _is_arrow(values):
         return partial(_take_arrow, values)
     if scipy.sparse.issparse(values):

@@ -31,6 +31,8 @@ class Table(abc.ABC):
         The columns' names, where the container has names and all are strings.
     work_dtype : numpy.dtype
         float32 where all of X is float32, else float64 (which holds every other numeric dtype that gpusmote takes).
+    numeric : bool
+        Whether X is read as numbers; otherwise its rows can only be repeated, by :meth:`gather`.
     device : str
         "cpu" or "cuda:N": where the caller's data lie.
     itemsize : float
@@ -45,6 +47,7 @@ class Table(abc.ABC):
     n_features: int
     names: list[str] | None = None
     work_dtype: np.dtype
+    numeric: bool = True
     device: str = "cpu"
     itemsize: float = 8.0
     kept: int = 0
@@ -84,6 +87,15 @@ class Table(abc.ABC):
             self._gather_into(slice(part.start, part.stop, part.step) if isinstance(part, range) else part, out)
 
         return backend.upload(read, (len(chosen), self.n_features), self.work_dtype)
+
+    def gather(self, rows: np.ndarray) -> Any:
+        """The caller's kind of container with these rows of X, whatever its columns hold; where not ``numeric``.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (m,), int64
+        """
+        raise NotImplementedError
 
     _by_blocks = True  # whether rows are read block by block without reading more than they hold
 

@@ -24,6 +24,7 @@ from gpusmote.messages import counted
 from gpusmote.neighbors import SearchReport
 from gpusmote.smotefamily.result import Result
 from gpusmote.smotefamily.split import load_pandas, split
+from gpusmote.synthesis import segment
 from gpusmote.synthesis.class_plan import ClassPlan
 
 __all__ = ["Call", "whole_number_from"]
@@ -190,7 +191,7 @@ class Call:
                 fields |= {"low": low, "width": high - low}
             key = random_stream.class_key(self._entropy, _MINORITY)
             part = ClassPlan(_MINORITY, n_new, pool.values, pool.rows, pool.locate(seeds), neighbors, key, **fields)
-            part.write(range(n_new), out, backend)
+            segment.write(part, range(n_new), out, backend)
         return out
 
     def result(self, rows: np.ndarray, *, method: str, **fields: Any) -> Result:

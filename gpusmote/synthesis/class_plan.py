@@ -1,4 +1,4 @@
-"""The synthetic rows of one class: everything that decides them, none of them."""
+"""The synthetic rows of one class, or of one of its recipes: everything that decides them, none of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ __all__ = ["ClassPlan", "spans"]
 
 @dataclasses.dataclass(frozen=True)
 class ClassPlan:
-    """Seeds, neighbors and stream key of one class.
+    """Generator, seeds, neighbors and stream key of one class, or of one recipe of a class that has several.
 
-    Sample s of the class draws a pick and a gap (:mod:`gpusmote.random_stream`) and becomes the row::
-
-        base + g * (neighbor - base),   g = low + width * gap
+    Sample s draws a pick and a gap (:mod:`gpusmote.random_stream`). They decide a seed, one of its neighbors, and the
+    share ``low + width * gap`` of the way to it. The generator makes a row of these.
 
     Attributes
     ----------
@@ -27,19 +26,21 @@ class ClassPlan:
     n_new : int
         Synthetic rows.
     values : array of shape (v, d)
-        The rows of X that seeds and neighbors name.
+        The points that seeds and neighbors name. Empty where the generator copies rows of an X that is not numeric.
     rows : array of shape (v,), int64
-        Their positions in X.
+        Their positions in X; -1 for points that are no rows of X, which stand last.
     seeds : array of shape (s,), int64
     neighbors : array of shape (s, k), int64
-        Rows of ``values``.
+        Numbers of ``values``.
     key : ndarray of shape (2,), uint64
     ends : array of shape (s,), int64, optional
         Running sum of the samples of each seed; None where every sample draws its seed too.
     low, width : array of shape (s, k), float64, optional
-        ClassPlan of each segment that rows may lie on; None is the whole.
+        Which shares of the way to each neighbor rows may have; None is all of [0, 1). They may leave it.
     picks, gaps : array of shape (n_new,), optional
         Draws that were made beforehand (``bit_generator="mt19937"``), in place of the key's.
+    generator : str
+        A name in :data:`gpusmote.synthesis.generators.GENERATORS`.
     """
 
     position: int
@@ -54,6 +55,7 @@ class ClassPlan:
     width: Array | None = None
     picks: Array | None = None
     gaps: Array | None = None
+    generator: str = "segment"
 
     def nbytes(self) -> int:
         """Bytes of the arrays."""
@@ -61,7 +63,7 @@ class ClassPlan:
         return sum(int(field.nbytes) for field in fields if hasattr(field, "nbytes"))
 
     def draw(self, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:
-        """Base, neighbor (rows of ``values``) and share of the segment of each sample.
+        """Base and neighbor (numbers of ``values``) of each sample, and its share of the way between them.
 
         Parameters
         ----------
@@ -88,21 +90,6 @@ class ClassPlan:
             return backend.draw(self.key, samples.start, samples.stop, n)
         return backend.draw_at(self.key, samples, n)
 
-    def write(self, samples: range | Array, out: Array, backend: Backend) -> None:
-        """Make rows in blocks, into ``out`` on the host or on the device.
-
-        Parameters
-        ----------
-        samples : range of step 1, or array of int64
-        out : array of shape (len(samples), d), the dtype of ``values``
-        """
-
-        def make(start: int, stop: int, target: Array) -> None:
-            base, neighbor, gap = self.draw(samples[start:stop], backend)
-            backend.interpolate(self.values, base, neighbor, gap, target)
-
-        backend.fill(out, make)
-
     def moved(self, move: Callable[[Array], Array]) -> ClassPlan:
         """The part with what ``move`` makes of its arrays; the key is always on the host."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "key"}
@@ -110,13 +97,13 @@ class ClassPlan:
 
 
 def spans(parts: list[ClassPlan], start: int, stop: int) -> Iterator[tuple[ClassPlan, range, int]]:
-    """Cut the synthetic rows ``start`` to ``stop`` by class.
+    """Cut the synthetic rows ``start`` to ``stop`` by class and recipe.
 
     Yields
     ------
     part : ClassPlan
     samples : range
-        Of the class, numbered from 0.
+        Of the part, numbered from 0.
     at : int
         Where they begin in the slice.
     """

@@ -1,4 +1,4 @@
-"""Where synthetic rows come from: the class, the two rows of X and the position on the segment between them."""
+"""Where synthetic rows come from: the class, the two rows of X and the share of the way between them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from gpusmote.backends import Backend
 from gpusmote.synthesis.class_plan import ClassPlan, spans
+from gpusmote.synthesis.generators import generator_of
 
 __all__ = ["Origins"]
 
@@ -47,7 +48,8 @@ class Origins:
         Returns
         -------
         structured ndarray of shape (stop - start,), on the host
-            Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X), ``gap`` (float64).
+            Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X, or -1 where there is no
+            such row), ``gap`` (float64).
         """
         label = self._classes.dtype
         label = np.dtype(object) if label.kind == "T" else label  # StringDType cannot be a field
@@ -57,8 +59,8 @@ class Origins:
             found = origins[at : at + len(samples)]
             found["class"] = self._classes[part.position]
             with backend.active():
-                base, neighbor, gap = part.draw(samples, backend)
-                found["base"] = backend.to_host(part.rows[base])
-                found["neighbor"] = backend.to_host(part.rows[neighbor])
-                found["gap"] = backend.to_host(gap)
+                for field, values in zip(
+                    ("base", "neighbor", "gap"), generator_of(part).origins(part, samples, backend), strict=True
+                ):
+                    found[field] = backend.to_host(values)
         return origins

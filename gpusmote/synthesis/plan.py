@@ -19,12 +19,14 @@ from gpusmote.containers import Table, Target
 from gpusmote.errors import PlanError
 from gpusmote.messages import counted
 from gpusmote.synthesis.class_plan import ClassPlan, spans
+from gpusmote.synthesis.generators import generator_of
 from gpusmote.synthesis.origins import Origins
 from gpusmote.synthesis.report import Report
 
 __all__ = ["Plan"]
 
 _NOT_WORTH_ASKING = 64 << 20  # bytes; asking the system takes longer than making a small result
+_DRAWN_AT_ONCE = 1 << 18  # rows, about 16 MiB of draws
 
 
 class Plan:
@@ -88,8 +90,10 @@ class Plan:
 
     @property
     def counts(self) -> dict[Any, int]:
-        made = {part.position: part.n_new for part in self._parts}
-        return {label: made.get(c, 0) for c, label in enumerate(self._target.classes.tolist())}
+        made = dict.fromkeys(range(len(self._target.classes)), 0)
+        for part in self._parts:
+            made[part.position] += part.n_new
+        return dict(zip(self._target.classes.tolist(), made.values(), strict=True))
 
     def rows(self, start: int = 0, stop: int | None = None) -> Any:
         """Synthetic rows ``start`` to ``stop``, made without the others.
@@ -115,6 +119,8 @@ class Plan:
         start, stop = self._slice(start, stop)
         backend = self._within(stop - start, 0)
         with backend.active():
+            if not self._table.numeric:
+                return self._table.gather(self._copied(start, stop))
             out = self._place().xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
             self._write(start, stop, out, backend)
             return self._table.only(out, backend)
@@ -136,7 +142,8 @@ class Plan:
         -------
         structured ndarray of shape (stop - start,), on the host
             Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X) and ``gap`` (float64,
-            share of the way from base to neighbor).
+            share of the way from base to neighbor). ``neighbor`` is -1 where there is no such row: the synthetic row
+            is a copy of its base, or was made towards a point that is no row of X.
 
         Raises
         ------
@@ -161,7 +168,10 @@ class Plan:
         """
         backend = self._within(len(self), self._table.n_rows)
         with backend.active(), self.report.stage("rows", backend):
-            X = self._table.append(len(self), functools.partial(self._write, backend=backend), backend)
+            if self._table.numeric:
+                X = self._table.append(len(self), functools.partial(self._write, backend=backend), backend)
+            else:
+                X = self._table.gather(np.concatenate([np.arange(self._table.n_rows), self._copied(0, len(self))]))
         with self.report.stage("labels"):
             y = self._target.append(self._codes(0, len(self)))
         return X, y
@@ -229,19 +239,37 @@ class Plan:
 
     def _pick(self, positions: np.ndarray) -> tuple[Any, Any]:
         """Rows by their position in the resampled table."""
-        n, backend, place = self._table.n_rows, self._backend, self._place()
-        work = place.xp.empty((len(positions), self._table.n_features), self._table.work_dtype)
+        original = np.flatnonzero(positions < self._table.n_rows)
         codes = np.empty(len(positions), np.int64)
-        original = np.flatnonzero(positions < n)
-        work[place.integers(original)] = self._table.take(positions[original], place)
         codes[original] = self._target.codes[positions[original]]
-        for part, first in zip(self._parts, self._ends, strict=False):
-            chosen = np.flatnonzero((positions >= n + first) & (positions < n + first + part.n_new))
-            rows = place.xp.empty((len(chosen), work.shape[1]), work.dtype)
-            part.write(backend.integers(positions[chosen] - (n + first)), rows, backend)
-            work[place.integers(chosen)] = rows
+        for part, chosen, _ in self._scattered(positions):
             codes[chosen] = part.position
-        return self._table.only(work, place), self._target.only(codes)
+        pick = self._pick_numbers if self._table.numeric else self._pick_copies
+        return pick(positions, original), self._target.only(codes)
+
+    def _pick_numbers(self, positions: np.ndarray, original: np.ndarray) -> Any:
+        place = self._place()
+        work = place.xp.empty((len(positions), self._table.n_features), self._table.work_dtype)
+        work[place.integers(original)] = self._table.take(positions[original], place)
+        for part, chosen, samples in self._scattered(positions):
+            rows = place.xp.empty((len(chosen), work.shape[1]), work.dtype)
+            generator_of(part).write(part, samples, rows, self._backend)
+            work[place.integers(chosen)] = rows
+        return self._table.only(work, place)
+
+    def _pick_copies(self, positions: np.ndarray, original: np.ndarray) -> Any:
+        rows = np.empty(len(positions), np.int64)
+        rows[original] = positions[original]
+        for part, chosen, samples in self._scattered(positions):
+            rows[chosen] = self._backend.to_host(generator_of(part).origins(part, samples, self._backend)[0])
+        return self._table.gather(rows)
+
+    def _scattered(self, positions: np.ndarray) -> Iterator[tuple[ClassPlan, np.ndarray, Array]]:
+        """Each part, where its rows are among these positions of the resampled table, and its samples there."""
+        for part, start in zip(self._parts, self._ends, strict=False):
+            first = self._table.n_rows + start
+            chosen = np.flatnonzero((positions >= first) & (positions < first + part.n_new))
+            yield part, chosen, self._backend.integers(positions[chosen] - first)
 
     def _place(self) -> Backend:
         """Where rows are put together: where X lies, so that its own rows make no trip."""
@@ -320,7 +348,17 @@ class Plan:
 
     def _write(self, start: int, stop: int, out: Array, backend: Backend) -> None:
         for part, samples, at in spans(self._parts, start, stop):
-            part.write(samples, out[at : at + len(samples)], backend)
+            generator_of(part).write(part, samples, out[at : at + len(samples)], backend)
+
+    def _copied(self, start: int, stop: int) -> np.ndarray:
+        """Of which rows of X the synthetic rows ``start`` to ``stop`` are copies."""
+        rows, step = np.empty(stop - start, np.int64), self._backend.memory.size(_DRAWN_AT_ONCE)
+        for first in range(start, stop, step):
+            for part, samples, at in spans(self._parts, first, min(stop, first + step)):
+                base, _, _ = generator_of(part).origins(part, samples, self._backend)
+                at += first - start
+                rows[at : at + len(samples)] = self._backend.to_host(base)
+        return rows
 
 
 def _whole(value: Any, what: str) -> int:

@@ -25,15 +25,17 @@ from gpusmote.atomic_write import whole_files
 from gpusmote.backends import Array, Backend, select
 from gpusmote.backends.budget import Sizes, arrange, limits_of
 from gpusmote.config import setting
-from gpusmote.containers import Table, Target, wrap_features, wrap_target
+from gpusmote.containers import Table, Target, wrap_features, wrap_rows, wrap_target
+from gpusmote.containers.row_table import RowTable
 from gpusmote.errors import InputError, PlanError
 from gpusmote.io_errors import reading, writing
 from gpusmote.synthesis.class_plan import ClassPlan
+from gpusmote.synthesis.generators import GENERATORS
 from gpusmote.synthesis.report import Report
 
 __all__ = ["load", "save"]
 
-FORMAT = 2
+FORMAT = 3
 _MAGIC = b"gpusmote plan, format "
 _DIGEST_BYTES = 32
 _BLOCK_BYTES = 1 << 20
@@ -41,7 +43,7 @@ _HEADER_BYTES = 16 << 20  # JSON takes many times its length in memory
 _LARGEST = 2**63 - 1
 _DTYPE = re.compile(r"[<>|][biufUSmM]\d{1,9}(\[\w+\])?")  # of dtype.str; no objects, which could only be pickled
 
-_FIELDS = {  # of a ClassPlan: kinds of dtype, shape
+_FIELDS = {  # of a ClassPlan, and the points that are no rows of X: kinds of dtype, shape
     "rows": ("iu", ("n_values",)),
     "seeds": ("iu", ("n_seeds",)),
     "neighbors": ("iu", ("n_seeds", "k")),
@@ -51,6 +53,7 @@ _FIELDS = {  # of a ClassPlan: kinds of dtype, shape
     "width": ("f", ("n_seeds", "k")),
     "picks": ("iu", ("n_new",)),
     "gaps": ("f", ("n_new",)),
+    "points": ("f", ("n_points", "n_features")),
 }
 _ALWAYS = {"rows", "seeds", "neighbors", "key"}
 _TOGETHER = ({"low", "width"}, {"picks", "gaps"})
@@ -72,12 +75,24 @@ def save(path: str | os.PathLike[str], table: Table, target: Target, backend: Ba
         header["classes"] = _as_json(target.classes)
     header["parts"] = []
     for part in parts:
-        found = {name: getattr(part, name) for name in _FIELDS}
+        found = {name: getattr(part, name) for name in _FIELDS if name != "points"}
+        in_x = int((part.rows >= 0).sum())  # the others stand last
+        if in_x < len(part.rows):
+            found["rows"], found["points"] = part.rows[:in_x], backend.to_float64(part.values[in_x:])
         stored = {name: _narrow(backend.to_host(value)) for name, value in found.items() if value is not None}
         n_seeds, k = stored["neighbors"].shape
-        sizes = {"position": part.position, "n_new": part.n_new, "n_values": len(stored["rows"])}
-        dtypes = {name: array.dtype.str for name, array in stored.items()}
-        header["parts"].append({**sizes, "n_seeds": n_seeds, "k": k, "dtypes": dtypes})
+        header["parts"].append(
+            {
+                "generator": part.generator,
+                "position": part.position,
+                "n_new": part.n_new,
+                "n_values": in_x,
+                "n_points": len(part.rows) - in_x,
+                "n_seeds": n_seeds,
+                "k": k,
+                "dtypes": {name: array.dtype.str for name, array in stored.items()},
+            }
+        )
         arrays += stored.values()
     text = json.dumps(header).encode()
     if len(text) >= _HEADER_BYTES:
@@ -129,7 +144,7 @@ def load(
     with open(path, "rb") as file:
         header = _read_header(name, file)
         layout = _layout(name, header)
-        table = wrap_features(X)
+        table = wrap_rows(X) if header["work_dtype"] == RowTable.work_dtype.str else wrap_features(X)
         table.check_finite()
         backend, reason = select(device, 0.0, table.device)
         found = {
@@ -144,8 +159,8 @@ def load(
         with backend.active():
             parts = [_part(name, sizes, arrays, table, target, backend) for sizes in header["parts"]]
     positions = [part.position for part in parts]
-    if positions != sorted(set(positions)) or sum(part.n_new for part in parts) > _LARGEST:
-        raise _damaged(name, "its classes are repeated, out of order or too large")
+    if positions != sorted(positions) or sum(part.n_new for part in parts) > _LARGEST:
+        raise _damaged(name, "its classes are out of order or too large")
     return backend, table, target, parts, Report(device=backend.name, reason=reason)
 
 
@@ -210,14 +225,19 @@ def _layout(name: str, header: Any) -> list[_Stored]:
             raise TypeError("classes")
         for part in header["parts"]:
             names = set(part["dtypes"])
+            if part["generator"] not in (GENERATORS if header["work_dtype"] != RowTable.work_dtype.str else ["copy"]):
+                raise ValueError("generator")
             if not _ALWAYS <= names <= set(_FIELDS) or any(0 < len(names & pair) < 2 for pair in _TOGETHER):
                 raise KeyError("dtypes")
             if not all(_size(part[size]) for size in ("n_new", "n_values", "n_seeds", "k")):
                 raise ValueError("sizes")
             _size(part["position"])
+            if bool(_size(part["n_points"])) != ("points" in names):
+                raise ValueError("n_points")
+            axes_of = {**part, "n_features": n_features}
             for field, (kinds, axes) in _FIELDS.items():
                 if field in names:
-                    shape = tuple(part[axis] if isinstance(axis, str) else axis for axis in axes)
+                    shape = tuple(axes_of[axis] if isinstance(axis, str) else axis for axis in axes)
                     found.append(_Stored(_dtype(part["dtypes"][field], kinds), shape))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _damaged(name, "its header is incomplete or wrong") from error
@@ -252,7 +272,7 @@ def _refuse_another_x(name: str, header: dict[str, Any], found: dict[str, Any]) 
 def _cut_to_limit(header: dict[str, Any], layout: list[_Stored], table: Table, backend: Backend) -> Backend:
     """The backend, cut within ``memory_limit``; a plan that is too large for it is refused."""
     width = table.n_features * table.work_dtype.itemsize
-    rows = sum(part["n_values"] for part in header["parts"])
+    rows = sum(part["n_values"] + part["n_points"] for part in header["parts"])
     label = layout[1].dtype.itemsize if isinstance(header["classes"], dict) else 8
     plan = rows * width + sum(max(8 * array.size, array.nbytes) for array in layout) + table.n_rows * label
     classes = tuple((0, part["n_new"]) for part in header["parts"])
@@ -315,14 +335,18 @@ def _within(array: np.ndarray, low: float, high: float) -> bool:
 def _part(
     name: str, sizes: dict[str, Any], arrays: Iterator[np.ndarray], table: Table, target: Target, backend: Backend
 ) -> ClassPlan:
-    n_new, n_values, n_seeds, k = (sizes[size] for size in ("n_new", "n_values", "n_seeds", "k"))
-    bounds = {
+    n_new, n_seeds, k = (sizes[size] for size in ("n_new", "n_seeds", "k"))
+    last = sizes["n_values"] + sizes["n_points"] - 1
+    largest = float(np.finfo(np.float64).max)
+    finite = float(np.finfo(table.work_dtype).max) if table.numeric else 0.0
+    bounds: dict[str, tuple[float, float]] = {
         "rows": (0, table.n_rows - 1),
-        "seeds": (0, n_values - 1),
-        "neighbors": (0, n_values - 1),
+        "seeds": (0, last),
+        "neighbors": (0, last),
         "ends": (0, n_new),
-        "low": (0, 1),
-        "width": (0, 1),
+        "low": (-largest, largest),
+        "width": (-largest, largest),
+        "points": (-finite, finite),
         "picks": (0, (k if "ends" in sizes["dtypes"] else n_seeds * k) - 1),
         "gaps": (0, 1),
     }
@@ -333,14 +357,16 @@ def _part(
     ends = stored.get("ends")
     if ends is not None and (ends[-1] != n_new or (ends[1:] < ends[:-1]).any()):
         raise _damaged(name, f"ends do not rise to the {n_new} rows of their class")
-    if "low" in stored and not _within(stored["low"] + stored["width"], 0, 1 + 2**-52):  # the sum is rounded
-        raise _damaged(name, "low + width is more than 1")
     if sizes["position"] >= len(target.classes):
         raise _damaged(name, "it has a class without a label")
 
     def placed(array: np.ndarray) -> Array:
         return backend.asarray(array) if array.dtype.kind == "f" else backend.integers(array)
 
-    values = table.take(stored["rows"].astype(np.int64), backend)
+    xp, rows = backend.xp, stored["rows"].astype(np.int64)
+    values = table.take(rows, backend) if table.numeric else xp.empty((len(rows), 0))
+    if "points" in stored:
+        values = xp.concatenate([values, backend.asarray(stored.pop("points").astype(values.dtype))])
+        stored["rows"] = np.concatenate([rows, np.full(sizes["n_points"], -1)])
     fields = {field: array if field == "key" else placed(array) for field, array in stored.items()}
-    return ClassPlan(sizes["position"], n_new, values, **fields)
+    return ClassPlan(sizes["position"], n_new, values, **fields, generator=sizes["generator"])

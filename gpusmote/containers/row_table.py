@@ -1,0 +1,117 @@
+"""Tables whose rows are only repeated: their columns may hold text, dates, categories and missing values."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from gpusmote.backends.cpu import Array, Backend
+from gpusmote.containers.checks import check_shape
+from gpusmote.containers.kinds import is_instance, refuse_known_features, type_name
+from gpusmote.containers.labels import row_taker
+from gpusmote.containers.table import Table, Write, string_names
+from gpusmote.errors import InputTypeError
+from gpusmote.messages import indefinite
+
+__all__ = ["RowTable"]
+
+_FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table", "RecordBatch"))
+_INDEX_BYTES = 16.0  # a row's number, and a copy of it, while rows are taken
+_ENTRY_BYTES = 16  # a value and where it stands
+_HASHED_ROWS = 4096
+
+
+class RowTable(Table):
+    """X as it is, for samplers that only repeat rows: :meth:`gather` gives any of them.
+
+    Parameters
+    ----------
+    X : table of shape (n, d)
+        Any container of :mod:`gpusmote.containers`, its columns of any type.
+
+    Raises
+    ------
+    InputError
+        If X is no table of at least one row and one column.
+    InputTypeError
+        If it is a container that gpusmote does not know.
+    """
+
+    numeric = False
+    work_dtype = np.dtype(object)
+
+    def __init__(self, X: Any) -> None:
+        if not any(is_instance(X, *kind) for kind in _FRAMES):
+            refuse_known_features(X)
+        shape = np.asarray(X, dtype=object).shape if isinstance(X, (list, tuple)) else getattr(X, "shape", None)
+        if shape is None:
+            raise InputTypeError(
+                f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
+                "Pass a NumPy array, a nested list, a SciPy sparse matrix or a data frame.",
+            )
+        check_shape(tuple(shape))
+        if hasattr(X, "detach"):  # a torch tensor: its rows come back without the gradient
+            X = X.detach()
+        self.n_rows, self.n_features = (int(size) for size in shape)
+        if is_instance(X, "pyarrow", "Table", "RecordBatch"):
+            self.names = string_names(X.schema.names)
+        elif any(is_instance(X, *kind) for kind in _FRAMES):
+            self.names = string_names(list(X.columns))
+        if is_instance(X, "cupy", "ndarray"):
+            self.device = f"cuda:{int(X.device.id)}"
+        self.itemsize = (_nbytes(X, self.n_rows * self.n_features) / self.n_rows + _INDEX_BYTES) / self.n_features
+        self._take = row_taker("X", X, self.n_rows)
+
+    def gather(self, rows: np.ndarray) -> Any:
+        return self._take(rows)
+
+    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
+        raise InputTypeError(
+            "The columns of X are not read as numbers by a sampler that repeats rows.",
+            'Its recipes need generator="copy", and can seek no neighbors.',
+        )
+
+    def only(self, work: Array, backend: Backend) -> Any:
+        raise NotImplementedError
+
+    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
+        raise NotImplementedError
+
+    def check_finite(self) -> None:
+        """Nothing: missing values are repeated like others."""
+
+    def fingerprint(self) -> str:
+        """Hash of the shape and of how Python writes the values."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(f"{self.n_rows} {self.n_features}".encode())
+        for start in range(0, self.n_rows, _HASHED_ROWS):
+            rows = self._take(np.arange(start, min(start + _HASHED_ROWS, self.n_rows)))
+            digest.update(repr(_as_lists(rows)).encode(errors="surrogatepass"))
+        return digest.hexdigest()
+
+
+def _nbytes(X: Any, values: int) -> int:
+    """Bytes of the container, as far as it can tell them; of Python's objects only the references."""
+    if is_instance(X, "polars", "DataFrame"):
+        return int(X.estimated_size())
+    if is_instance(X, "pandas", "DataFrame"):
+        return int(X.memory_usage(index=False).sum())
+    if scipy.sparse.issparse(X):
+        return 2 * _ENTRY_BYTES * int(X.nnz)  # csr, then the caller's format
+    return int(getattr(X, "nbytes", 8 * values))
+
+
+def _as_lists(rows: Any) -> Any:
+    """The values of some rows as Python's own objects."""
+    if is_instance(rows, "pandas", "DataFrame"):
+        return [rows.iloc[:, j].tolist() for j in range(rows.shape[1])]
+    if is_instance(rows, "polars", "DataFrame"):
+        return [column.to_list() for column in rows.get_columns()]
+    if is_instance(rows, "pyarrow", "Table", "RecordBatch"):
+        return [column.to_pylist() for column in rows.columns]
+    if hasattr(rows, "toarray"):
+        rows = rows.toarray()
+    return rows.tolist() if hasattr(rows, "tolist") else rows

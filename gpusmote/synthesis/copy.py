@@ -1,0 +1,23 @@
+"""The generator "copy": rows of X again, whatever their columns hold."""
+
+from __future__ import annotations
+
+from gpusmote.backends import Array, Backend
+from gpusmote.synthesis.class_plan import ClassPlan
+
+__all__ = ["origins", "write"]
+
+
+def write(part: ClassPlan, samples: range | Array, out: Array, backend: Backend) -> None:
+    """Write rows of ``part.values``; only of an X of numbers, as a plan takes the rows of others from X itself."""
+
+    def make(start: int, stop: int, target: Array) -> None:
+        target[...] = part.values.take(part.draw(samples[start:stop], backend)[0], axis=0)
+
+    backend.fill(out, make)
+
+
+def origins(part: ClassPlan, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:
+    """The row that each is a copy of, no neighbor (-1), and a share of 0."""
+    base = part.rows[part.draw(samples, backend)[0]]
+    return base, backend.xp.full_like(base, -1), backend.xp.zeros(base.shape)
