@@ -13,6 +13,7 @@ from gpusmote.cli.signals import at_once
 TYPE_CHECKING = False  # what type checkers take for true
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from gpusmote.cli.output import Output
 
@@ -51,7 +52,7 @@ def _run(arguments: list[str]) -> int:
     return finish(lambda: _command(arguments, output), output)
 
 
-def _command(arguments: list[str], output: Output) -> int | None:
+def _command(arguments: list[str], output: Output) -> Any:
     import importlib.util
 
     from gpusmote.errors import MissingPackageError
