@@ -1,4 +1,4 @@
-"""Evidence from this machine's CUDA device: the tests marked ``gpu`` and ``python -m gpusmote bench --gpu``.
+"""Evidence from this machine's CUDA device: the tests marked ``gpu`` and ``python -m gpusmote.evaluation --gpu``.
 
 Each phase is a process of its own with a time limit, and gpu.json is written while it runs: a crash or a hang loses
 nothing of what was found before. Only Python's own library is needed here, so that every failure gets into the file.
@@ -64,7 +64,7 @@ class Phase:
         """The command line of its process, which writes what it finds to a file."""
         python = [sys.executable, "-m"]
         if self.tool == "bench":
-            program = ["tests.standin", "bench", "--quick"] if stand_in else ["gpusmote", "bench"]
+            program = ["tests.standin", "--quick"] if stand_in else ["gpusmote.evaluation"]
             return [*python, *program, "--gpu", *self.what, "--json", str(findings)]
         # Warnings of the packages that this machine happens to have are no failures of gpusmote.
         device = ["--device", "stand-in"] if stand_in else ["--device", "cuda", "-W", "default"]

@@ -1,7 +1,7 @@
 """Run the commands whose output README.md and docs/ show, and put there what they print.
 
     python3 ci/readme.py              # all of them
-    python3 ci/readme.py bench test   # those whose command has one of these words
+    python3 ci/readme.py demo help   # those whose command has one of these words
 
 An output stands between ``<!-- output of COMMAND -->`` and ``<!-- end of output -->``. Speed is best measured while the
 machine does nothing else.

@@ -152,7 +152,7 @@ def test_outputs_are_renewed_by_their_command(monkeypatch: pytest.MonkeyPatch, t
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     shown = {block[2] for text in (README, *SHOWN.values()) for block in script.OUTPUT.finditer(text)}
-    assert {"./ci/demo", "python -m gpusmote bench", "python -m gpusmote bench --memory"} < shown
+    assert {"./ci/demo", "python -m gpusmote.evaluation", "python -m gpusmote.evaluation --memory"} < shown
     readme = tmp_path / "README.md"
     failing = "<!-- output of exit 1 -->\n<!-- end of output -->\n"
     readme.write_text(f"a\n<!-- output of echo one -->\nold\n<!-- end of output -->\nb\n{failing}")

@@ -92,7 +92,7 @@ def launch(
     except cupy.cuda.compiler.CompileException as error:
         raise DeviceError(
             f"kernels/{file} does not compile for {chip()}:\n{error}",
-            'Please report this with the output of "python -m gpusmote info"; device="cpu" gives the same rows.',
+            'Please report this with what gpusmote.info() returns; device="cpu" gives the same rows.',
         ) from error
     except (RuntimeError, ImportError, OSError) as error:  # CuPy's own errors, and those of loading NVRTC
         said = f"The kernel {name} did not start on {chip()}: {type(error).__name__}: {error}"

@@ -1,7 +1,6 @@
 """The command line: arguments, one call of the library, a file.
 
-``resample``, ``plan``, ``info`` and ``bench`` by typer, which the extra ``cli`` brings; without it, ``info``,
-``bench`` and the help. No algorithm is here.
+It needs typer, which the extra ``cli`` brings; without it, it says so. No algorithm is here.
 """
 
 from __future__ import annotations
@@ -14,6 +13,9 @@ from gpusmote.cli.signals import at_once
 TYPE_CHECKING = False  # what type checkers take for true
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
+
+    from gpusmote.cli.output import Output
 
 __all__ = ["main"]
 
@@ -40,8 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    import importlib.util
-
     from gpusmote import __version__
     from gpusmote.cli.exit_status import finish
     from gpusmote.cli.output import Output
@@ -49,13 +49,19 @@ def _run(arguments: list[str]) -> int:
     output = Output()
     if arguments == ["--version"]:
         return finish(lambda: print(__version__), output)
-    if importlib.util.find_spec("typer") is None:
-        from gpusmote.cli import plain
+    return finish(lambda: _command(arguments, output), output)
 
-        return finish(lambda: plain.run(arguments, output), output)
+
+def _command(arguments: list[str], output: Output) -> Any:
+    import importlib.util
+
+    from gpusmote.errors import MissingPackageError
+
+    if importlib.util.find_spec("typer") is None:
+        raise MissingPackageError('The command line needs typer: pip install "gpusmote[cli]".')
     from gpusmote.cli.app import run
 
-    return finish(lambda: run(arguments, output), output)
+    return run(arguments, output)
 
 
 def _end(status: int) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 import gpusmote
-from gpusmote.cli import plain
 from gpusmote.cli.help import Command, Group
 from gpusmote.cli.options import (
+    Debug,
     Destination,
     DupSize,
     Force,
@@ -24,13 +24,14 @@ from gpusmote.cli.options import (
 )
 from gpusmote.cli.output import Output
 from gpusmote.cli.results import of_plan, of_resample, report_to
+from gpusmote.errors import ParameterError
 from gpusmote.files import resample_file
 
 __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="gpusmote",
-    help=plain.ABOUT,
+    help="Rows for rare classes, from file to file: SMOTE and its variants on the CPU or a CUDA GPU.",
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -64,9 +65,9 @@ def _version(wanted: bool) -> None:
 def every(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help=plain.GENERAL_OPTIONS["--version"])
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help=plain.GENERAL_OPTIONS["--debug"])] = False,
+    debug: Debug = False,
 ) -> None:
     context.obj.debug = debug
 
@@ -158,13 +159,24 @@ def plan(
 def info(
     context: typer.Context,
     why: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="N D", help=plain.INFO_OPTIONS["--why"]["help"])
+        tuple[int, int] | None,
+        typer.Option(metavar="N D", help="How neighbors would be sought among N rows of D columns, and why, instead."),
     ] = None,
-    queries: Annotated[str | None, typer.Option(metavar="N", help=plain.INFO_OPTIONS["--queries"]["help"])] = None,
-    k: Annotated[str | None, typer.Option("--k", metavar="N", help=plain.INFO_OPTIONS["--k"]["help"])] = None,
+    queries: Annotated[
+        int | None, typer.Option(metavar="N", help="With --why: for how many of them, if not for all.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", metavar="N", help="With --why: how many neighbors of each, if not 5.")
+    ] = None,
 ) -> None:
     """Print versions, devices, memory, and what would be chosen."""
-    plain.info(context.obj, why=why, queries=queries, k=k)
+    if why is None and (queries, k) != (None, None):
+        raise ParameterError(
+            "--queries and --k go with --why only.",
+            "For example: gpusmote info --why 100000 13 --queries 500 --k 7",
+        )
+    told = gpusmote.info(why=why, queries=queries, k=k)
+    context.obj.result(told.get("search", told))
 
 
 @app.command(
@@ -173,4 +185,6 @@ def info(
 )
 def bench(context: typer.Context) -> int:
     """Measure SMOTE beside imbalanced-learn's."""
-    return plain.bench(context.args)
+    from gpusmote.evaluation.__main__ import main
+
+    return main(context.args, "gpusmote bench")

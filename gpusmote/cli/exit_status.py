@@ -2,7 +2,7 @@
 
 ====  ==========================================================================
 0     done
-1     the data, the files, the device or the memory do not allow it
+1     the data, the files, the device, the memory or the packages do not allow it
 2     the command line asks for what does not exist or is not allowed
 129   stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM: 128 + its number
 ====  ==========================================================================
@@ -19,17 +19,7 @@ from typing import Any
 from gpusmote.cli.output import Output
 from gpusmote.cli.signals import Stopped, as_exception
 
-__all__ = ["STATUS", "finish"]
-
-STATUS = {
-    0: "done",
-    1: "the data, the files, the device or the memory do not allow it",
-    2: "the command line asks for what does not exist or is not allowed",
-    129: "stopped by SIGHUP: the terminal or the connection was closed",
-    130: "stopped by SIGINT: Ctrl-C",
-    143: "stopped by SIGTERM: the system, a container or a batch queue ended it",
-}
-"""Exit statuses and what they mean."""
+__all__ = ["finish"]
 
 
 def finish(work: Callable[[], Any], output: Output) -> int:

@@ -6,45 +6,16 @@ import inspect
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer.core
 
-__all__ = ["Command", "Group", "Row", "described"]
+__all__ = ["Command", "Group"]
 
 _LEFT = 24
 """Columns of the names; longer ones have a line of their own."""
 _WIDEST = 100
 _NO_BREAK = "\xa0"
-
-
-class Row(NamedTuple):
-    """What is said of an argument or an option: its names, its value in capitals, default, meaning."""
-
-    flags: list[str]
-    value: str
-    default: str
-    meaning: str
-
-
-def described(parameter: Any) -> Row:
-    """An argument or an option of typer's.
-
-    Parameters
-    ----------
-    parameter : typer.core.TyperArgument or typer.core.TyperOption
-
-    Returns
-    -------
-    Row
-    """
-    meaning = parameter.help or ""
-    if parameter.param_type_name == "argument":
-        return Row([parameter.metavar], "", "required", meaning)
-    value = "" if parameter.is_flag else parameter.metavar or ""
-    flags = [*sorted(parameter.opts, key=len), *parameter.secondary_opts]
-    shown = [text for text in (parameter.show_default, parameter.default) if isinstance(text, str)]
-    return Row(flags, value, "required" if parameter.required else next(iter(shown), ""), meaning)
 
 
 class Command(typer.core.TyperCommand):
@@ -67,8 +38,7 @@ class Group(typer.core.TyperGroup):
 
 def _page(command: Any, ctx: Any) -> Iterator[str]:
     parameters = [parameter for parameter in command.get_params(ctx) if not getattr(parameter, "hidden", False)]
-    needed = [described(parameter) for parameter in parameters if parameter.required]
-    words = [" ".join(filter(None, (row.flags[-1], row.value))) for row in needed]
+    words = [_name(parameter, -1) for parameter in parameters if parameter.required]
     usage = [ctx.command_path, *(["COMMAND"] if hasattr(command, "list_commands") else words), "[OPTIONS]"]
     yield f"Usage: {' '.join(usage)}"
     for paragraph in _paragraphs(command):
@@ -85,11 +55,20 @@ def _paragraphs(command: Any) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in inspect.cleandoc(command.help or "").split("\n\n")]
 
 
+def _name(parameter: Any, *which: int) -> str:
+    """What is typed: the argument, or the flags of an option and what stands for its value."""
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar)
+    flags = [*sorted(parameter.opts, key=len), *parameter.secondary_opts]
+    value = "" if parameter.is_flag else parameter.metavar or ""
+    return " ".join(filter(None, (", ".join([flags[i] for i in which] or flags), value)))
+
+
 def _line(parameter: Any) -> tuple[str, str]:
-    row = described(parameter)
-    default = "required" if row.default == "required" else row.default and f"default: {row.default}"
-    left = " ".join(filter(None, (", ".join(row.flags), row.value)))
-    return left, " ".join(filter(None, (row.meaning, default and f"[{default}]".replace(" ", _NO_BREAK))))
+    shown = [text for text in (parameter.show_default, parameter.default) if isinstance(text, str)]
+    default = "required" if parameter.required else f"default: {shown[0]}" if shown and shown[0] else ""
+    note = f"[{default}]".replace(" ", _NO_BREAK) if default else ""
+    return _name(parameter), " ".join(filter(None, (parameter.help, note)))
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> Iterator[str]:

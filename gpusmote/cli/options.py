@@ -17,6 +17,7 @@ from gpusmote.errors import ParameterError
 from gpusmote.files.formats import file_path
 
 __all__ = [
+    "Debug",
     "Destination",
     "DupSize",
     "Force",

@@ -1,4 +1,4 @@
-"""How long SMOTE takes beside imbalanced-learn's, and how much memory: what ``python -m gpusmote bench`` prints."""
+"""How long SMOTE takes beside imbalanced-learn's, and how much memory: ``python -m gpusmote.evaluation``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a CUDA device is, and how much of its memory calls take: ``python -m gpusmote bench --gpu``."""
+"""How fast a CUDA device is, and how much of its memory calls take: ``python -m gpusmote.evaluation --gpu``."""
 
 from __future__ import annotations
 
@@ -397,4 +397,4 @@ def growth(on: DeviceBench) -> Iterator[Row]:
 MEASUREMENTS: dict[str, Callable[[DeviceBench], Iterator[Row]]] = {
     measure.__name__: measure for measure in (limits, generation, search, smote, memory, growth)
 }
-"""What ``bench --gpu`` measures, in this order."""
+"""What ``--gpu`` measures, in this order."""

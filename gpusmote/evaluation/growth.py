@@ -1,4 +1,4 @@
-"""How the time of SMOTE grows with the rows, beside imbalanced-learn's: ``python -m gpusmote bench --growth``."""
+"""How the time of SMOTE grows with the rows, beside imbalanced-learn's: ``python -m gpusmote.evaluation --growth``."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,6 +46,23 @@ def test_labels_are_printed_in_every_encoding(command: str, encoding: str, tmp_p
     assert "two\\nlines\\r" in said
     if command == "resample":
         assert set(read(out)["kind"].to_pylist()) == set(HOSTILE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this system's file names are text: none is without an encoding")
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("command", ["resample", "plan"])
+def test_a_file_name_that_is_no_text_is_printed_in_every_encoding(command: str, encoding: str, tmp_path: Path) -> None:
+    data = pa.table({"x": [float(i) for i in range(30)], "kind": ["a"] * 20 + ["b"] * 10})
+    source, out = (tmp_path / os.fsdecode(name) for name in (b"in\xff.parquet", b"out\xff.parquet"))
+    write(data, tmp_path / "in.parquet").rename(source)
+    arguments = ["-o", out] if command == "resample" else []
+    status, said, err = printed(encoding, command, source, "--target", "kind", *arguments)
+    assert (status, err) == (0, "")
+    assert f"{'out' if arguments else 'in'}\\udcff.parquet  " in said
+    status, said, err = printed(encoding, command, source, "--target", "\udcff", *arguments, "--force")
+    assert (status, said) == (1, "")
+    assert "in\\udcff.parquet: There is no column '\\udcff'." in err
+    assert out.exists() == (command == "resample")
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if not name.isprintable()])

@@ -1,4 +1,4 @@
-"""The measurements behind ``python -m gpusmote bench``."""
+"""The measurements behind ``python -m gpusmote.evaluation``."""
 
 from __future__ import annotations
 

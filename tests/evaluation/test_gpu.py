@@ -1,4 +1,4 @@
-"""``python -m gpusmote bench --gpu``, with small tables."""
+"""``python -m gpusmote.evaluation --gpu``, with small tables."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from gpusmote.backends.cuda import CudaBackend
-from gpusmote.cli import main
 from gpusmote.errors import DeviceError, ParameterError
 from gpusmote.evaluation import gpu
+from gpusmote.evaluation.__main__ import main
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
@@ -22,7 +22,7 @@ def found(tmp_path):
 
 def test_everything_is_measured_and_right(cuda, tmp_path, capsys):
     cuda()
-    assert main(["bench", "--gpu", "--quick", "--json", str(tmp_path / "bench.json")]) == 0
+    assert main(["--gpu", "--quick", "--json", str(tmp_path / "bench.json")]) == 0
     told = found(tmp_path)
     assert list(told["results"]) == list(gpu.MEASUREMENTS)
     assert {"device", "compute capability", "driver", "CUDA", "CuPy", "FAISS", "versions"} <= set(told["machine"])
@@ -44,7 +44,7 @@ def test_a_device_that_computes_wrongly_is_exit_status_1(cuda, monkeypatch, caps
 
     cuda()
     monkeypatch.setattr(CudaBackend, "interpolate", wrong)
-    assert main(["bench", "--gpu", "generation", "--quick"]) == 1
+    assert main(["--gpu", "generation", "--quick"]) == 1
     assert "WRONG: float64 x 8: rows are those of the CPU" in capsys.readouterr().out
 
 
@@ -81,12 +81,9 @@ def test_figures_of_full_tables_are_held_against_what_is_aimed_at(cuda, tmp_path
         assert [check["held"] for check in on.found["checks"]] == [] if quick else [held] * 2
 
 
-def test_wrong_command_lines(cuda, capsys):
+def test_a_measurement_that_there_is_not(cuda):
     with pytest.raises(ParameterError, match=r"no measurement 'sleep'.* There are limits, generation"):
         gpu.run(gpu="limits,sleep")
-    for more in (["--repeat", "3"], ["--growth"], ["--memory"]):
-        assert main(["bench", "--gpu", "--quick", *more]) == 2
-        assert f"{more[0]} goes without --gpu only" in capsys.readouterr().err
 
 
 def test_without_a_device_the_error_says_what_was_found(cuda):

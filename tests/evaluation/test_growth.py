@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpusmote.cli.plain import BENCH_OPTIONS
 from gpusmote.errors import FileError, MissingPackageError, ParameterError
 from gpusmote.evaluation import benchmark, growth
 from gpusmote.evaluation.growth import TABLES, Power, Rows, draw, power
@@ -270,8 +269,3 @@ def test_without_matplotlib_the_error_names_the_extra(unmeasured: None, monkeypa
     with pytest.raises(MissingPackageError, match="matplotlib") as raised:
         growth.run(table="normal", plot=Path("a.svg"))
     assert raised.value.hint == DEMO
-
-
-def test_the_command_names_these_tables_and_sizes() -> None:
-    assert all(name in BENCH_OPTIONS["--table"]["help"] for name in TABLES)
-    assert BENCH_OPTIONS["--rows"]["default"] == ",".join(map(str, growth.ROWS))

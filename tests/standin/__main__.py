@@ -1,4 +1,4 @@
-"""gpusmote's command line over the stand-in: ``python -m tests.standin bench --gpu --quick``."""
+"""The benchmark over the stand-in: ``python -m tests.standin --gpu --quick``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from gpusmote.cli import main
+from gpusmote.evaluation.__main__ import main
 from tests.standin.install import stand_in
 
 if __name__ == "__main__":
