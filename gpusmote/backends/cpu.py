@@ -77,7 +77,7 @@ class WorkingMemory:
         """
         return self.size(_COMPARED, min(_COMPARED, _LEAST_PAIRS * columns))
 
-    def sides(self, rows: int, columns: int) -> tuple[int, int]:
+    def tile_shape(self, rows: int, columns: int) -> tuple[int, int]:
         """What remains of a tile: fewer rows, then fewer columns, in whole groups of 32."""
         if self.scale == 1.0:
             return rows, columns
@@ -105,7 +105,7 @@ class Backend:
         Distributions that the device needs besides NumPy, for reports.
     memory : WorkingMemory
         How large blocks may be.
-    through : Backend or None
+    search_device : Backend or None
         The device that seeks neighbors where the rows themselves lie on the host.
     """
 
@@ -113,7 +113,7 @@ class Backend:
     xp: Any = np
     packages: tuple[str, ...] = ()
     memory: WorkingMemory = WorkingMemory(1 << 40)
-    through: Backend | None = None
+    search_device: Backend | None = None
     _block_bytes = 32 << 20  # of rows that are made at once, with their draws
 
     def within(self, memory: WorkingMemory) -> Self:

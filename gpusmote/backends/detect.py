@@ -59,7 +59,7 @@ class Found:
 def driver_found() -> str | None:
     """Name of the NVIDIA driver's library, where it loads, a device's file exists and devices are not hidden.
 
-    Nothing is initialised: a process that has initialised CUDA cannot use it in its forked children.
+    Nothing is initialized: a process that has initialized CUDA cannot use it in its forked children.
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return None
@@ -136,7 +136,7 @@ def _faiss_words() -> str:
 
 
 def faiss_gpu() -> tuple[Any, str]:
-    """FAISS with GPU support and a device, or None and why not. Asking may initialise CUDA."""
+    """FAISS with GPU support and a device, or None and why not. Asking may initialize CUDA."""
     if importlib.util.find_spec("faiss") is None:
         return None, "not installed"
     try:

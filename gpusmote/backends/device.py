@@ -77,7 +77,7 @@ def require(device: str) -> None:
     try:
         decide(device, 0.0, "cpu")
     except RuntimeError as error:  # CuPy, asked which device is current
-        found = translate_errors.told(error, "CUDA")
+        found = translate_errors.translate(error, "CUDA")
         if found is None:
             raise
         raise found from error

@@ -23,7 +23,7 @@ class HostedBackend(Backend):
     """
 
     def __init__(self, device: Backend) -> None:
-        self._device = self.through = device
+        self._device = self.search_device = device
         self.packages = device.packages
 
     def active(self) -> AbstractContextManager[Any]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gpusmote.backends.translate_errors import SAME_ROWS, chip, told
+from gpusmote.backends.translate_errors import SAME_ROWS, chip, translate
 from gpusmote.errors import DeviceError
 
 __all__ = ["OPTIONS", "folder", "launch", "source"]
@@ -99,4 +99,4 @@ def launch(
         if isinstance(error, (ImportError, OSError)) or "nvrtc" in str(error).lower():
             hint = f'NVRTC compiles the kernels: pip install "gpusmote[cuda12]" brings it; {SAME_ROWS}'
             raise DeviceError(said, hint) from error
-        raise (told(error, chip()) or DeviceError(said, SAME_ROWS)) from error
+        raise (translate(error, chip()) or DeviceError(said, SAME_ROWS)) from error

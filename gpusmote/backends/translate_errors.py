@@ -14,7 +14,7 @@ import numpy as np
 
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryShortageError
 
-__all__ = ["SAME_ROWS", "ErrorTranslator", "chip", "of_faiss", "remember", "remembered", "told"]
+__all__ = ["SAME_ROWS", "ErrorTranslator", "chip", "remember", "remembered", "translate", "translate_faiss"]
 
 SAME_ROWS = 'device="cpu" gives the same rows.'
 _RESTART = f"The device can be used again in a new process, if at all; {SAME_ROWS}"
@@ -55,7 +55,7 @@ def remembered(device: str) -> str | None:
     return _failed.get((os.getpid(), device))
 
 
-def told(error: BaseException, where: str) -> GpusmoteError | None:
+def translate(error: BaseException, where: str) -> GpusmoteError | None:
     """What an error of NumPy or CuPy means, or None where it is none of theirs.
 
     Parameters
@@ -78,7 +78,7 @@ def told(error: BaseException, where: str) -> GpusmoteError | None:
     return _of_text(said, status, where, f"{where} failed ({said}).")
 
 
-def of_faiss(error: BaseException, ordinal: int, what: str) -> GpusmoteError | None:
+def translate_faiss(error: BaseException, ordinal: int, what: str) -> GpusmoteError | None:
     """What an error that is raised while FAISS works means, or None where it is not FAISS's, NumPy's or CuPy's.
 
     FAISS raises an error where an allocation fails; where another call of CUDA's fails it ends the process.
@@ -94,7 +94,7 @@ def of_faiss(error: BaseException, ordinal: int, what: str) -> GpusmoteError | N
     """
     where, said = f"cuda:{ordinal}", str(error)
     if isinstance(error, GpusmoteError) or not isinstance(error, RuntimeError) or type(error).__name__ in _ERRORS:
-        return told(error, where)
+        return translate(error, where)
     if _NO_IMAGE in said.lower():
         return DeviceError(
             f"FAISS was built for other chips than {chip(ordinal)}: {said}",
@@ -160,7 +160,7 @@ class ErrorTranslator(AbstractContextManager[Any]):
             return self._device.__enter__()
         except Exception as error:
             self._errstate.__exit__(None, None, None)
-            self._tell(error)
+            self._translate(error)
             raise
 
     def __exit__(
@@ -171,12 +171,12 @@ class ErrorTranslator(AbstractContextManager[Any]):
             self._device.__exit__(kind, error, traceback)
         except Exception as later:
             if error is None:  # else the first error is the one that says what happened
-                self._tell(later)
+                self._translate(later)
                 raise
         if error is not None:
-            self._tell(error)
+            self._translate(error)
 
-    def _tell(self, error: BaseException) -> None:
-        found = told(error, self._name)
+    def _translate(self, error: BaseException) -> None:
+        found = translate(error, self._name)
         if found is not None:
             raise found from error
