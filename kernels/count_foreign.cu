@@ -1,9 +1,9 @@
 // Formula: count[i] = number of j with codes[neighbors[i, j]] != own.
 //
-// Why a kernel: the array expression codes[neighbors] != own would write two arrays of the neighbors' size to read
-// them once. One thread a row; a row's few neighbors lie next to each other, and the cache holds their line.
+// Why a kernel: the array expression codes[neighbors] != own would write two temporary arrays of the size of neighbors.
+// Each thread counts for one row. The few neighbors of a row are adjacent in memory, in one cache line or few.
 
-#define THREADS 256  // of a block, at most: what the backend launches
+#define THREADS 256  // largest block; the backend launches blocks of this size
 
 extern "C" __global__ void __launch_bounds__(THREADS)
     count_foreign(const long long* __restrict__ codes, const long long* __restrict__ neighbors, long long own,

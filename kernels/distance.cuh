@@ -1,8 +1,7 @@
-// Formula: total <- total + (a - b)^2, the difference, the square and the sum each rounded to float64 on its own.
+// Formula: total <- total + (a - b)^2, with the difference, the square and the sum each rounded to float64.
 //
-// Why a file of its own: the sum that this step builds, column after column in order, is the distance that decides
-// which rows are neighbors. Another order of summation, or a fused multiply-add, would decide ties differently on
-// different devices.
+// Why a separate file: this sum, in column order, is the distance that decides which rows are neighbors. Another order
+// of summation, or a fused multiply-add, could decide ties differently on different devices.
 
 #ifndef GPUSMOTE_DISTANCE_CUH
 #define GPUSMOTE_DISTANCE_CUH

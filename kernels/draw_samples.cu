@@ -1,13 +1,13 @@
 // Formula: for sample s of a class,  pick(s) = floor(word[2 s] * n / 2^64)  and  gap(s) = floor(word[2 s + 1] / 2^11) * 2^-53,
-// word[] being the class's Philox4x64-10 stream (philox.cuh).
+// where word[] is the Philox4x64-10 stream of the class (philox.cuh).
 //
-// Why a kernel: CuPy's generators do not offer this stream, and the same seed must give the same rows on every device
-// and for every slice. A Philox block holds two samples, so draw_slice gives each thread one block: half the rounds of
-// a thread a sample. Every sample depends on its number alone: the grid may have any size.
+// Why a kernel: CuPy's generators do not provide this stream, and the same seed must give the same rows on every device
+// and for every slice. A Philox block holds two samples, so each thread of draw_slice computes one block: half the
+// rounds of one thread for each sample. A sample depends only on its number, so the grid may have any size.
 
 #include "philox.cuh"
 
-#define THREADS 256  // of a block, at most: what the backend launches
+#define THREADS 256  // largest block; the backend launches blocks of this size
 
 // Samples start <= s < stop, written to pick[s - start] and gap[s - start].
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -35,7 +35,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride) {
         const unsigned long long sample = static_cast<unsigned long long>(samples[i]);
         const PhiloxBlock block = sample_block(key0, key1, sample / 2);
-        const bool odd = sample % 2 != 0;  // chosen, not indexed: the block stays in registers
+        const bool odd = sample % 2 != 0;  // a selection instead of an index keeps the block in registers
         pick[i] = pick_of(odd ? block.word[2] : block.word[0], n);
         gap[i] = gap_of(odd ? block.word[3] : block.word[1]);
     }

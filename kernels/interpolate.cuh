@@ -1,9 +1,9 @@
-// Formula: base + gap * (neighbor - base), computed as base - gap * (base - neighbor): the same numbers, but -0.0
-// stays between two that are -0.0. Both differences and the product are each rounded to float64 on their own, then
-// there is one rounding to the table's dtype.
+// Formula: base + gap * (neighbor - base), computed as base - gap * (base - neighbor): the same values, but -0.0
+// stays -0.0 between two values of -0.0. Both differences and the product are each rounded to float64, then the result
+// is rounded once to the dtype of the table.
 //
-// Why a file of its own: this one line decides every synthetic value. Differences of float32 taken in float32, or a
-// fused multiply-add, would change values and part the devices.
+// Why a separate file: this line decides every synthetic value. Subtracting float32 values in float32, or a fused
+// multiply-add, would change values and make devices disagree.
 
 #ifndef GPUSMOTE_INTERPOLATE_CUH
 #define GPUSMOTE_INTERPOLATE_CUH

@@ -1,20 +1,20 @@
 // Formula: out[i, j] = values[base[i], j] + gap[i] * (values[neighbor[i], j] - values[base[i], j])   (interpolate.cuh).
 //
-// Why a kernel: one pass over the output, 12 bytes moved a float32 value, where array expressions would move a
-// float64 temporary for each operation. Elementwise: neighboring threads take neighboring cells of a row, so that
-// loads and stores coalesce whatever the number of columns. A 64-bit division a cell would cost more than the memory
-// traffic; each thread therefore divides once, and then walks on by a stride that is already split into rows and cells.
+// Why a kernel: it makes one pass over the output and moves 12 bytes for each float32 value, while array expressions
+// would write a float64 temporary for each operation. Adjacent threads handle adjacent cells of a row, so loads and
+// stores coalesce for any number of columns. A 64-bit division for each cell would take longer than the memory traffic,
+// so each thread divides once and then advances by a stride that is already split into rows and cells.
 //
-// A cell is 16 bytes, the most that a thread loads or stores at once, where every row begins on a multiple of 16 bytes;
-// else it is one value. Which of the two is the same for all threads, and changes no bit of the result.
+// A cell is 16 bytes, the largest size of one load or store, if every row starts at a multiple of 16 bytes; otherwise
+// it is one value. The choice is the same for all threads and does not change the result.
 //
-// Limit: 3 d sizeof(T) + 24 bytes a row over the memory's bandwidth (two rows read, one written; two positions and a
-// gap), less what the cache saves of rows that are read more than once (docs/kernels.md).
+// Lower bound for the time: 3 d sizeof(T) + 24 bytes for each row (two rows read, one written; two row numbers and a
+// gap), divided by the memory bandwidth, less what the cache saves for rows that are read repeatedly (docs/kernels.md).
 
 #include "interpolate.cuh"
 
-#define THREADS 256  // of a block, at most: what the backend launches
-#define BLOCKS 4     // of THREADS on a multiprocessor at least: all that sm_75 has room for, 64 registers a thread at most
+#define THREADS 256  // largest block; the backend launches blocks of this size
+#define BLOCKS 4     // least blocks on a multiprocessor: all that fit on sm_75, with at most 64 registers for each thread
 
 template <typename T>
 struct alignas(16) Pack {
@@ -34,7 +34,7 @@ __device__ inline bool on_16_bytes(const void* pointer) {
     return reinterpret_cast<unsigned long long>(pointer) % 16 == 0;
 }
 
-// `cells` of a row; values and out do not overlap.
+// `cells` is the number of cells of a row; values and out do not overlap.
 template <typename Cell>
 __device__ inline void walk_cells(const Cell* __restrict__ values, const long long* __restrict__ base,
                                   const long long* __restrict__ neighbor, const double* __restrict__ gap,

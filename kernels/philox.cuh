@@ -1,10 +1,10 @@
 // Formula: Philox4x64-10 (Salmon, Moraes, Dror & Shaw 2011, doi:10.1145/2063384.2063405). Ten rounds of
 //     (x0, x1, x2, x3) <- (high(M1 x2) ^ x1 ^ k0, low(M1 x2), high(M0 x0) ^ x3 ^ k1, low(M0 x0)),
-// the key (k0, k1) growing by (W0, W1) after each. Sample s owns words 2 (s mod 2) and 2 (s mod 2) + 1 of the block
-// with counter (s / 2) + 1, because NumPy increments the counter before it generates:
+// and (W0, W1) is added to the key (k0, k1) after each round. Sample s owns words 2 (s mod 2) and 2 (s mod 2) + 1 of the
+// block with counter (s / 2) + 1, because NumPy increments the counter before it generates:
 //     pick = floor(first word * n / 2^64),   gap = floor(second word / 2^11) * 2^-53.
 //
-// Why a file of its own: the numbers must be those of gpusmote/random_stream.py to the bit; nothing but this file makes them.
+// Why a separate file: the numbers must equal those of gpusmote/random_stream.py exactly, so only this file makes them.
 
 #ifndef GPUSMOTE_PHILOX_CUH
 #define GPUSMOTE_PHILOX_CUH
@@ -38,7 +38,7 @@ __device__ inline long long pick_of(unsigned long long word, unsigned long long 
     return static_cast<long long>(__umul64hi(word, n));
 }
 
-// The conversion is exact (53 bits), and so is the product with a power of two.
+// The conversion (53 bits) and the product with a power of two are exact.
 __device__ inline double gap_of(unsigned long long word) {
     return __dmul_rn(static_cast<double>(word >> 11), 1.0 / 9007199254740992.0);
 }

@@ -1,21 +1,22 @@
 // Formula: distance[i, c] = sum over j = 0, 1, ... of (values[candidates[i, c], j] - values[queries[i], j])^2, in float64,
-// the terms added one after another in column order   (distance.cuh).
+// with the terms added in column order   (distance.cuh).
 //
-// Why a kernel: the order of summation is part of the result, so each pair has one thread that adds alone, and no
-// library routine promises that. If that thread also read its candidate's row by itself, the 32 threads of a warp would
-// touch 32 rows at once, one value of each. Instead a warp takes 32 candidates of one query and copies a tile of 32
-// columns of them to shared memory with coalesced loads; then every thread adds up its own line of the tile. A line is
-// one value longer than the tile is wide, so that the threads, reading down a column, meet different banks. A warp's
-// load covers 32 neighboring values, whole cache lines: wider loads by each thread would move the same lines.
+// Why a kernel: the order of summation is part of the result, so one thread must add all terms of a pair, and no
+// library routine promises that. If that thread also read the row of its candidate by itself, the 32 threads of a warp
+// would read from 32 rows at once, one value of each. Instead, a warp takes 32 candidates of one query and copies a
+// tile of 32 of their columns to shared memory with coalesced loads; then each thread sums its own line of the tile. A
+// line is one value longer than the tile is wide, so that threads reading down a column use different banks. A load of
+// a warp covers 32 adjacent values, in whole cache lines: wider loads by each thread would move the same lines.
 //
-// Limit: d sizeof(T) + 16 bytes a pair over the bandwidth of the memory, or of the second-level cache where the table
-// fits in it; on chips with few float64 units their 3 d operations and 2 d conversions a pair (docs/kernels.md).
+// Lower bound for the time: d sizeof(T) + 16 bytes for each pair, divided by the bandwidth of the memory, or of the
+// second-level cache if the table fits in it; on chips with few float64 units, 3 d operations and 2 d conversions for
+// each pair (docs/kernels.md).
 
 #include "distance.cuh"
 
-#define WARPS 4   // of a block; rerank_distances is launched with blocks of 32 x WARPS threads
-#define TILE 32   // candidates and columns of a tile: a warp's width
-#define BLOCKS 8  // on a multiprocessor at least, as far as registers go: 64 a thread at most
+#define WARPS 4   // warps of a block: the kernels are launched with blocks of 32 x WARPS threads
+#define TILE 32   // candidates and columns of a tile: the width of a warp
+#define BLOCKS 8  // least blocks on a multiprocessor that registers must allow: at most 64 for each thread
 
 template <typename T>
 struct RerankTile {
@@ -23,7 +24,7 @@ struct RerankTile {
     T query[TILE];
 };
 
-// Columns [column, column + width) of the query and of `count` candidates.
+// Load columns [column, column + width) of the query and of `count` candidates.
 template <typename T>
 __device__ inline void load_tile(const T* values, long long columns, long long query, const long long* candidates,
                                  int count, long long column, int width, RerankTile<T>& tile) {
@@ -51,7 +52,7 @@ __device__ inline void rerank_distances(const T* values, const long long* querie
     const int lane = static_cast<int>(threadIdx.x);
     const long long groups = (width + TILE - 1) / TILE;
     const long long stride = static_cast<long long>(gridDim.x) * WARPS;
-    // `task`, and with it every bound below but the lane's own, is the same in all lanes: none misses a __syncwarp.
+    // `task` and all loop bounds that depend on it are the same in all lanes, so all lanes reach every __syncwarp.
     for (long long task = static_cast<long long>(blockIdx.x) * WARPS + threadIdx.y; task < rows * groups; task += stride) {
         const long long row = task / groups, from = task % groups * TILE;
         const int count = static_cast<int>(width - from < TILE ? width - from : TILE);
@@ -60,13 +61,13 @@ __device__ inline void rerank_distances(const T* values, const long long* querie
         for (long long column = 0; column < columns; column += TILE) {
             const int part = static_cast<int>(columns - column < TILE ? columns - column : TILE);
             load_tile(values, columns, queries[row], candidates + first, count, column, part, tile);
-            __syncwarp();  // the tile is full before anyone reads it
+            __syncwarp();  // the tile is complete before any lane reads it
             if (lane < count) {
                 for (int j = 0; j < part; ++j) {
                     total = add_squared_difference(total, tile.candidate[lane][j], tile.query[j]);
                 }
             }
-            __syncwarp();  // all have read it before it is filled anew
+            __syncwarp();  // all lanes have read it before it is overwritten
         }
         if (lane < count) {
             distance[first + lane] = total;

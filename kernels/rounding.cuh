@@ -1,9 +1,8 @@
-// Formula: to_double(x) = x exactly; round_to<T>(x) = the T nearest to x, ties to even.
+// Formula: to_double(x) = x exactly; round_to<T>(x) = the value of type T nearest to x, ties to even.
 //
-// Why a file of its own: CuPy compiles with -ftz=true, under which a plain cast between float and double turns
-// subnormal numbers into zero (cvt.ftz). The instructions are therefore written out. All arithmetic of the kernels
-// is on doubles, for which flushing does not exist, and by the __d*_rn intrinsics, which the compiler never fuses
-// into a multiply-add.
+// Why a separate file: CuPy compiles with -ftz=true, with which a cast between float and double turns subnormal numbers
+// into zero (cvt.ftz). So these instructions are written in assembly. All other arithmetic of the kernels uses doubles,
+// which are never flushed to zero, and the __d*_rn intrinsics, which the compiler never fuses into a multiply-add.
 
 #ifndef GPUSMOTE_ROUNDING_CUH
 #define GPUSMOTE_ROUNDING_CUH

@@ -1,4 +1,4 @@
-"""Devices: which one does the work, and the operations that it offers."""
+"""Choose the device of a call, and the operations that each device provides."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The memory of a call: what it must hold, what is left for its blocks, and the refusal of what cannot fit.
+"""Plan the memory of a call: what it must hold, what is left for blocks of work, and an error if it cannot fit.
 
-A call holds the result, its plan, the rows that are searched, and blocks of work. The first three are products of
-sizes; the blocks are cut to what is left of the limit. So the sum is an upper bound, whatever the data look like.
+A call holds its result, its plan, the rows that are searched, and blocks of work. The first three are products of
+sizes. The blocks are made to fit into what is left of the limit. So the sum is an upper bound for any data.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from gpusmote.messages import counted
 __all__ = ["Estimate", "Limit", "Sizes", "arrange", "limits_of"]
 
 _MARGIN = {"cpu": 0.05, "cuda": 0.10}
-"""Share of the free memory that is left alone where no limit is given: others allocate too, and devices fragment."""
+"""Share of the free memory that is not used if no limit is given, for other allocations and for fragmentation."""
 
-_LEAST = 5 << 18  # bytes of blocks under which no search is tried
-_LEAST_PAIRS = 64  # pairs of rows that each thread compares at once, however many columns they have
-_INDEX = 8  # bytes of a position, a code, a float64
-_POOL = 160  # bytes a row of what a search keeps, whatever the columns: norms, order, groups, nodes of a tree
-_FAISS = 1536 << 20  # bytes that FAISS takes for itself if it may
-_PINNED = 64 << 20  # bytes of host memory that transfers to and from a device use
-_LEAST_ROWS = 64  # of a class that goes through a device in parts
+_LEAST = 5 << 18  # bytes of blocks that any search needs
+_LEAST_PAIRS = 64  # pairs of rows in one block of a thread, for any number of columns
+_INDEX = 8  # bytes of a row number, a class code or a float64
+_POOL = 160  # bytes that a search keeps for each row besides its values: norms, order, groups, tree nodes
+_FAISS = 1536 << 20  # bytes of temporary memory that FAISS uses by default
+_PINNED = 64 << 20  # bytes of host memory for transfers to and from a device
+_LEAST_ROWS = 64  # rows of one part, if a class does not fit on the device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Limit:
     ----------
     kind : {"cpu", "cuda"}
     bytes : int or None
-        None if the system does not say what is free.
+        None if the free memory is unknown.
     given : bool
-        Whether ``memory_limit`` decides, not what is free.
+        True if ``memory_limit`` decides, False if the free memory does.
     held : int
-        Bytes of an existing plan that were taken off what was given.
+        Bytes of an existing plan, already subtracted from the given limit.
     """
 
     kind: str
@@ -52,40 +52,40 @@ class Limit:
     held: int = 0
 
     def left(self, needed: int) -> int:
-        """Bytes that remain beside ``needed``; negative if there are too few."""
+        """Bytes that remain after ``needed``; negative if there are too few."""
         return (1 << 62 if self.bytes is None else self.bytes) - needed
 
     def __str__(self) -> str:
         if not self.given:
             return f"{self.bytes:,} bytes are free"
-        beside = f" beside the {self.held:,} of the plan" if self.held else ""
-        return f"memory_limit allows {counted(self.bytes or 0, 'byte')}{beside}"
+        plan = f" besides the {self.held:,} bytes of the plan" if self.held else ""
+        return f"memory_limit allows {counted(self.bytes or 0, 'byte')}{plan}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """What the memory of a call depends on.
+    """The sizes that the memory of a call depends on.
 
     Attributes
     ----------
     n_rows, n_features : int
-        Of X.
+        Shape of X.
     itemsize : int
-        Bytes of one value of the arrays that the work is done on.
+        Bytes of one value in the work arrays.
     classes : tuple of (int, int)
-        Rows of each class that gets synthetic rows, and how many it gets.
+        Rows, and number of synthetic rows, of each class that gets any.
     result : callable
-        ``result(n_new)``: bytes of X_resampled, as the container makes it.
+        ``result(n_new)`` returns the bytes of X_resampled in its container.
     k : int
-        Neighbors of a row, at most.
+        Largest number of neighbors of a row.
     all_rows : bool
-        Whether neighbors are searched among all rows, not only within the class.
+        Whether neighbors are also searched among all rows, not only within the class.
     drawn : bool
-        Whether the plan holds all random numbers.
+        Whether the plan stores all random numbers.
     kept : int
-        Bytes of copies of X that reading makes and keeps.
+        Bytes of copies of X that reading it makes and keeps.
     label : int
-        Bytes a row that reading y, and making y_resampled, takes at most.
+        Upper bound, in bytes for each row, for reading y and making y_resampled.
     """
 
     n_rows: int
@@ -104,12 +104,12 @@ class Sizes:
         return sum(new for _, new in self.classes)
 
     def output(self, n_new: int) -> int:
-        """Bytes of X_resampled and y_resampled with so many synthetic rows."""
+        """Bytes of X_resampled and y_resampled with ``n_new`` synthetic rows."""
         return self.result(n_new) + self.label * (self.n_rows + n_new)
 
     @property
     def plan(self) -> int:
-        """Bytes of the rows that the plan keeps, their positions, seeds and neighbors, at most."""
+        """Upper bound for the bytes of the rows, row numbers, seeds and neighbors in the plan."""
         width, total = self.n_features * self.itemsize + _INDEX, 0
         for rows, new in self.classes:
             pairs = rows * min(self.k, self.n_rows)
@@ -119,12 +119,12 @@ class Sizes:
         return total
 
     def pool(self, copies: int) -> int:
-        """Bytes that searches hold of the rows among which they search.
+        """Bytes that a search holds for the rows it searches among.
 
         Parameters
         ----------
         copies : {0, 1, 2}
-            As of :class:`~gpusmote.backends.cpu.WorkingMemory`.
+            See :class:`~gpusmote.backends.cpu.WorkingMemory`.
         """
         largest = max((rows for rows, _ in self.classes), default=0)
         searched = largest + (self.n_rows if self.all_rows else 0)
@@ -132,42 +132,44 @@ class Sizes:
         return searched * self._searched_row(copies) + answers
 
     def _searched_row(self, copies: int) -> int:
-        kept = (0, 4, 12)[copies] + (self.itemsize if copies == 2 else 0)  # in float32, in float64, without duplicates
+        kept = (0, 4, 12)[copies] + (
+            self.itemsize if copies == 2 else 0
+        )  # copies in float32, in float64, and without duplicates
         return _POOL + self.n_features * (self.itemsize * self.all_rows + kept)
 
     def part(self) -> int:
-        """Bytes a row of a class that is searched in parts on a device, half of them queries."""
+        """Bytes for each row that a device holds while it searches a class in parts; as many queries are counted in."""
         return 2 * (self.n_features * (self.itemsize + 4) + _POOL + 2 * _INDEX * self.k)
 
     @property
     def least(self) -> int:
-        """Bytes of a search on the host, without a result, under which it cannot be done."""
+        """The least bytes with which a search on the host can work, without its result."""
         return self.kept + self.label * self.n_rows + self.plan + self.pool(0) + self.least_blocks
 
     @property
     def least_blocks(self) -> int:
-        """Bytes of blocks that cannot be cut smaller."""
+        """Bytes of the smallest possible blocks."""
         return max(_LEAST, n_threads() * _LEAST_PAIRS * self.n_features * (8 + self.itemsize))
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Upper bounds of what a call holds in memory, in bytes.
+    """Upper bounds for the memory of a call, in bytes.
 
     Attributes
     ----------
     where : str
-        What does the work: "cpu" or "cuda:N".
+        The device that does the work: "cpu" or "cuda:N".
     output : int
-        Of X_resampled and y_resampled, in the memory where X lies.
+        X_resampled and y_resampled, in the memory that holds X.
     plan, pool, working : int
-        Of the plan, of the rows that are searched, and of blocks of work, in the memory of what does the work.
+        The plan, the rows that are searched, and blocks of work, in the memory of the device that does the work.
     total : int
-        Of all that lies in the memory of what does the work, the output included if it lies there.
+        Everything in the memory of that device, with the output if it is there.
     host : int
-        Of all that lies in the host's memory.
+        Everything in the memory of the host.
     memory : WorkingMemory
-        How the work is cut.
+        The memory for blocks of work.
     """
 
     where: str
@@ -180,35 +182,35 @@ class Estimate:
     memory: WorkingMemory
 
     def as_dict(self) -> dict[str, int]:
-        """For a report."""
+        """The numbers for a report."""
         names = ("output", "plan", "pool", "working", "total", *(("host",) if self.where != "cpu" else ()))
         return {name: getattr(self, name) for name in names}
 
     def smaller(self) -> Estimate:
-        """The same with a quarter of the working memory, and no copies of rows."""
+        """The same estimate with a quarter of the working memory, and no copies of rows."""
         return dataclasses.replace(self, memory=self.memory.quarter())
 
 
-def limits_of(asked: MemoryLimit | None, backend: Backend | None, held: int = 0) -> dict[str, Limit]:
-    """What a call may allocate on the host and on its device.
+def limits_of(memory_limit: MemoryLimit | None, backend: Backend | None, held: int = 0) -> dict[str, Limit]:
+    """The memory limits of a call on the host and on its device.
 
     Parameters
     ----------
-    asked : int, float, str, dict or None
-        As the sampler's parameter.
+    memory_limit : int, float, str, dict or None
+        The parameter ``memory_limit`` of the sampler.
     backend : Backend
-        What does the work.
+        The device that does the work.
     held : int, default=0
-        Bytes of an existing plan where the work is done: they count towards a limit in bytes.
+        Bytes of an existing plan on the device that does the work. They count towards a limit in bytes.
     """
     device = backend is not None and backend.name != "cpu"
-    given = parse_memory_limit(asked, "cuda" if device else "cpu")
+    given = parse_memory_limit(memory_limit, "cuda" if device else "cpu")
     free = {"cpu": memory.available()}
     if device:
         assert backend is not None
         free["cuda"] = backend.free_memory()
-    there = "cuda" if device else "cpu"
-    return {kind: _limit(kind, given.get(kind), left, held * (kind == there)) for kind, left in free.items()}
+    working = "cuda" if device else "cpu"
+    return {kind: _limit(kind, given.get(kind), left, held * (kind == working)) for kind, left in free.items()}
 
 
 def _limit(kind: str, given: int | float | None, free: int | None, held: int) -> Limit:
@@ -221,28 +223,28 @@ def _limit(kind: str, given: int | float | None, free: int | None, held: int) ->
 
 
 def arrange(sizes: Sizes, where: str, lies_on: str, limits: dict[str, Limit], *, output: bool = True) -> Estimate:
-    """Cut the work so that it keeps within its limits.
+    """Choose the working memory of a call so that it stays within its limits.
 
     Parameters
     ----------
     sizes : Sizes
     where : str
-        What does the work.
+        The device that does the work: "cpu" or "cuda:N".
     lies_on : str
-        Where X lies, and the result will.
+        The device that holds X, and will hold the result.
     limits : dict of str to Limit
     output : bool, default=True
-        Whether the result is made in one piece.
+        Whether the whole result is made in one piece.
 
     Raises
     ------
     MemoryLimitError
-        If it cannot be cut small enough: it says how many bytes are needed at least, and how many rows would fit.
+        If even the smallest blocks do not fit. The message gives the least bytes needed and how many rows would fit.
     """
     made = sizes.kept + (sizes.output(sizes.n_new) if output else sizes.label * sizes.n_rows)
     if where == "cpu":
         held = made + sizes.plan
-        found = _cut(limits["cpu"], held, sizes)
+        found = _working_memory(limits["cpu"], held, sizes)
         if found is None:
             raise _too_large(limits["cpu"], sizes, made, sizes.plan, sizes.pool(0), sizes.least_blocks, output)
         pool = sizes.pool(found.copies)
@@ -256,9 +258,9 @@ def _arrange_on_device(
 ) -> Estimate:
     limit, there = limits["cuda"], made if lies_on != "cpu" else 0
     plan, host = sizes.plan, _PINNED + (made if lies_on == "cpu" else 0)
-    found = _cut(limit, there + plan, sizes, _FAISS)
+    found = _working_memory(limit, there + plan, sizes, _FAISS)
     pool = sizes.pool(found.copies) if found is not None else 0
-    if found is None:  # the rows stay on the host, and go through the device in parts
+    if found is None:  # the rows stay on the host and are copied to the device in parts
         left = limit.left(there + sizes.least_blocks)
         rows = left // 2 // sizes.part()
         least = max(_LEAST_ROWS, 2 * (sizes.k + 10))
@@ -275,8 +277,8 @@ def _arrange_on_device(
     return Estimate(where, made, plan, pool, working, there + plan + pool + working, host, found)
 
 
-def _cut(limit: Limit, held: int, sizes: Sizes, faiss: int = 0) -> WorkingMemory | None:
-    """The largest working memory that the limit leaves, or None: fewer copies of rows, then smaller blocks."""
+def _working_memory(limit: Limit, held: int, sizes: Sizes, faiss: int = 0) -> WorkingMemory | None:
+    """The largest working memory within the limit, or None. It drops copies of rows before it makes blocks smaller."""
     usual = WorkingMemory.usual()
     for copies, least in ((2, usual // 2), (1, usual // 2), (0, sizes.least_blocks)):
         left = limit.left(held + sizes.pool(copies))
@@ -287,7 +289,7 @@ def _cut(limit: Limit, held: int, sizes: Sizes, faiss: int = 0) -> WorkingMemory
 
 
 def fit(estimate: Estimate, backend: Backend) -> Backend:
-    """The backend with its work cut; where a class is larger than the device, one whose rows stay on the host."""
+    """The backend with this working memory; one that keeps the rows on the host if they do not fit on the device."""
     backend = backend.within(estimate.memory)
     if estimate.memory.pool_rows is None:
         return backend
@@ -297,10 +299,10 @@ def fit(estimate: Estimate, backend: Backend) -> Backend:
 def _too_large(
     limit: Limit, sizes: Sizes, result: int, plan: int, pool: int, blocks: int, output: bool
 ) -> MemoryLimitError:
-    """What is needed at least, what takes how much of it, largest first, and what can be done."""
+    """An error with the least bytes needed, their parts (largest first), and what the caller can do."""
     where = "on the host" if limit.kind == "cpu" else "on the device"
     parts = {"the result": result, "the plan": plan, "copies of rows": pool, "blocks": blocks}
-    told = ", ".join(f"{what} {size:,}" for what, size in sorted(parts.items(), key=lambda part: -part[1]) if size)
+    listed = ", ".join(f"{what} {size:,}" for what, size in sorted(parts.items(), key=lambda part: -part[1]) if size)
     least = sum(parts.values())
     hint = f"memory_limit={least + limit.held} is the least that works." if limit.given else "Use more memory."
     if output:
@@ -310,7 +312,7 @@ def _too_large(
         hint += f" Or {fewer}make them in batches: plan = sampler.plan(X, y), then plan.batches(size)."
     columns = counted(sizes.n_features, "column")
     if output and limit.left(result) < 0:
-        what = f"The result would have {counted(sizes.n_rows + sizes.n_new, 'row')} x {columns}. To make it takes"
+        what = f"The result would have {counted(sizes.n_rows + sizes.n_new, 'row')} x {columns}. Making it needs"
     else:
         what = f"The work on {counted(sizes.n_rows, 'row')} x {columns} needs"
-    return MemoryLimitError(f"{what} at least {least:,} bytes ({told}); {limit} {where}.", hint)
+    return MemoryLimitError(f"{what} at least {least:,} bytes ({listed}); {limit} {where}.", hint)

@@ -1,4 +1,4 @@
-"""A CUDA device: CuPy's arrays, and kernels for the operations that an array library does not offer."""
+"""The CUDA backend: CuPy arrays, and our own kernels for operations that CuPy does not provide."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["CudaBackend"]
 
 _THREADS = 256
 _MOST_BLOCKS = 16_384
-"""Kernels walk on by the size of the grid, so that more blocks than fill any device several times gain nothing."""
+"""Kernels use grid-stride loops, so more blocks than fill a device several times gain nothing."""
 _CONVERTED = 1 << 20  # values converted at once for column_range: 8 MiB of float64
 _SIDE_BY_SIDE = 8_192
 _TILE = 32  # candidates a warp of rerank_distances takes at once
 _WARPS = 4  # warps of one of its blocks
 
-# The dtypes that the kernels have. Positions are 64-bit everywhere: a table may have more than 2**31 values.
+# The dtypes that the kernels accept. Positions are 64-bit everywhere: a table may have more than 2**31 values.
 _DTYPES = {
     "values": (np.dtype(np.float32), np.dtype(np.float64)),
     "positions": (np.dtype(np.int64),),
@@ -31,18 +31,18 @@ _DTYPES = {
 
 
 class CudaBackend(Backend):
-    """Operations on one CUDA device, on the caller's current stream of it.
+    """The operations on one CUDA device, on the caller's current stream.
 
-    Nothing waits for the device unless it must. The kernels are compiled for the device at their first use.
+    The host waits for the device only where this is necessary. Kernels are compiled for the device at their first use.
 
     Parameters
     ----------
     ordinal : int
-        Number of the device, as CUDA counts those that are visible.
+        CUDA number of the device, among the visible devices.
     """
 
     _block_bytes = 256 << 20
-    """A block takes some ten kernel launches; of 32 MiB, it would take longer to launch them than to run them."""
+    """A block takes about ten kernel launches. With 32 MiB, launching them would take longer than running them."""
 
     def __init__(self, ordinal: int) -> None:
         import cupy
@@ -54,7 +54,7 @@ class CudaBackend(Backend):
         self.packages = tuple(distribution[0] for distribution in found if distribution is not None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CudaBackend, (self.ordinal,), {"memory": self.memory}  # a module, which self.xp is, cannot be pickled
+        return CudaBackend, (self.ordinal,), {"memory": self.memory}  # self.xp is a module, which cannot be pickled
 
     def active(self) -> AbstractContextManager[Any]:
         return translate_errors.ErrorTranslator(lambda: self.xp.cuda.Device(self.ordinal), self.name)
@@ -98,10 +98,10 @@ class CudaBackend(Backend):
 
     def release(self) -> None:
         with self.active():
-            self.xp.get_default_memory_pool().free_all_blocks()  # FAISS cannot allocate from them
+            self.xp.get_default_memory_pool().free_all_blocks()  # FAISS cannot use the memory of this pool
 
     def free_memory(self) -> int | None:
-        """Bytes that the device has left, those included that CuPy's pool holds and does not use."""
+        """Free bytes of the device, including the unused memory of CuPy's pool."""
         with self.active():
             pool = self.xp.get_default_memory_pool()
             free, _ = self.xp.cuda.Device().mem_info
@@ -112,9 +112,9 @@ class CudaBackend(Backend):
     def draw(self, key: np.ndarray, start: int, stop: int, n: int) -> tuple[Array, Array]:
         with self.active():
             pick, gap = self.xp.empty(stop - start, np.int64), self.xp.empty(stop - start, np.float64)
-            blocks = (stop + 1) // 2 - start // 2  # of the stream, each of which holds two samples
+            blocks = (stop + 1) // 2 - start // 2  # of the random stream; each holds two samples
             numbers = (np.uint64(number) for number in (*key.tolist(), start, stop, n))
-            self._over("draw_samples.cu", "draw_slice", blocks if pick.size else 0, *numbers, pick, gap)
+            self._launch("draw_samples.cu", "draw_slice", blocks if pick.size else 0, *numbers, pick, gap)
         return pick, gap
 
     def draw_at(self, key: np.ndarray, samples: Array, n: int) -> tuple[Array, Array]:
@@ -124,7 +124,7 @@ class CudaBackend(Backend):
             pick, gap = self.xp.empty(count, np.int64), self.xp.empty(count, np.float64)
             k0, k1 = key.tolist()
             numbers = (np.uint64(k0), np.uint64(k1), samples, np.int64(count), np.uint64(n))
-            self._over("draw_samples.cu", "draw_gathered", count, *numbers, pick, gap)
+            self._launch("draw_samples.cu", "draw_gathered", count, *numbers, pick, gap)
         return pick, gap
 
     def to_float64(self, a: Array) -> Array:
@@ -133,19 +133,19 @@ class CudaBackend(Backend):
                 return a.astype(np.float64)
             a = self.xp.ascontiguousarray(a)
             out = self.xp.empty(a.shape, np.float64)
-            self._over("convert_values.cu", "float32_to_float64", a.size, a, np.int64(a.size), out)
+            self._launch("convert_values.cu", "float32_to_float64", a.size, a, np.int64(a.size), out)
         return out
 
     def column_range(self, values: Array) -> tuple[Array, Array]:
         n, d = values.shape
-        # CuPy gives a block of threads at most 32 columns and all rows: a narrow table would occupy few
-        # multiprocessors. So rows lie side by side as one wide row.
+        # CuPy gives a block of threads at most 32 columns and all rows, so a narrow table would use few
+        # multiprocessors. Therefore several rows are reduced side by side, as one wide row.
         group = max(1, min(n, _SIDE_BY_SIDE // d))
         step = max(1, self.memory.size(_CONVERTED) // (group * d)) * group
         whole = n // group * group
         blocks = [(start, min(whole, start + step)) for start in range(0, whole, step)]
         if whole < n:
-            blocks.append((n - group, n))  # some rows are looked at twice
+            blocks.append((n - group, n))  # some rows are included twice
         with self.active():
             low, high = self.xp.full(d, np.inf), self.xp.full(d, -np.inf)
             for start, stop in blocks:
@@ -163,7 +163,7 @@ class CudaBackend(Backend):
             gap = self._checked("shares", "gap", gap, (m,))
             self._checked("values", "out", out, (m, d), like=values)
             arguments = (values, base, neighbor, gap, np.int64(m), np.int64(d), out)
-            self._over("interpolate_rows.cu", f"interpolate_rows_{values.dtype.name}", m * d, *arguments)
+            self._launch("interpolate_rows.cu", f"interpolate_rows_{values.dtype.name}", m * d, *arguments)
 
     def rerank(self, values: Array, queries: Array, candidates: Array) -> Array:
         with self.active():
@@ -188,11 +188,11 @@ class CudaBackend(Backend):
             m, k = neighbors.shape
             count = self.xp.empty(m, np.int64)
             arguments = (codes, neighbors, np.int64(own), np.int64(m), np.int64(k), count)
-            self._over("count_foreign.cu", "count_foreign", m, *arguments)
+            self._launch("count_foreign.cu", "count_foreign", m, *arguments)
         return count
 
-    def _over(self, file: str, name: str, threads: int, *arguments: Any) -> None:
-        """Launch a kernel that walks over ``threads`` things, whatever the grid; nothing for none."""
+    def _launch(self, file: str, name: str, threads: int, *arguments: Any) -> None:
+        """Launch a grid-stride kernel over ``threads`` items; do nothing for 0 items."""
         if threads:
             grid = (min(-(-threads // _THREADS), _MOST_BLOCKS),)
             kernels.launch(self.xp, file, name, grid, (_THREADS,), arguments)
@@ -200,14 +200,14 @@ class CudaBackend(Backend):
     def _checked(
         self, kind: str, name: str, array: Array, shape: tuple[int | None, ...], like: Array | None = None
     ) -> Array:
-        """The one place that decides what a kernel may be given; positions and shares are made contiguous."""
+        """Check an argument of a kernel; positions and gaps are made contiguous."""
         if not isinstance(array, self.xp.ndarray):
             raise InputTypeError(
                 f"{name} is of type {type(array).__module__}.{type(array).__qualname__}, not an array on {self.name}.",
                 "backend.asarray(array) moves it there.",
             )
         if array.device.id != self.ordinal:
-            raise InputError(f"{name} lies on cuda:{array.device.id}, not on {self.name}.", "Move it there first.")
+            raise InputError(f"{name} is on cuda:{array.device.id}, not on {self.name}.", "Move it there first.")
         dtypes = _DTYPES[kind] if like is None else (like.dtype,)
         if array.dtype not in dtypes:
             names = " or ".join(dtype.name for dtype in dtypes)
@@ -217,6 +217,6 @@ class CudaBackend(Backend):
             raise InputError(f"{name} has shape {array.shape}; it must be ({wanted}).")
         if array.flags.c_contiguous:
             return array
-        if kind == "values":  # to copy a table, or the rows that are being written, would be no small matter
+        if kind == "values":  # copying a table costs too much, and an output cannot be copied
             raise InputError(f"{name} is not C-contiguous.", "Rows must lie one after another in memory.")
         return self.xp.ascontiguousarray(array)

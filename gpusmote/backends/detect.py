@@ -1,4 +1,4 @@
-"""What of a CUDA device and of the packages for it is there. Nothing here is imported or asked before it is needed."""
+"""Find out whether a CUDA device and its packages can be used. Nothing is imported or queried before it is needed."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ __all__ = ["INSTALL", "Found", "driver_found", "faiss_gpu", "forked", "look"]
 INSTALL = 'pip install "gpusmote[cuda12]"'
 
 _DRIVERS = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1",)
-_DEVICE_FILES = ("nvidia[0-9]*", "dxg")  # the second is Windows' device within its subsystem for Linux
+_DEVICE_FILES = ("nvidia[0-9]*", "dxg")  # the second is the device file of the Windows Subsystem for Linux
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What was looked for, as far as it could be found.
+    """What was found of the driver, the packages and the devices.
 
     Attributes
     ----------
     driver, cupy, nvrtc, faiss : str
-        What stands there, in words.
+        Version or problem, in words.
     devices : int
-        CUDA devices that CuPy sees.
+        Number of CUDA devices that CuPy sees.
     has_cupy, has_nvrtc, has_faiss : bool
-        Whether each can be used; NVRTC only with the CUDA headers.
+        Whether each can be used; NVRTC also needs the CUDA headers.
     """
 
     driver: str
@@ -46,7 +46,7 @@ class Found:
 
     @property
     def usable(self) -> bool:
-        """Whether the CUDA path can run; FAISS is no condition."""
+        """Whether the CUDA path can run; it does not need FAISS."""
         return self.has_cupy and self.has_nvrtc and self.devices > 0
 
     def __str__(self) -> str:
@@ -57,9 +57,9 @@ class Found:
 
 
 def driver_found() -> str | None:
-    """Name of the NVIDIA driver's library, where it loads, a device's file exists and devices are not hidden.
+    """The name of the NVIDIA driver library if it loads, a device file exists and devices are not hidden; else None.
 
-    Nothing is initialised: a process that has initialised CUDA cannot use it in its forked children.
+    Nothing is initialized: a process that has initialized CUDA cannot use it in its forked children.
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return None
@@ -76,7 +76,7 @@ _found: dict[int, Found] = {}
 
 
 def look() -> Found:
-    """Import CuPy and ask it, once a process."""
+    """Import CuPy and query it, once for each process."""
     pid = os.getpid()
     if pid not in _found:
         _found[pid] = _look()
@@ -84,7 +84,7 @@ def look() -> Found:
 
 
 def forked() -> bool:
-    """Whether this process was forked from one in which gpusmote had asked CUDA for its devices."""
+    """Whether this process was forked from one in which gpusmote had queried the CUDA devices."""
     return any(pid != os.getpid() and found.devices for pid, found in _found.items())
 
 
@@ -112,7 +112,7 @@ def _count(cupy: Any) -> tuple[int, str]:
 
 
 def _nvrtc(cupy: Any) -> tuple[str, bool]:
-    """Whether kernels can be compiled: by NVRTC, and with the CUDA headers that CuPy gives to each of them."""
+    """Whether kernels can be compiled, which needs NVRTC and the CUDA headers that CuPy includes in each kernel."""
     try:
         version = ".".join(str(part) for part in cupy.cuda.nvrtc.getVersion())
     except Exception as error:
@@ -121,22 +121,22 @@ def _nvrtc(cupy: Any) -> tuple[str, bool]:
 
 
 def _headers_found() -> bool:
-    """Asked as CuPy asks; its wheels do not bring them."""
+    """Whether CuPy will find the CUDA headers, which its wheels do not contain."""
     try:
         from cuda.pathfinder import find_nvidia_header_directory
-    except ImportError:  # a CuPy that looks elsewhere
+    except ImportError:  # this version of CuPy finds its headers in another way
         return True
     return find_nvidia_header_directory("cudart") is not None
 
 
 def _faiss_words() -> str:
-    """What the package lists say: FAISS itself is imported only where there is a device to use it."""
+    """The installed FAISS package. FAISS itself is imported only if there is a device."""
     found = installed(FAISS)
     return f"{found[0]} {found[1]}" if found else "not installed"
 
 
 def faiss_gpu() -> tuple[Any, str]:
-    """FAISS with GPU support and a device, or None and why not. Asking may initialise CUDA."""
+    """Return FAISS if it supports GPUs and sees a device, else None and the reason. This may initialize CUDA."""
     if importlib.util.find_spec("faiss") is None:
         return None, "not installed"
     try:
@@ -145,13 +145,13 @@ def faiss_gpu() -> tuple[Any, str]:
         return None, f"cannot be imported ({type(error).__name__}: {error})"
     if not hasattr(faiss, "StandardGpuResources"):
         return None, "installed without GPU support (faiss-cpu and faiss-gpu are both the module faiss: keep one)"
-    # Its searches end the process where there is no device; this does not.
+    # Without a device, a search would end the process; get_num_gpus does not.
     if faiss.get_num_gpus() < 1:
         return None, f"{faiss.__version__}, which sees no device"
     return faiss, ""
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages for CUDA as they are installed, without importing any."""
+    """Versions of the installed CUDA packages, without importing them."""
     found = {"cupy": installed(CUPY), "faiss": installed(FAISS)}
     return {name: f"{pair[1]} ({pair[0]})" if pair else "not installed" for name, pair in found.items()}

@@ -1,4 +1,4 @@
-"""Which device does the work, and why."""
+"""Choose the device that does the work, and give the reason."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from gpusmote.errors import DeviceError, warn
 __all__ = ["WORK_WORTH_A_DEVICE", "decide", "require", "select", "warn_once"]
 
 WORK_WORTH_A_DEVICE = 1e11
-"""Rows x rows x columns from which ``device="auto"`` takes a device: 56,000 rows of 32 columns among each other.
+"""Rows x rows x columns above which ``device="auto"`` uses a CUDA device: 56,000 rows of 32 columns compared in pairs.
 
-Measured, the CPU path needs 0.7 to 2.7 seconds for that on two cores (100 columns the least, 8 the most). The trip to a
-device costs a process some tenths of a second, once, for the CUDA context, the compiled kernels and FAISS's resources;
-each call then copies X. What the device itself takes has not been measured. The rows do not depend on it.
+Measured, the CPU path needs 0.7 to 2.7 seconds for that on two cores (least for 100 columns, most for 8). The first use
+of a device takes a few tenths of a second in each process, for the CUDA context, the compiled kernels and FAISS's
+resources; each call then copies X. The time on the device has not been measured. The rows do not depend on the device.
 """
 
 
 def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
-    """The backend for one call.
+    """Choose the backend for one call.
 
     Parameters
     ----------
     device : str
         The sampler's parameter: "auto" (what :func:`gpusmote.get_config` says), "cpu", "cuda" or "cuda:N".
     work : float
-        Rows x rows x columns that the search would compare at most: what tells whether the trip to a device pays.
+        Upper bound for rows x rows x columns that the search compares. It decides whether using a device pays.
     lies_on : str
-        "cpu" or "cuda:N": where X lies now.
+        Where X is now: "cpu" or "cuda:N".
 
     Returns
     -------
     backend : Backend
     reason : str
-        Why this one, in words for the user.
+        Reason for the choice, for the user.
 
     Raises
     ------
     ParameterError
-        If the device is none of these names.
+        If ``device`` is not one of these names.
     DeviceError
-        If a CUDA device is asked for and cannot be used; the message says what was looked for.
+        If a CUDA device is requested and cannot be used; the message lists what was found.
 
     Warns
     -----
     GpusmoteWarning
-        Once a process, where a device is there, the work is large enough for it, and a package is missing.
+        Once in each process, if there is a device, the work is large enough for it, and a package is missing.
     """
     ordinal, reason, advice = decide(device, work, lies_on)
     if advice:
@@ -62,12 +62,12 @@ def select(device: str, work: float, lies_on: str) -> tuple[Backend, str]:
 
 
 def require(device: str) -> None:
-    """Refuse a device that is asked for by name and cannot be used, before there is work for it.
+    """Raise an error if a device is requested by name and cannot be used, before any work is done.
 
     Parameters
     ----------
     device : str
-        See :func:`select`. "auto" asks for none, unless the configuration does.
+        See :func:`select`. "auto" requests no device, unless the configuration does.
 
     Raises
     ------
@@ -76,15 +76,15 @@ def require(device: str) -> None:
     """
     try:
         decide(device, 0.0, "cpu")
-    except RuntimeError as error:  # CuPy, asked which device is current
-        found = translate_errors.told(error, "CUDA")
+    except RuntimeError as error:  # from CuPy, when it returns the current device
+        found = translate_errors.translate(error, "CUDA")
         if found is None:
             raise
         raise found from error
 
 
 def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str]:
-    """What :func:`select` does, in words and numbers only.
+    """Make the decision of :func:`select` without creating a backend.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str
         The CUDA device, or None for the CPU.
     reason : str
     advice : str
-        What the user could install, or "".
+        What the user can install, or "".
     """
     source = f'device="{device}"'
     kind, ordinal = parse_device(device)
@@ -103,11 +103,11 @@ def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str
     if kind == "cpu":
         return None, source, ""
     if kind == "cuda":
-        return _with_faiss_or_not(_demanded(source, ordinal, lies_on), source)
+        return _with_faiss_advice(_requested(source, ordinal, lies_on), source)
     return _automatic(work, lies_on)
 
 
-def _demanded(source: str, ordinal: int | None, lies_on: str) -> int:
+def _requested(source: str, ordinal: int | None, lies_on: str) -> int:
     if detect.forked():
         raise DeviceError(
             f"{source}, but this process was forked from one that had used CUDA, and CUDA does not survive that.",
@@ -129,7 +129,7 @@ def _demanded(source: str, ordinal: int | None, lies_on: str) -> int:
 def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
     if lies_on != "cpu":
         reason = f"X lies on {lies_on}"
-        return _with_faiss_or_not(_demanded(reason, parse_device(lies_on)[1], lies_on), reason)
+        return _with_faiss_advice(_requested(reason, parse_device(lies_on)[1], lies_on), reason)
     size = f"the search compares {work:,.0f} values at most"
     if work < WORK_WORTH_A_DEVICE:
         return None, f"{size}; a device pays from {WORK_WORTH_A_DEVICE:,.0f}", ""
@@ -142,7 +142,7 @@ def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
         ordinal = _current()
         if (why := translate_errors.remembered(f"cuda:{ordinal}")) is not None:
             return None, f"cuda:{ordinal} has failed in this process ({why})", ""
-        return _with_faiss_or_not(ordinal, size)
+        return _with_faiss_advice(ordinal, size)
     if found.has_cupy and not found.devices:
         return None, f"CuPy sees no device (CuPy: {found.cupy})", ""
     missing = f"CuPy: {found.cupy}" if not found.has_cupy else f"NVRTC: {found.nvrtc}"
@@ -159,10 +159,10 @@ def _remedy(found: detect.Found) -> str:
     return f"{detect.INSTALL} brings what is missing, but for the NVIDIA driver."
 
 
-def _with_faiss_or_not(ordinal: int, reason: str) -> tuple[int, str, str]:
-    """Say what takes FAISS's place where it is missing, and how to get it where it could be had.
+def _with_faiss_advice(ordinal: int, reason: str) -> tuple[int, str, str]:
+    """If FAISS is missing, add what is used instead to the reason, and advise to install it where this is possible.
 
-    There is no wheel of it for CUDA 13, nor for other processors.
+    FAISS has no wheels for CUDA 13 or for other processors than x86-64.
     """
     found = detect.look()
     if found.has_faiss:
@@ -193,7 +193,7 @@ _warned: set[str] = set()
 
 
 def warn_once(advice: str) -> None:
-    """Warn the caller of gpusmote, once a process for each text."""
+    """Warn the caller of gpusmote, once in each process for each text."""
     if advice not in _warned:
         _warned.add(advice)
         warn(advice)

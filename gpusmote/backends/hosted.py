@@ -1,4 +1,4 @@
-"""Rows that a device has no room for: they stay on the host, and searches send them through the device in blocks."""
+"""A backend for rows that do not fit on the device: they stay on the host, and searches copy them in blocks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["HostedBackend"]
 
 
 class HostedBackend(Backend):
-    """Arrays and operations of the host; neighbors are sought by a device that holds a part of the rows at a time.
+    """Arrays and operations on the host, but neighbor searches on a device that holds a part of the rows at a time.
 
-    Synthetic rows are made on the host: each takes two rows to make one, so that to send those to a device and fetch
-    this one would take longer.
+    Synthetic rows are made on the host. Each needs two rows, so copying these to the device and the result back would
+    take longer.
 
     Parameters
     ----------
     device : Backend
-        A CUDA device whose cut says how many rows it holds.
+        A CUDA device. Its ``memory.pool_rows`` is the number of rows that it holds at a time.
     """
 
     def __init__(self, device: Backend) -> None:
-        self._device = self.through = device
+        self._device = self.search_device = device
         self.packages = device.packages
 
     def active(self) -> AbstractContextManager[Any]:

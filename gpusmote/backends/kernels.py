@@ -1,4 +1,4 @@
-"""The CUDA sources of ``kernels/``: found, made self-contained, compiled by CuPy on first use, launched."""
+"""Find, assemble, compile and launch the CUDA kernels of ``kernels/``."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gpusmote.backends.translate_errors import SAME_ROWS, chip, told
+from gpusmote.backends.translate_errors import SAME_ROWS, chip, translate
 from gpusmote.errors import DeviceError
 
 __all__ = ["OPTIONS", "folder", "launch", "source"]
 
 OPTIONS = ("--std=c++17",)
-"""What the kernels are compiled with; CuPy adds the chip, ``-ftz=true`` and ``--device-as-default-execution-space``."""
+"""Compiler options. CuPy adds the architecture, ``-ftz=true`` and ``--device-as-default-execution-space``."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _INCLUDE = re.compile(r'#include "([\w.]+)"')
 
 
 def folder() -> Path:
-    """Where the sources lie: within the package (a wheel) or beside it (a checkout).
+    """The folder of the CUDA sources: inside the package (in a wheel) or next to it (in a checkout).
 
     Raises
     ------
     DeviceError
-        If they are in neither place.
+        If the sources are in neither place.
     """
     places = (_PACKAGE / "kernels", _PACKAGE.parent / "kernels")
     for place in places:
@@ -39,16 +39,16 @@ def folder() -> Path:
 
 @functools.cache
 def source(name: str) -> str:
-    """One source with its includes written out where they stand.
+    """Return one source file with its includes inserted.
 
-    CuPy keeps compiled kernels on disk under a hash of the text that it is given, so a change in an included file
-    would go unseen. ``#line`` lets compile errors name file and line all the same; the names are relative, so that
-    the hash is the same wherever the package lies.
+    CuPy stores compiled kernels on disk under a hash of the source text, so it would not notice a change in an included
+    file. ``#line`` directives keep file names and line numbers in compile errors correct. The names are relative, so
+    that the hash does not depend on the location of the package.
 
     Parameters
     ----------
     name : str
-        A file of ``kernels/``.
+        Name of a file in ``kernels/``.
     """
     lines = [f'#line 1 "kernels/{name}"']
     for number, line in enumerate((folder() / name).read_text(encoding="utf-8").splitlines(), start=1):
@@ -62,29 +62,29 @@ def source(name: str) -> str:
 
 @functools.cache
 def _kernel(cupy: Any, file: str, name: str) -> Any:
-    """The compiled kernel; CuPy keeps one for each device within it, and compiles at the first launch."""
+    """The kernel. CuPy compiles it at the first launch on each device."""
     return cupy.RawKernel(source(file), name, OPTIONS)
 
 
 def launch(
     cupy: Any, file: str, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]
 ) -> None:
-    """Start a kernel on the current device and stream, compiled at its first use there.
+    """Launch a kernel on the current device and stream; it is compiled at its first use there.
 
     Parameters
     ----------
     cupy : module
     file : str
-        Of ``kernels/``, with a kernel of this ``name``.
+        Name of the file in ``kernels/`` that contains the kernel ``name``.
     grid, block : tuple of int
-        Blocks, and threads of a block.
+        Shapes of the grid (in blocks) and of a block (in threads).
     arguments : tuple
-        Device arrays and NumPy scalars, of the types of the kernel's parameters.
+        Device arrays and NumPy scalars with the types of the kernel's parameters.
 
     Raises
     ------
     DeviceError
-        If it does not compile (with the compiler's log) or does not start.
+        If the kernel does not compile (with the compiler's log) or does not start.
     """
     kernel = _kernel(cupy, file, name)
     try:
@@ -94,9 +94,9 @@ def launch(
             f"kernels/{file} does not compile for {chip()}:\n{error}",
             'Please report this with what gpusmote.info() returns; device="cpu" gives the same rows.',
         ) from error
-    except (RuntimeError, ImportError, OSError) as error:  # CuPy's own errors, and those of loading NVRTC
+    except (RuntimeError, ImportError, OSError) as error:  # errors of CuPy, and of loading NVRTC
         said = f"The kernel {name} did not start on {chip()}: {type(error).__name__}: {error}"
         if isinstance(error, (ImportError, OSError)) or "nvrtc" in str(error).lower():
             hint = f'NVRTC compiles the kernels: pip install "gpusmote[cuda12]" brings it; {SAME_ROWS}'
             raise DeviceError(said, hint) from error
-        raise (told(error, chip()) or DeviceError(said, SAME_ROWS)) from error
+        raise (translate(error, chip()) or DeviceError(said, SAME_ROWS)) from error

@@ -1,4 +1,4 @@
-"""How much memory the host has left."""
+"""Free memory of the host."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _PROCESS = Path("/proc/self")
 _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
-# What each thread takes of a limit on the process beside our arrays, in MiB: a stack (8) and a buffer of OpenBLAS (32),
-# which ends the process where it gets none; of addresses also an arena of malloc (64). Measured by lowering the limits.
+# MiB that each thread takes of a process limit besides our arrays: a stack (8) and an OpenBLAS buffer (32), without
+# which OpenBLAS ends the process; of the address space also a malloc arena (64). Measured by lowering the limits.
 _THREAD_MIB = {"RLIMIT_AS": 104, "RLIMIT_DATA": 48}
 _USED = {"RLIMIT_AS": "VmSize", "RLIMIT_DATA": "VmData"}
 
 
 def available() -> int | None:
-    """Bytes that this process can still allocate without swapping, or None where the system does not say.
+    """Bytes that this process can still allocate without swapping, or None if unknown.
 
-    The smallest of what the kernel calls available, what each control group above this process (a container's limit, a
-    batch job's) leaves, and what the process's own limits (``ulimit -v`` and ``ulimit -d``) leave for arrays. Cached
-    files do not count as used: the kernel drops them when memory is needed.
+    This is the smallest of: the memory that the kernel reports as available; what each control group of this process
+    (of a container or batch job) leaves; and what the process limits (``ulimit -v`` and ``ulimit -d``) leave for
+    arrays. Cached files do not count as used, because the kernel drops them when memory is needed.
     """
     found = [left for left in (_kernel(), *_control_groups(), *_process_limits()) if left is not None]
     return min(found) if found else None
@@ -40,7 +40,7 @@ def _kernel() -> int | None:
 
 
 def _control_groups() -> list[int | None]:
-    """What each group from this process's own up to the root leaves, in versions 1 and 2 of control groups."""
+    """Bytes left in each control group from that of this process up to the root, for versions 1 and 2."""
     left = [_left(_GROUPS, *_VERSION_2), _left(_GROUPS / "memory", *_VERSION_1)]
     with contextlib.suppress(OSError):
         for line in (_PROCESS / "cgroup").read_text().splitlines():
@@ -52,13 +52,13 @@ def _control_groups() -> list[int | None]:
             else:
                 continue
             path = PurePosixPath(own.lstrip("/"))
-            # Inside a container the path may be the host's, of which nothing is there: the root, above, still is.
+            # In a container the path may be that of the host and not exist; the root, added above, exists.
             left += [_left(root / group, *files) for group in (path, *path.parents)]
     return left
 
 
 def _process_limits() -> list[int | None]:
-    """What the limits on addresses and on data leave for arrays, beside what threads and libraries will take."""
+    """Bytes that the limits on address space and on data leave for arrays, after what threads and libraries need."""
     try:
         import resource
     except ImportError:  # Windows
@@ -75,7 +75,7 @@ def _process_limits() -> list[int | None]:
 
 
 def _left(group: Path, limit: str, used: str, cached: str) -> int | None:
-    with contextlib.suppress(OSError, ValueError):  # no such file, or a limit of "max"
+    with contextlib.suppress(OSError, ValueError):  # no such file, or the limit is "max"
         free = int((group / limit).read_text()) - int((group / used).read_text())
         statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         return max(0, free + int(statistics.get(cached, 0)))

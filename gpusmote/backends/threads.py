@@ -1,4 +1,4 @@
-"""Work in blocks over the machine's cores, and BLAS kept from adding threads of its own to that."""
+"""Run work in blocks on all cores, and limit BLAS to one thread meanwhile."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["n_threads", "run_blocks", "single_threaded_blas"]
 
 
 def n_threads() -> int:
-    """Number of cores that this process may use, or ``OMP_NUM_THREADS`` where that is smaller.
+    """Number of cores that this process may use, or ``OMP_NUM_THREADS`` if that is smaller.
 
-    Counts the processor affinity, the CPU quota of a container (version 1 or 2 of Linux's control groups) and
+    Respects the processor affinity, the CPU quota of a container (version 1 or 2 of Linux's control groups) and
     ``LOKY_MAX_CPU_COUNT``.
     """
     cores = _usable_cores()
@@ -30,15 +30,15 @@ def n_threads() -> int:
 
 @functools.cache
 def _usable_cores() -> int:
-    """As joblib counts them, once for each process: reading the quota's files takes as long as a small search."""
+    """The number that joblib reports, cached because reading the quota files takes as long as a small search."""
     return int(joblib.cpu_count())
 
 
 def run_blocks(work: Callable[[int, int], None], n: int, block: int) -> None:
-    """Call ``work(start, stop)`` for consecutive blocks of ``range(n)``, on all cores where there are several.
+    """Call ``work(start, stop)`` for consecutive blocks of ``range(n)``, on all cores.
 
-    Blocks are started in order; after an exception no more are started, and the first one is raised. The threads
-    live for one call: nothing is left behind that a process forked later would wait for.
+    Blocks are started in order. After an exception no further block is started, and the first exception is raised. The
+    threads end with the call, so that a process forked later does not wait for them.
     """
     starts = range(0, n, block)
     workers = min(n_threads(), len(starts))
@@ -59,13 +59,13 @@ def run_blocks(work: Callable[[int, int], None], n: int, block: int) -> None:
             except BaseException as error:
                 errors.append(error)
 
-    # The calling thread works too: one thread less to start, which for small tables is most of the cost.
+    # The calling thread works too, which saves starting a thread: most of the cost for small tables.
     others: list[threading.Thread] = []
     for i in range(1, workers):
         thread = threading.Thread(target=worker, name=f"gpusmote-{i}", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # a limit on threads or on memory allows no more: those that there are do the work
+        except RuntimeError:  # a limit on threads or memory is reached: the threads already started do the work
             break
         others.append(thread)
     worker()
@@ -77,16 +77,16 @@ def run_blocks(work: Callable[[int, int], None], n: int, block: int) -> None:
 
 _blas_lock = threading.RLock()
 _blas_users = 0
-_blas_limit: Any = None  # the limiter that restores what was found, or None where nothing was changed
+_blas_limit: Any = None  # the limiter that restores the former limits, or None if nothing was changed
 _blas_controller: threadpoolctl.ThreadpoolController | None = None
 
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Limit BLAS to one thread within the block, because gpusmote's own threads already use all cores.
+    """Limit BLAS to one thread inside the context, because gpusmote's own threads already use all cores.
 
-    The limit belongs to the process: the first of several concurrent users sets it, and the last one to leave restores
-    what the first one found. Any thread may be either.
+    The limit applies to the whole process. The first of several concurrent users sets it, and the last one to leave
+    restores the former limits; these may be different threads.
     """
     global _blas_users, _blas_limit
     with _blas_lock:
@@ -97,33 +97,33 @@ def single_threaded_blas() -> Iterator[None]:
         yield
     finally:
         with _blas_lock:
-            _blas_users = max(0, _blas_users - 1)  # 0 already in a child that was forked within the block
+            _blas_users = max(0, _blas_users - 1)  # already 0 in a child that was forked inside the context
             if _blas_users == 0 and _blas_limit is not None:
-                with _blas_limit:  # restores, and gives up control, in this thread
+                with _blas_limit:  # restores the limits and ends the control of this thread
                     _blas_limit = None
 
 
 def _limit_blas() -> Any:
-    """Set the limit without keeping control of it, so that whichever thread leaves last can restore what was found."""
+    """Set the limit without keeping control of it, so that any thread can restore the former limits."""
     global _blas_controller
     if _blas_controller is None:  # finding the libraries takes milliseconds, limiting them microseconds
         _blas_controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
     found = _blas_controller.info()
     limiter = _blas_controller.limit(limits=1)
-    # threadpoolctl 3.8 ignores the limits of all threads but one, from the first limit that thread sets until it leaves
-    # a context. This context changes nothing, and ends that.
+    # After a thread sets a limit, threadpoolctl 3.8 ignores limits from other threads until that thread leaves a
+    # context. Entering and leaving this context changes no limit, but ends that state.
     with _blas_controller.limit(limits=None):
         pass
-    # Nothing changed: BLAS had one thread, or another thread controls it. To restore what was found could then undo
-    # what that thread restores before.
+    # If nothing changed, BLAS already had one thread, or another thread controls the limit. Restoring the former limits
+    # could then undo what that thread restores.
     return None if _blas_controller.info() == found else limiter
 
 
 def _reset_after_fork() -> None:
-    """Start a child with no users: the threads that were inside do not exist in it.
+    """Reset the count of users in a forked child, where the other threads do not exist.
 
-    If the parent was inside at that moment, the child's BLAS stays at one thread. To raise it here would start threads
-    in a process that may be about to call exec.
+    If the parent was inside the context, BLAS in the child stays at one thread. Raising the limit here would start
+    threads in a process that may be about to call exec.
     """
     global _blas_users, _blas_limit
     _blas_users, _blas_limit = 0, None
@@ -131,5 +131,5 @@ def _reset_after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # No fork while a thread is inside threadpoolctl, whose own lock the child would find taken for good.
+    # Prevents a fork while a thread holds the lock of threadpoolctl, which would stay locked in the child forever.
     os.register_at_fork(before=_blas_lock.acquire, after_in_parent=_blas_lock.release, after_in_child=_reset_after_fork)

@@ -1,27 +1,27 @@
-"""Rows between the host and a device, block by block, so that neither waits for the other longer than it must.
+"""Copy rows between the host and a device in blocks, while the host and the device work on other blocks.
 
-Two pinned buffers on the host and a second stream: while the copying engine moves one block, the host fills or empties
-the other buffer, and the device works on its current stream. Order is kept by events alone; nothing waits for the whole
-device, and the second stream is a non-blocking one, which CUDA does not order after the null stream by itself.
+There are two pinned buffers on the host and a second stream. While the copy engine moves one block, the host fills or
+empties the other buffer, and the device works on its current stream. Only events order the work; nothing waits for the
+whole device. The second stream is non-blocking, because CUDA orders other streams after the null stream.
 
-What goes up during what
-    Rows of a class that is larger than the device go up while the block before them is searched
-    (:meth:`gpusmote.neighbors.search_set.DeviceWindow.over`), and rows come down while the next are made. Rows that are
-    searched all at once go up before their search. By the makers' figures (25e9 bytes a second up, 30e12 float32
-    operations,
-    2e12 bytes of the device's memory, of which selection moves 8 for each pair), n rows of 32 float32 columns take
-    5e-9 n seconds to go up and 6e-12 n**2 to be searched: as 840 to n. That is 8 % for 10,000 rows, 50 microseconds,
-    which starting the kernels of a search takes too, and 0.8 % for 100,000; a faster link halves it. More than that
-    cannot be won by sending the rows of the next class during the search of the last, which would need room for both,
-    nor by searching among the rows that have arrived, whose centre nobody knows yet. Where all rows are searched for
-    the neighbors of few, m, it is as 840 to m: more for fewer than some thousand, but then reading the rows of X on
-    the host, and copying them to the result, takes longer than either.
+Which copies overlap with which work
+    Rows of a class that does not fit on the device are copied to it while the span before them is searched
+    (:meth:`gpusmote.neighbors.search_set.DeviceWindow.each_span`), and synthetic rows are copied to the host while the
+    next are made. Rows that fit on the device are copied before their search. By the vendors' figures (25e9 bytes a
+    second over the link, 30e12 float32 operations a second, 2e12 bytes a second of device memory, of which selection
+    uses 8 bytes for each pair), n rows of 32 float32 columns take 5e-9 n seconds to copy and 6e-12 n**2 seconds to
+    search: a ratio of 840 to n. That is 8 % for 10,000 rows (50 microseconds, as long as starting the kernels of a
+    search) and 0.8 % for 100,000; a faster link halves it. This is the most that could be saved by copying the rows of
+    the next class during the search of the last, which would need memory for both, or by searching among the rows that
+    have arrived, whose center is not known yet. If all rows are searched for the neighbors of only m queries, the ratio
+    is 840 to m: larger for fewer than some thousand queries, but then reading the rows of X on the host and copying
+    them to the result takes longer than either.
 
 Memory and streams
-    CuPy gives freed memory back to the stream that it was allocated on, without waiting: whatever that stream does next
-    may overwrite it. All arrays here are allocated on the caller's stream and used on the second one as well, so each
-    is kept until the caller's stream, or the host, has waited for the second one's last use of it. Pinned memory goes
-    back to a pool from which any thread may take it, so it is kept until the host has waited.
+    CuPy returns freed memory to the stream on which it was allocated, without waiting: later work on that stream may
+    overwrite it. All arrays here are allocated on the caller's stream and also used on the second one. So each is kept
+    until the caller's stream, or the host, has waited for its last use on the second stream. Pinned memory returns to a
+    pool from which any thread may take it, so it is kept until the host has waited.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from gpusmote.backends.threads import run_blocks
 __all__ = ["BLOCK_BYTES", "bring", "copy_rows", "download", "mark", "send"]
 
 BLOCK_BYTES = 8 << 20
-"""Of one buffer: some 0.3 ms of a PCIe 4 link, against some 0.01 ms that starting a copy costs."""
+"""Bytes of one buffer: about 0.3 ms on a PCIe 4 link, while starting a copy takes about 0.01 ms."""
 
-_AT_ONCE = 1 << 20  # bytes that one thread of the host copies at once
+_AT_ONCE = 1 << 20  # bytes that a host thread copies in one block
 
 
 def send(
     cupy: Any, out: Array, read: Callable[[int, int, np.ndarray], None], block_bytes: int = 0, after: Any = None
 ) -> None:
-    """Send rows to the device; what the current stream is asked from now on comes after their arrival.
+    """Copy rows to the device. Later work on the current stream waits until they have arrived.
 
-    What it was asked before runs meanwhile, where ``after`` says that it has nothing to do with these rows. The host
-    waits once a block at most, and once at the end, for the copies alone.
+    Earlier work on the current stream runs at the same time, if ``after`` is given. The host waits at most once for
+    each block, and once at the end, only for the copies.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ def send(
     read : callable
         ``read(start, stop, buffer)`` writes rows to a host array of shape (stop - start, ...) and ``out``'s dtype.
     block_bytes : int, optional
-        Other than :data:`BLOCK_BYTES`.
+        Replaces :data:`BLOCK_BYTES`.
     after : event, optional
-        From when on ``out`` may be written; default: once all is done that the current stream has been asked so far.
+        Event after which ``out`` may be written. Default: the end of all work queued on the current stream so far.
     """
     if not out.size:
         return
     blocks = _blocks(out, block_bytes or BLOCK_BYTES)
     pinned = _pinned_pair(cupy, out, blocks)
     stream, side = cupy.cuda.get_current_stream(), cupy.cuda.Stream(non_blocking=True)
-    # What had the memory of ``out`` before may still be at work on the caller's stream.
+    # Earlier work on the caller's stream may still use the memory of ``out``.
     side.wait_event(mark(cupy, stream) if after is None else after)
     sent: list[Any] = []
     try:
@@ -80,24 +80,24 @@ def send(
             sent.append(mark(cupy, side))
         stream.wait_event(sent[-1])
     finally:
-        side.synchronize()  # the buffers, and after an error ``out`` too, are about to be given back
+        side.synchronize()  # before the buffers, and after an error also ``out``, are freed
 
 
 def download(cupy: Any, out: np.ndarray, make: Callable[[int, int, Array], None], block_bytes: int = 0) -> None:
-    """Let the device make rows block by block, and bring each block down while the next is made.
+    """Make rows on the device block by block, and copy each block to the host while the next is made.
 
-    The host waits once a block, for its copy.
+    The host waits once for each block, for its copy.
 
     Parameters
     ----------
     cupy : module
     out : ndarray of shape (n, d)
-        On the host, pageable as it may be, of any memory order.
+        On the host, in pageable or pinned memory, with any memory order.
     make : callable
-        ``make(start, stop, target)`` starts the work on the current stream that writes rows to ``target``, a
-        C-contiguous array of shape (stop - start, d) on the current device.
+        ``make(start, stop, target)`` queues work on the current stream that writes rows to ``target``, a C-contiguous
+        array of shape (stop - start, d) on the current device.
     block_bytes : int, optional
-        Other than :data:`BLOCK_BYTES`.
+        Replaces :data:`BLOCK_BYTES`.
     """
     if not out.size:
         return
@@ -114,7 +114,7 @@ def download(cupy: Any, out: np.ndarray, make: Callable[[int, int, Array], None]
     try:
         before = None
         for number, (start, stop) in enumerate(blocks):
-            # The host has waited for the copy of the last block but one: both of its buffers are free.
+            # The host has waited for the copy of the block before the last, so both of its buffers are free.
             target = made[number % 2][: stop - start]
             make(start, stop, target)
             side.wait_event(mark(cupy, stream))
@@ -125,20 +125,20 @@ def download(cupy: Any, out: np.ndarray, make: Callable[[int, int, Array], None]
             before = copied
         empty(len(blocks) - 1, before)
     except BaseException:
-        side.synchronize()  # the buffers are about to be given back
+        side.synchronize()  # before the buffers are freed
         raise
 
 
 def bring(cupy: Any, array: Array) -> Array:
-    """An array of another device, on the current one, in the order of both current streams.
+    """Copy an array from another device to the current one, ordered with the current streams of both.
 
-    CuPy starts such a copy on the current device's stream and does not order it after the stream that made the array.
+    CuPy itself queues such a copy on the stream of the current device, without waiting for the stream of the source.
 
     Parameters
     ----------
     cupy : module
     array : cupy.ndarray
-        C-contiguous; where it lies on the current device, it is returned itself.
+        C-contiguous. It is returned as it is if it is already on the current device.
     """
     if array.device.id == int(cupy.cuda.Device().id):
         return array
@@ -150,7 +150,7 @@ def bring(cupy: Any, array: Array) -> Array:
     copy = cupy.asarray(array)
     done = mark(cupy, here)
     with array.device:
-        there.wait_event(done)  # or its memory, once freed, could be written before it has been read
+        there.wait_event(done)  # else its memory could be freed and overwritten before it is read
     return copy
 
 
@@ -161,7 +161,7 @@ def _blocks(out: Array, block_bytes: int) -> list[tuple[int, int]]:
 
 
 def _pinned_pair(cupy: Any, out: Array, blocks: list[tuple[int, int]]) -> list[np.ndarray]:
-    """One or two pinned host buffers for a block of ``out``; each keeps its memory alive."""
+    """One or two pinned host buffers, each large enough for a block of ``out``."""
     shape = (blocks[0][1], *out.shape[1:])
     count = int(np.prod(shape))
     buffers = []
@@ -172,14 +172,14 @@ def _pinned_pair(cupy: Any, out: Array, blocks: list[tuple[int, int]]) -> list[n
 
 
 def mark(cupy: Any, stream: Any) -> Any:
-    """An event at the end of what the stream has been asked so far."""
+    """Record an event after all work queued on the stream so far."""
     event = cupy.cuda.Event(disable_timing=True)
     event.record(stream)
     return event
 
 
 def copy_rows(source: np.ndarray, out: np.ndarray) -> None:
-    """``out[...] = source`` by all cores: one alone would be slower than the link."""
+    """Copy ``source`` to ``out`` with all cores, because one core is slower than the link."""
 
     def rows(start: int, stop: int) -> None:
         out[start:stop] = source[start:stop]

@@ -1,4 +1,4 @@
-"""What goes wrong on a device, in gpusmote's own errors, and what a process remembers of it."""
+"""Translate errors of devices into gpusmote's errors, and remember the devices that failed in this process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import numpy as np
 
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryShortageError
 
-__all__ = ["SAME_ROWS", "ErrorTranslator", "chip", "of_faiss", "remember", "remembered", "told"]
+__all__ = ["SAME_ROWS", "ErrorTranslator", "chip", "remember", "remembered", "translate", "translate_faiss"]
 
 SAME_ROWS = 'device="cpu" gives the same rows.'
 _RESTART = f"The device can be used again in a new process, if at all; {SAME_ROWS}"
 _MEMORY = "Give memory_limit= less than now, or free memory on the device."
 
-# By the numbers that the runtime and the driver share. After the first group every call of the process fails with the
-# same error: the CUDA context is gone for good. The second says that there is no device any more, or none that answers.
+# Status numbers shared by the CUDA runtime and driver. After an error of the first group the CUDA context is unusable:
+# every later call of the process fails with the same error. The second group means that no device exists or responds.
 _BROKEN = {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721}
 _ABSENT = {3, 4, 45, 46, 100, 101, 201, 999}
 _MEMORY_STATUS = 2
@@ -37,26 +37,26 @@ _ERRORS = {
     "NVRTCError",
     "CompileException",
 }
-"""Names of CuPy's errors that are no memory errors; their classes lie in modules whose names have changed."""
+"""Names of CuPy's errors, other than memory errors. Names are used because the modules of the classes have changed."""
 
 _failed: dict[tuple[int, str], str] = {}
 
 
 def remember(device: str, why: str) -> None:
-    """Let ``device="auto"`` pass this device by, for as long as the process lives.
+    """Record that a device failed, so that ``device="auto"`` does not use it again in this process.
 
-    ``device="cuda"`` is not held back: whoever names a device has it tried.
+    ``device="cuda"`` is not affected: a device requested by name is always tried.
     """
     _failed[os.getpid(), device] = why
 
 
 def remembered(device: str) -> str | None:
-    """Why this device is passed by, or None."""
+    """The recorded failure of this device, or None."""
     return _failed.get((os.getpid(), device))
 
 
-def told(error: BaseException, where: str) -> GpusmoteError | None:
-    """What an error of NumPy or CuPy means, or None where it is none of theirs.
+def translate(error: BaseException, where: str) -> GpusmoteError | None:
+    """Translate an error of NumPy or CuPy; return None for any other error.
 
     Parameters
     ----------
@@ -73,28 +73,28 @@ def told(error: BaseException, where: str) -> GpusmoteError | None:
         )
     if type(error).__name__ not in _ERRORS:
         return None
-    # NVRTC, cuBLAS and the like count their statuses by themselves.
+    # NVRTC, cuBLAS and other libraries have status numbers of their own.
     status = getattr(error, "status", None) if type(error).__name__ in ("CUDARuntimeError", "CUDADriverError") else None
     return _of_text(said, status, where, f"{where} failed ({said}).")
 
 
-def of_faiss(error: BaseException, ordinal: int, what: str) -> GpusmoteError | None:
-    """What an error that is raised while FAISS works means, or None where it is not FAISS's, NumPy's or CuPy's.
+def translate_faiss(error: BaseException, ordinal: int, what: str) -> GpusmoteError | None:
+    """Translate an error raised while FAISS runs; return None if it is not from FAISS, NumPy or CuPy.
 
-    FAISS raises an error where an allocation fails; where another call of CUDA's fails it ends the process.
+    FAISS raises an error if an allocation fails. If another CUDA call fails, it ends the process.
 
     Parameters
     ----------
     error : BaseException
-        FAISS's own are RuntimeErrors, and MemoryErrors for memory of the host.
+        FAISS raises RuntimeError, and MemoryError for host memory.
     ordinal : int
-        Of the device.
+        Number of the device.
     what : str
-        What FAISS was asked.
+        The operation, for the message.
     """
     where, said = f"cuda:{ordinal}", str(error)
     if isinstance(error, GpusmoteError) or not isinstance(error, RuntimeError) or type(error).__name__ in _ERRORS:
-        return told(error, where)
+        return translate(error, where)
     if _NO_IMAGE in said.lower():
         return DeviceError(
             f"FAISS was built for other chips than {chip(ordinal)}: {said}",
@@ -119,12 +119,12 @@ def _of_text(said: str, status: int | None, where: str, message: str) -> Gpusmot
 
 
 def _place(error: BaseException, where: str) -> str:
-    """Where memory ran out: NumPy's own error is about the host, wherever the work is done."""
+    """Where memory ran out: an error of NumPy concerns the host, whatever the device."""
     return "the host" if type(error).__module__.partition(".")[0] in ("numpy", "builtins") else where
 
 
 def chip(ordinal: int | None = None) -> str:
-    """The device with its compute capability, as far as it still answers."""
+    """The name and compute capability of the device, if it still responds."""
     import cupy
 
     name, capability = "the device", "?"
@@ -136,17 +136,17 @@ def chip(ordinal: int | None = None) -> str:
 
 
 class ErrorTranslator(AbstractContextManager[Any]):
-    """A device's own context manager, out of which NumPy's and CuPy's errors come as gpusmote's.
+    """Context manager of a device that translates errors of NumPy and CuPy into gpusmote's.
 
-    Within it NumPy treats floating-point errors as by default, whatever the caller has set with ``np.seterr``: numbers
-    that underflow are part of correct results.
+    Inside it NumPy handles floating-point errors as by default, except that underflow is ignored, whatever the caller
+    has set with ``np.seterr``: numbers that underflow are part of correct results.
 
     Parameters
     ----------
     make : callable
-        ``make()`` gives that context manager.
+        ``make()`` returns the device's context manager.
     name : str
-        Of the device.
+        Name of the device.
     """
 
     def __init__(self, make: Callable[[], Any], name: str) -> None:
@@ -160,7 +160,7 @@ class ErrorTranslator(AbstractContextManager[Any]):
             return self._device.__enter__()
         except Exception as error:
             self._errstate.__exit__(None, None, None)
-            self._tell(error)
+            self._translate(error)
             raise
 
     def __exit__(
@@ -170,13 +170,13 @@ class ErrorTranslator(AbstractContextManager[Any]):
         try:
             self._device.__exit__(kind, error, traceback)
         except Exception as later:
-            if error is None:  # else the first error is the one that says what happened
-                self._tell(later)
+            if error is None:  # otherwise the first error is the cause
+                self._translate(later)
                 raise
         if error is not None:
-            self._tell(error)
+            self._translate(error)
 
-    def _tell(self, error: BaseException) -> None:
-        found = told(error, self._name)
+    def _translate(self, error: BaseException) -> None:
+        found = translate(error, self._name)
         if found is not None:
             raise found from error

@@ -1,4 +1,4 @@
-"""Which of the packages that a device needs are installed, without importing any of them."""
+"""Installed versions of the packages that a device needs, without importing them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["CUPY", "FAISS", "installed", "version"]
 
 CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
 FAISS = ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cuvs", "faiss-gpu-cu11", "faiss", "faiss-cpu")
-"""Names under which the same module is distributed, GPU builds first."""
+"""Distributions that contain the same module, GPU builds first."""
 
 
 @functools.cache
 def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
-    """Name and version of the first of these distributions that is installed.
+    """Name and version of the first installed distribution among these; None if none is installed.
 
     Examples
     --------
@@ -30,14 +30,14 @@ def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def version(name: str) -> str:
-    """The version of one distribution, or "not installed"; of gpusmote itself, that of what is running.
+    """The version of a distribution, or "not installed"; for gpusmote, the version that is running.
 
     Examples
     --------
     >>> version("no such distribution")
     'not installed'
     """
-    if name == "gpusmote":  # run from its folder it may be none, or another one
+    if name == "gpusmote":  # if run from its folder, it may not be installed, or in another version
         from gpusmote import __version__
 
         return __version__

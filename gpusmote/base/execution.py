@@ -81,7 +81,7 @@ class Execution:
                 self.sampler.device, self.sampler._work(self.table, self.target, self.make), self.table.device
             )
         except RuntimeError as error:  # CuPy, asked which device is current
-            found = translate_errors.told(error, "CUDA")
+            found = translate_errors.translate(error, "CUDA")
             if found is None:
                 raise
             raise found from error

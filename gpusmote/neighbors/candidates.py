@@ -1,8 +1,8 @@
-"""What a source of candidates is, and how to write one.
+"""The interface of a candidate source, and functions that several sources share.
 
-A source is made once for a :class:`~gpusmote.neighbors.search_set.SearchSet` and asked often. It must never return the
-query itself, and must be honest about ``edge``; nothing else about it can change the result of a search, only its
-speed.
+A source is made once for a :class:`~gpusmote.neighbors.search_set.SearchSet` and then called many times. It must never
+return the query itself, and ``edge`` must be a true bound. Nothing else in a source can change the result of a search,
+only its speed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,30 @@ from gpusmote.backends.cpu import Array
 from gpusmote.neighbors.certificate import Arithmetic
 from gpusmote.neighbors.search_set import SearchSet
 
-__all__ = ["AT_ONCE", "CandidateSource", "Sequenced", "Settling", "drop_self", "every_other", "lowest"]
+__all__ = [
+    "BATCH_ENTRIES",
+    "CandidateSource",
+    "ExactSource",
+    "OrderedSource",
+    "all_candidates",
+    "drop_self",
+    "nearest_first",
+    "smallest_scores",
+]
 
-AT_ONCE = 1 << 21
-"""Candidates that a source is asked for at once: 16 MiB of row numbers, and as much of distances."""
+BATCH_ENTRIES = 1 << 21
+"""Candidates in one call of a source: 16 MiB of row numbers and 16 MiB of distances."""
 
 _GROUP = 32
 
 
 class CandidateSource(Protocol):
-    """A search that finds more rows than are wanted, approximately nearest first or in any order.
+    """A fast search that returns more rows than needed, in any order.
 
     Attributes
     ----------
     name : str
-        For the report.
+        Name in the report.
     arithmetic : Arithmetic
         How ``edge`` was computed.
     """
@@ -38,63 +47,63 @@ class CandidateSource(Protocol):
     arithmetic: Arithmetic
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
-        """TopK of candidates.
+        """Return candidates for each query.
 
         Parameters
         ----------
         queries : array of shape (m,), int64
-            Rows of the pool.
+            Row numbers of the search set.
         count : int
-            Less than n - 1: how many candidates each query gets. Where it is not, :func:`every_other` serves.
+            Candidates for each query, less than n - 1. For n - 1, use :func:`all_candidates`.
 
         Returns
         -------
         rows : array of shape (m, count), int64
-            All different, the query not among them.
+            Distinct rows without the query.
         edge : array of shape (m,), float64
-            No row outside the list has a smaller approximate squared distance, in the unit of reduced rows.
+            No row outside the list has a smaller approximate squared distance, in the units of reduced rows.
         """
         ...
 
 
 @runtime_checkable
-class Sequenced(CandidateSource, Protocol):
-    """A source that likes near queries together."""
+class OrderedSource(CandidateSource, Protocol):
+    """A source that is faster if queries near each other are searched together."""
 
-    def sequence(self, queries: Array) -> Array:
-        """array of shape (m,), int64: in which order to ask about the queries, where not about all at once."""
+    def query_order(self, queries: Array) -> Array:
+        """The order in which to search the queries if they are searched in blocks: array of shape (m,), int64."""
         ...
 
 
 @runtime_checkable
-class Settling(CandidateSource, Protocol):
-    """One that can also finish what its lists leave in doubt, without a look at all rows."""
+class ExactSource(CandidateSource, Protocol):
+    """A source that can also finish the search for uncertain queries without comparing all rows."""
 
-    def settle(self, queries: Array, kth: Array, k: int) -> Array:
-        """The k nearest other rows, whatever ties there are: see :func:`gpusmote.neighbors.exhaustive.last_pass`."""
+    def exact_nearest(self, queries: Array, kth: Array, k: int) -> Array:
+        """The exact k nearest other rows, ties included: see :func:`gpusmote.neighbors.exhaustive.last_pass`."""
         ...
 
 
-def every_other(pool: SearchSet, queries: Array) -> tuple[Array, Array]:
-    """TopK of all rows but the query; their edge is infinite.
+def all_candidates(search_set: SearchSet, queries: Array) -> tuple[Array, Array]:
+    """All rows except the query, as candidates with an infinite edge.
 
     Returns
     -------
     rows : array of shape (m, n - 1), int64
     edge : array of shape (m,), float64
     """
-    xp = pool.xp
-    rows = xp.arange(pool.n - 1)[None, :]
+    xp = search_set.xp
+    rows = xp.arange(search_set.n - 1)[None, :]
     return rows + (rows >= queries[:, None]), xp.full(len(queries), xp.inf)
 
 
-def lowest(xp: Any, score: Array, count: int) -> tuple[Array, Array]:
-    """The ``count`` smallest scores of each line.
+def smallest_scores(xp: Any, score: Array, count: int) -> tuple[Array, Array]:
+    """The ``count`` smallest scores of each query.
 
-    On a device by sorting: CuPy's argpartition has no barrier between its steps, so that it may leave out a smaller
-    score or name one twice. To sort whole lines would take most of the time of a search. So the scores are taken in
-    groups of 32, and only the groups with the smallest minima are sorted: ``count`` groups hold ``count`` scores, their
-    minima, that no score of another group is below.
+    On a device they are found by sorting: CuPy's argpartition has no barrier between its steps, so it may omit a
+    smaller score or return one twice. Sorting all scores would take most of the time of a search. So the scores are
+    split into groups of 32, and only the ``count`` groups with the smallest minima are sorted: their ``count`` minima
+    are no larger than any score of another group.
 
     Parameters
     ----------
@@ -102,7 +111,7 @@ def lowest(xp: Any, score: Array, count: int) -> tuple[Array, Array]:
         numpy or cupy.
     score : array of shape (m, n), any float
     count : int
-        At least 1; all n scores are given where there are no more.
+        At least 1. If it is larger than n, all n scores are returned.
 
     Returns
     -------
@@ -129,7 +138,7 @@ def lowest(xp: Any, score: Array, count: int) -> tuple[Array, Array]:
 
 
 def drop_self(xp: Any, queries: Array, rows: Array, distance: Array) -> tuple[Array, Array]:
-    """TopK without the query, from sorted lists of one more that may hold it.
+    """Remove the query from sorted lists that have one row too many and may hold it.
 
     Parameters
     ----------
@@ -143,7 +152,7 @@ def drop_self(xp: Any, queries: Array, rows: Array, distance: Array) -> tuple[Ar
     Returns
     -------
     rows : array of shape (m, c), int64
-        Where the query was not in its list (it has many duplicates), the last one is dropped instead.
+        If the query is not in its list (it has many duplicates), the last row is removed instead.
     edge : array of shape (m,), float64
         The largest distance kept.
     """
@@ -151,9 +160,30 @@ def drop_self(xp: Any, queries: Array, rows: Array, distance: Array) -> tuple[Ar
     is_self[:, -1] |= ~is_self.any(axis=1)
     if xp is np:
         kept = rows[~is_self].reshape(len(rows), -1)
-    else:  # how many rows a mask chooses, a device would have to be asked, and waited for
+    else:  # with a mask the host would wait for the device to count the selected rows
         column = xp.arange(rows.shape[1] - 1)
         kept = xp.take_along_axis(rows, column + (column >= is_self.argmax(axis=1)[:, None]), axis=1)
-    # Without the query the last of c + 1 is kept, so it is the edge; else the last but one.
+    # If the query was found, the last of the c + 1 rows is kept and gives the edge; else the last but one.
     edge = xp.where(is_self[:, -1], distance[:, -2], distance[:, -1])
     return kept, edge.astype("f8")
+
+
+def nearest_first(xp: Any, rows: Array, distance: Array, k: int) -> tuple[Array, Array]:
+    """The k nearest of each list and their distances, nearest first; equal distances keep their order.
+
+    Parameters
+    ----------
+    xp : module
+        numpy or cupy.
+    rows : array of shape (m, c), int64
+    distance : array of shape (m, c), float64
+    k : int
+        At most c.
+
+    Returns
+    -------
+    rows : array of shape (m, k), int64
+    distance : array of shape (m, k), float64
+    """
+    order = xp.argsort(distance, axis=1, kind="stable")[:, :k]
+    return xp.take_along_axis(rows, order, axis=1), xp.take_along_axis(distance, order, axis=1)

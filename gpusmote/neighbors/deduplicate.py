@@ -1,6 +1,6 @@
-"""Tables in which rows occur again and again: the search is for distinct rows, and each brings its copies.
+"""Search among distinct rows in tables with many duplicate rows, and expand the results to the duplicates.
 
-Columns that count or categorise make such tables. Searched as they are, every list would end among ties.
+Integer and categorical columns produce such tables. Without this step, every list of neighbors would end among ties.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ from typing import Any
 import numpy as np
 
 from gpusmote.backends.cpu import Array, Backend
+from gpusmote.neighbors.candidates import nearest_first
 
-__all__ = ["Groups", "groups_of"]
+__all__ = ["Groups", "find_groups"]
 
-_FEW = 0.9
+_FEW = 0.9  # share of distinct rows
 
 
-def groups_of(backend: Backend, values: Array) -> Groups | None:
-    """The groups of a table, or None where copies are few: the search takes those in its stride.
+def find_groups(backend: Backend, values: Array) -> Groups | None:
+    """The groups of equal rows of a table, or None if it has few duplicates.
 
-    They are many where a tenth of all rows repeat others, or where some row has so many copies that to compare all
-    pairs of equal rows would be as much as to compare each row with one other.
+    It has many if at least a tenth of all rows repeat another row, or if comparing all pairs of equal rows would take
+    as many comparisons as the table has rows.
     """
     xp, n = backend.xp, len(values)
-    _, again = _alike(xp, _bits(values))
-    if len(again) < (1 - _FEW) * n:
-        if len(again) < math.isqrt(n):
+    _, repeats = _hash_order(xp, _bits(values))
+    if len(repeats) < (1 - _FEW) * n:
+        if len(repeats) < math.isqrt(n):
             return None
-        ends = xp.nonzero(xp.diff(again, append=n) != 1)[0] + 1  # of runs of the same hash
+        ends = xp.nonzero(xp.diff(repeats, append=n) != 1)[0] + 1  # ends of the runs of equal hashes
         size = xp.diff(ends, prepend=0) + 1
         return Groups(backend, values) if int((size * size).sum()) >= n else None
     groups = Groups(backend, values)
@@ -36,10 +37,10 @@ def groups_of(backend: Backend, values: Array) -> Groups | None:
 
 
 class Groups:
-    """Equal rows, put together; 0.0 and -0.0 are equal.
+    """Groups of equal rows; 0.0 and -0.0 are equal.
 
-    Rows are ordered by a hash, and those that follow one of the same hash are compared with it in full. Where
-    different rows share a hash, a group may fall into several; nothing below needs groups to be complete.
+    Rows are sorted by a hash, and consecutive rows with the same hash are compared in full. If different rows share a
+    hash, a group may be split into several. The search is correct also with such split groups.
 
     Parameters
     ----------
@@ -49,25 +50,25 @@ class Groups:
     Attributes
     ----------
     n : int
-        How many groups.
+        Number of groups.
     of : array of shape (n_rows,), int64
-        Each row's group; groups are numbered in the order of their lowest rows.
+        Group of each row. Groups are numbered by their lowest row.
     lowest : array of shape (n,), int64
-        Those rows.
+        Lowest row of each group.
     """
 
     def __init__(self, backend: Backend, values: Array) -> None:
         xp = self._xp = backend.xp
         bits = _bits(values)
-        order, again = _alike(xp, bits)
+        order, repeats = _hash_order(xp, bits)
         starts = xp.ones(len(values), bool)
         block = max(1, backend.memory.size(1 << 20) // values.shape[1])
-        for start in range(0, len(again), block):
-            part = again[start : start + block]
+        for start in range(0, len(repeats), block):
+            part = repeats[start : start + block]
             rows, before = _one_zero(bits[order[part + 1]]), _one_zero(bits[order[part]])
             starts[part + 1] = (rows != before).any(axis=1)
-        del again
-        first = order[starts]  # stable: the lowest row of each group
+        del repeats
+        first = order[starts]  # the sort is stable, so this is the lowest row of each group
         by_row = xp.argsort(first)
         self.n = len(first)
         self.lowest = first[by_row]
@@ -81,16 +82,16 @@ class Groups:
     def expand(self, queries: Array, groups: Array, distance: Array, k: int) -> Array:
         """The k nearest rows, from the nearest groups.
 
-        They lie in the query's own group and the k nearest others, ties among groups going to the one with the lowest
-        row: if a row r of a group G has rank k or less and G is not among those, then k other groups come before G,
+        They are in the query's own group and the k nearest others, where equal distances are ordered by lowest row:
+        if a row r of a group G has rank k or less and G is not among those groups, then k other groups come before G,
         and the lowest row of each comes before r.
 
         Parameters
         ----------
         queries : array of shape (m,), int64
-            Rows.
+            Row numbers.
         groups : array of shape (m, c), int64
-            The nearest other groups of each: k, or all there are.
+            The nearest other groups of each query: k, or all if there are fewer.
         distance : array of shape (m, c), float64
             Their deciding distances.
         k : int
@@ -103,29 +104,29 @@ class Groups:
         groups = xp.concatenate([self.of[queries][:, None], groups], axis=1)
         distance = xp.concatenate([xp.zeros((m, 1)), distance], axis=1)
         place = self._start[groups][:, :, None] + xp.arange(k + 1)  # k + 1: one of them may be the query
-        there = place < self._start[groups + 1][:, :, None]
-        rows = self._members[xp.where(there, place, 0)]
-        there &= rows != queries[:, None, None]
-        far = xp.where(there, distance[:, :, None], xp.inf).reshape(m, -1)
+        valid = place < self._start[groups + 1][:, :, None]
+        rows = self._members[xp.where(valid, place, 0)]
+        valid &= rows != queries[:, None, None]
+        far = xp.where(valid, distance[:, :, None], xp.inf).reshape(m, -1)
         rows = rows.reshape(m, -1)
         order = xp.argsort(rows, axis=1)
         rows, far = xp.take_along_axis(rows, order, axis=1), xp.take_along_axis(far, order, axis=1)
-        return xp.take_along_axis(rows, xp.argsort(far, axis=1, kind="stable")[:, :k], axis=1)
+        return nearest_first(xp, rows, far, k)[0]
 
 
 def _bits(values: Array) -> Array:
-    """Bits, not values: CuPy compares floats with -ftz=true, under which all subnormal numbers are equal."""
+    """The values as unsigned integers: CuPy compares floats with -ftz=true, which makes all subnormals equal."""
     return values.view(f"u{values.dtype.itemsize}")
 
 
 def _one_zero(bits: Array) -> Array:
-    """The same array, in which -0.0, which rounding makes of small negative numbers, has become 0.0."""
+    """Replace -0.0 by 0.0, in place."""
     bits *= bits != bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))
     return bits
 
 
-def _alike(xp: Any, bits: Array) -> tuple[Array, Array]:
-    """The rows in the order of their hashes, and at which places of that order a hash is followed by itself."""
+def _hash_order(xp: Any, bits: Array) -> tuple[Array, Array]:
+    """The rows sorted by hash, and the positions in that order whose next row has the same hash."""
     hashes = _hashes(xp, bits)
     order = xp.argsort(hashes, kind="stable")
     hashes = hashes[order]
@@ -133,13 +134,13 @@ def _alike(xp: Any, bits: Array) -> tuple[Array, Array]:
 
 
 def _hashes(xp: Any, bits: Array) -> Array:
-    """One 64-bit number a row: bits folded and multiplied by odd numbers that differ from column to column."""
+    """A 64-bit hash of each row: folded bits times an odd number that differs between columns."""
     odd = np.random.Philox(key=0).random_raw(bits.shape[1]) | np.uint64(1)
     total = xp.zeros(len(bits), "u8")
     fold = np.uint64(4 * bits.dtype.itemsize)
     for j in range(bits.shape[1]):
         column = _one_zero(bits[:, j].copy()).astype("u8", copy=False)
-        column ^= column >> fold  # small whole numbers differ in their highest bits only
+        column ^= column >> fold  # small integers, as floats, differ only in their highest bits
         column *= odd[j]
         total += column
         total ^= total >> np.uint64(29)

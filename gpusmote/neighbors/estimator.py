@@ -1,4 +1,4 @@
-"""Neighbors from a scikit-learn estimator of the caller's choice."""
+"""Nearest neighbors from a scikit-learn estimator that the caller gives."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["nearest_by_estimator"]
 
 
 def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray, description: str = "X") -> np.ndarray:
-    """Neighbors by an estimator given as ``k_neighbors``, as imbalanced-learn reads it.
+    """Find neighbors with an estimator given as ``k_neighbors``, in the same way as imbalanced-learn.
 
-    The estimator is cloned and fitted on ``values``; it is asked for its own ``n_neighbors``, one of which is expected
-    to be the query itself.
+    The estimator is cloned and fitted on ``values``. It uses its own ``n_neighbors``; one of these neighbors is
+    expected to be the query itself.
 
     Parameters
     ----------
@@ -26,19 +26,19 @@ def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray
         interface.
     values : ndarray of shape (n, d)
     queries : ndarray of shape (m,), int64
-        Rows of ``values``.
+        Row numbers of ``values``.
     description : str, default="X"
-        What an error calls the rows.
+        Name of the rows in error messages.
 
     Returns
     -------
     ndarray of shape (m, n_neighbors - 1), int64
-        In the estimator's order, without the query; where the query is not among them, without the last.
+        In the estimator's order, without the query, or without the last row if the query is not included.
 
     Raises
     ------
     ParameterError
-        If the estimator fails, or returns anything but positions of its rows, at least two for each query.
+        If the estimator fails, or does not return at least two row numbers for each query.
     """
     name = type(estimator).__name__
     values = values.view()
@@ -65,7 +65,7 @@ def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray
             "Give an estimator that returns positions of the rows it was fitted on.",
         )
     is_self = found == queries[:, None]
-    # A row may be listed twice by a careless index: only its first occurrence is the one expected.
+    # An inexact index may return a row twice: only the first occurrence is removed.
     drop = np.where(is_self.any(axis=1), is_self.argmax(axis=1), found.shape[1] - 1)
     keep = np.arange(found.shape[1]) != drop[:, None]
     nearest: np.ndarray = found[keep].reshape(len(found), -1)
@@ -73,7 +73,7 @@ def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray
 
 
 def _positions(found: Any, name: str) -> np.ndarray:
-    """What an estimator returned, as an array of int64, where it is whole numbers; floats may hold them."""
+    """The result of an estimator as an int64 array; floats are accepted if they are whole numbers."""
     try:
         given = np.asarray(found)
         whole = given.astype(np.int64) if given.dtype.kind in "iu" else None

@@ -1,4 +1,4 @@
-"""The last pass: every row that could be among the k nearest, compared by the distance that decides."""
+"""The last pass: compute the deciding distance of every row that could be among the k nearest."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from gpusmote.neighbors.certificate import FLOAT64, error_bound
 from gpusmote.neighbors.product import scores
 from gpusmote.neighbors.search_set import SearchSet
 
-__all__ = ["Best", "Nearest", "last_pass", "sides"]
+__all__ = ["ExhaustiveSearch", "KNearest", "last_pass", "tile_shape"]
 
 
-def sides(pool: SearchSet) -> tuple[int, int]:
-    """Queries and rows of a last pass that meet at once."""
-    queries, rows = pool.backend.memory.sides(64, 1_024)
+def tile_shape(search_set: SearchSet) -> tuple[int, int]:
+    """Number of queries and of rows in one tile of the last pass."""
+    queries, rows = search_set.backend.memory.tile_shape(64, 1_024)
     return queries, rows
 
 
-def last_pass(pool: SearchSet, queries: Array, kth: Array, k: int) -> Array:
-    """The k nearest other rows, whatever ties there are.
+def last_pass(search_set: SearchSet, queries: Array, kth: Array, k: int) -> Array:
+    """The exact k nearest other rows, ties included.
 
-    Let D be the k-th smallest deciding distance of any list. A row whose deciding distance is at most D has an
-    approximate squared distance (float64 products) of at most ``D**2 + eps``: the rows that have are collected, and
-    their deciding distances computed.
+    Let D be the k-th smallest deciding distance among any rows. A row whose deciding distance is at most D has an
+    approximate squared distance (by float64 products) of at most ``D**2 + eps``. The deciding distance is computed for
+    all rows within that limit.
 
     Parameters
     ----------
-    pool : SearchSet
+    search_set : SearchSet
     queries : array of shape (m,), int64
     kth : array of shape (m,), float64
-        ``D**2`` in the unit of reduced rows.
+        ``D**2`` in the units of reduced rows.
     k : int
 
     Returns
     -------
     array of shape (m, k), int64
     """
-    out = pool.xp.empty((len(queries), k), "i8")
-    limit = kth + error_bound(pool, FLOAT64, queries, kth)
+    out = search_set.xp.empty((len(queries), k), "i8")
+    limit = kth + error_bound(search_set, FLOAT64, queries, kth)
 
     def work(start: int, stop: int) -> None:
-        nearest = Nearest(pool, queries[start:stop], limit[start:stop], k)
-        nearest.meet(pool, queries[start:stop], 0)
-        out[start:stop] = nearest.rows()
+        part = ExhaustiveSearch(search_set, queries[start:stop], limit[start:stop], k)
+        part.search(search_set, queries[start:stop])
+        out[start:stop] = part.nearest.rows()
 
-    pool.each_block(work, len(queries), sides(pool)[0])
+    search_set.each_block(work, len(queries), tile_shape(search_set)[0])
     return out
 
 
-class Best:
-    """The k nearest rows so far of m queries, by the distance that decides; of rows equally far the lower ones.
+class KNearest:
+    """The k nearest rows so far of m queries, by the deciding distance; equal distances by row number.
 
     Parameters
     ----------
@@ -63,16 +63,28 @@ class Best:
         self._xp, self._m, self._k = xp, m, k
         self._query, self._row, self._distance = xp.empty(0, "i8"), xp.empty(0, "i8"), xp.empty(0, "f8")
 
-    def add(self, query: Array, row: Array, distance: Array) -> None:
-        """Take note of rows; at most m * k of them are kept.
+    def compare(self, search_set: SearchSet, queries: Array, query: Array, row: Array, first: int = 0) -> None:
+        """Compute the deciding distances of pairs of a query and a row, and keep the k nearest rows of each query.
 
         Parameters
         ----------
+        search_set : SearchSet
+        queries : array of shape (m,), int64
+            Row numbers of the search set.
         query, row : array of shape (h,), int64
-            The query's number, from 0 to m - 1, and a row that it has not met before.
-        distance : array of shape (h,), float64
-            As :meth:`gpusmote.backends.Backend.rerank` gives it.
+            Positions in ``queries``, and row numbers of the search set. No pair is repeated in a later call. Pairs of a
+            query with itself are left out.
+        first : int, default=0
+            Added to the row numbers in the result.
         """
+        other = row != search_set.own_rows(queries)[query]
+        query, row = query[other], row[other]
+        if query.size:
+            distance = search_set.backend.rerank(search_set.values, queries[query], row[:, None])[:, 0]
+            self._add(query, row + first, distance)
+
+    def _add(self, query: Array, row: Array, distance: Array) -> None:
+        """Merge new pairs and drop what is not among the k nearest; at most m * k pairs are kept."""
         xp = self._xp
         query, row = xp.concatenate([self._query, query]), xp.concatenate([self._row, row])
         distance = xp.concatenate([self._distance, distance])
@@ -85,38 +97,47 @@ class Best:
         self._query, self._row, self._distance = query[keep], row[order], distance[order]
 
     def rows(self) -> Array:
-        """array of shape (m, k), int64: nearest first, once k rows or more of each query were met."""
+        """array of shape (m, k), int64: nearest first. Each query must have been compared with k rows or more."""
         return self._row.reshape(self._m, self._k)
 
 
-class Nearest:
-    """The k nearest rows so far of a few queries, from all rows whose approximate distances allow it.
+class ExhaustiveSearch:
+    """The k nearest rows of a few queries, from all rows whose approximate distance is within a limit.
 
     Parameters
     ----------
-    pool : SearchSet
+    search_set : SearchSet
     queries : array of shape (m,), int64
     limit : array of shape (m,), float64
-        ``D**2 + eps``: no row of a larger approximate squared distance is of interest.
+        ``D**2 + eps``: rows with a larger approximate squared distance are ignored.
     k : int
+
+    Attributes
+    ----------
+    nearest : KNearest
+        The k nearest rows so far.
     """
 
-    def __init__(self, pool: SearchSet, queries: Array, limit: Array, k: int) -> None:
-        # Scores lack |x|**2; the limit is moved instead. Rounding that is part of the bound's constant.
-        self._bar = (limit - pool.norms[queries] ** 2)[:, None]
-        self._best = Best(pool.xp, len(queries), k)
-        self.rows = self._best.rows
+    def __init__(self, search_set: SearchSet, queries: Array, limit: Array, k: int) -> None:
+        # Scores lack |x|**2, so it is subtracted from the limit. The bound's constant covers this rounding.
+        self._threshold = (limit - search_set.norms[queries] ** 2)[:, None]
+        self.nearest = KNearest(search_set.xp, len(queries), k)
 
-    def meet(self, pool: SearchSet, queries: Array, offset: int) -> None:
-        """Look at all rows of the pool, in which the queries may have other numbers than before.
+    def search(self, search_set: SearchSet, queries: Array, first: int = 0) -> None:
+        """Compare the queries with all rows of a search set.
 
-        ``offset`` makes the rows' numbers the caller's.
+        Parameters
+        ----------
+        search_set : SearchSet
+            May hold another part of the rows than before.
+        queries : array of shape (m,), int64
+            The row numbers that the same queries have in this search set.
+        first : int, default=0
+            Added to the row numbers in the result.
         """
-        _, tile = sides(pool)
-        for first in range(0, pool.n, tile):
-            score = scores(pool, queries, first, min(pool.n, first + tile), FLOAT64)
-            query, row = pool.xp.nonzero(score <= self._bar)
+        _, tile = tile_shape(search_set)
+        for start in range(0, search_set.n, tile):
+            score = scores(search_set, queries, start, min(search_set.n, start + tile), FLOAT64)
+            query, row = search_set.xp.nonzero(score <= self._threshold)
             if query.size:
-                row += first
-                distance = pool.backend.rerank(pool.values, queries[query], row[:, None])[:, 0]
-                self._best.add(query, row + offset, distance)
+                self.nearest.compare(search_set, queries, query, row + start, first)

@@ -1,8 +1,8 @@
-"""FAISS's inverted lists: rows kept by the nearest of many centres; a query looks into the lists of a few centres.
+"""FAISS's inverted lists: each row is stored in the list of its nearest center; a query searches a few of the lists.
 
-Both forms take and give the same. On the host FAISS runs in gpusmote's own threads, one OpenMP thread in each: no pool
-of OpenMP threads comes into being, which a process forked later would wait for, none is asked of a pool that the parent
-of a forked process left behind, and no result depends on the number of threads.
+The host and the device version have the same interface. On the host, FAISS runs in gpusmote's own threads with one
+OpenMP thread in each. So no pool of OpenMP threads is created, for which a process forked later would wait, and none is
+used that the parent of a forked process created. No result depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from gpusmote.neighbors.gpu import faiss_gpu
 from gpusmote.neighbors.gpu.tiles import reduced32
 from gpusmote.neighbors.search_set import SearchSet
 
-__all__ = ["DeviceLists", "HostLists", "InvertedLists", "drawn", "inverted_lists", "require"]
+__all__ = ["DeviceLists", "HostLists", "InvertedLists", "inverted_lists", "require", "sample_rows"]
 
-_MOST_LISTS = 2048  # what FAISS looks into at most on a device, so that all lists can be probed
-_ROUNDS, _ROWS_A_LIST = 6, 32  # of k-means; more of either hardly changes the recall
+_MOST_LISTS = 2048  # the most lists that FAISS can search on a device
+_ROUNDS, _ROWS_A_LIST = 6, 32  # of k-means; larger values hardly change the recall
 _SEED = 1234
 _BLOCK = 256
 _ADDED_AT_ONCE = 65_536
@@ -37,29 +37,29 @@ _KEY = np.zeros(2, np.uint64)
 
 
 class InvertedLists(Protocol):
-    """TopK over the rows of a pool.
+    """Inverted lists over the rows of a search set.
 
     Attributes
     ----------
     name : str
-        For the report.
+        Name in the report.
     number : int
-        How many lists.
+        Number of lists.
     most_found : int
-        How many rows a search can return for each query.
+        The most rows that a search can return for each query.
     """
 
     name: str
     number: int
     most_found: int
 
-    def search(self, asked: Array, count: int, probes: int) -> Array:
-        """Rows of the ``probes`` nearest lists.
+    def search(self, queries: Array, count: int, probes: int) -> Array:
+        """Find the nearest rows in the ``probes`` nearest lists.
 
         Parameters
         ----------
-        asked : array of shape (m,), int64
-            Rows of the pool.
+        queries : array of shape (m,), int64
+            Row numbers of the search set.
         count : int
         probes : int
             At most ``number``.
@@ -67,31 +67,30 @@ class InvertedLists(Protocol):
         Returns
         -------
         array of shape (m, count), int64
-            The nearest of those rows by FAISS's float32 distance, the query perhaps among them; -1 where there are
-            fewer.
+            Nearest first by FAISS's float32 distance, possibly with the query; -1 if the lists hold fewer rows.
         """
         ...
 
 
-def inverted_lists(pool: SearchSet) -> InvertedLists:
-    """The form that fits the pool's device.
+def inverted_lists(search_set: SearchSet) -> InvertedLists:
+    """Build the lists on the search set's device.
 
     Raises
     ------
     MissingPackageError
         See :func:`require`.
     """
-    faiss = require(pool.backend)
-    return HostLists(pool, faiss) if pool.backend.name == "cpu" else DeviceLists(pool, faiss)
+    faiss = require(search_set.backend)
+    return HostLists(search_set, faiss) if search_set.backend.name == "cpu" else DeviceLists(search_set, faiss)
 
 
 def require(backend: Backend) -> Any:
-    """The module ``faiss``, of whichever package it is.
+    """Import the module ``faiss``, from whichever package is installed.
 
     Raises
     ------
     MissingPackageError
-        If it is missing or does not have what the device needs.
+        If it is missing or does not support the device.
     """
     faiss, why = _faiss_cpu() if backend.name == "cpu" else _faiss_gpu(backend)
     if faiss is None:
@@ -120,8 +119,8 @@ def _faiss_gpu(backend: Backend) -> tuple[Any, str]:
     return faiss, why
 
 
-def drawn(count: int, n: int) -> np.ndarray:
-    """``count`` different numbers of ``range(n)``, pseudo-random and always the same.
+def sample_rows(count: int, n: int) -> np.ndarray:
+    """``count`` distinct pseudo-random numbers of ``range(n)``; the same in every call.
 
     Returns
     -------
@@ -130,61 +129,61 @@ def drawn(count: int, n: int) -> np.ndarray:
     return random_stream.permute(_KEY, np.arange(min(count, n)), n)
 
 
-def _number(n: int) -> int:
-    """TopK for n rows: comparing a query with all centres then costs about what looking into a few lists does."""
+def _n_lists(n: int) -> int:
+    """Number of lists for n rows: comparing a query with all centers then costs about as much as a few lists."""
     return max(1, min(_MOST_LISTS, round(4 * math.sqrt(n))))
 
 
 def _set_up(clustering: Any) -> None:
     clustering.seed, clustering.niter = _SEED, _ROUNDS
-    clustering.min_points_per_centroid = 1  # FAISS would warn of a sample smaller than it likes
+    clustering.min_points_per_centroid = 1  # else FAISS warns about a small sample
 
 
 class HostLists:
-    """IndexIVFFlat: of faiss-cpu, or of a GPU build, which holds it too.
+    """Inverted lists on the host: IndexIVFFlat, from faiss-cpu or a GPU build.
 
     Parameters
     ----------
-    pool : SearchSet
+    search_set : SearchSet
         On the host.
     faiss : module
     """
 
     name = "faiss-ivf-cpu"
 
-    def __init__(self, pool: SearchSet, faiss: Any) -> None:
-        self._pool, self._faiss = pool, faiss
-        self.number, self.most_found = _number(pool.n), pool.n
+    def __init__(self, search_set: SearchSet, faiss: Any) -> None:
+        self._search_set, self._faiss = search_set, faiss
+        self.number, self.most_found = _n_lists(search_set.n), search_set.n
         with _one_thread(faiss):
-            self._index = faiss.IndexIVFFlat(faiss.IndexFlatL2(pool.d), pool.d, self.number)
+            self._index = faiss.IndexIVFFlat(faiss.IndexFlatL2(search_set.d), search_set.d, self.number)
             _set_up(self._index.cp)
-            self._index.train(self._rows(drawn(_ROWS_A_LIST * self.number, pool.n)))
-            for start in range(0, pool.n, _ADDED_AT_ONCE):
+            self._index.train(self._rows(sample_rows(_ROWS_A_LIST * self.number, search_set.n)))
+            for start in range(0, search_set.n, _ADDED_AT_ONCE):
                 self._index.add(self._rows(slice(start, start + _ADDED_AT_ONCE)))
-        self._place = np.empty(pool.n, np.int64)
-        self._place[self._in_lists()] = np.arange(pool.n)
+        self._place = np.empty(search_set.n, np.int64)
+        self._place[self._in_lists()] = np.arange(search_set.n)
 
-    def search(self, asked: np.ndarray, count: int, probes: int) -> np.ndarray:
+    def search(self, queries: np.ndarray, count: int, probes: int) -> np.ndarray:
         """See :class:`InvertedLists`."""
-        # Queries of one list look into much the same lists, which stay in the cache: twice as fast at 300,000 rows.
-        order = np.argsort(self._place[asked])
-        rows = np.empty((len(asked), count), np.int64)
+        # Queries of one list search nearly the same lists, which stay in the cache: twice as fast at 300,000 rows.
+        order = np.argsort(self._place[queries])
+        rows = np.empty((len(queries), count), np.int64)
         parameters = self._faiss.SearchParametersIVF(nprobe=probes)
 
         def work(start: int, stop: int) -> None:
             part = order[start:stop]
             with _one_thread(self._faiss):
-                rows[part] = self._index.search(self._rows(asked[part]), count, params=parameters)[1]
+                rows[part] = self._index.search(self._rows(queries[part]), count, params=parameters)[1]
 
-        run_blocks(work, len(asked), _BLOCK)
+        run_blocks(work, len(queries), _BLOCK)
         return rows
 
     def _rows(self, chosen: slice | np.ndarray) -> np.ndarray:
-        rows: np.ndarray = self._pool.reduced(chosen).astype(np.float32)
+        rows: np.ndarray = self._search_set.reduced(chosen).astype(np.float32)
         return rows
 
     def _in_lists(self) -> np.ndarray:
-        """All rows, list by list."""
+        """Row numbers, list by list."""
         lists = self._index.invlists
         sizes = [(i, lists.list_size(i)) for i in range(self.number)]
         return np.concatenate([self._faiss.rev_swig_ptr(lists.get_ids(i), size) for i, size in sizes if size])
@@ -192,7 +191,7 @@ class HostLists:
 
 @contextlib.contextmanager
 def _one_thread(faiss: Any) -> Iterator[None]:
-    """One OpenMP thread for what this thread calls; OpenMP keeps that number for each thread."""
+    """Limit OpenMP to one thread for calls from this thread; OpenMP stores the limit for each thread."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
@@ -202,16 +201,16 @@ def _one_thread(faiss: Any) -> Iterator[None]:
 
 
 class DeviceLists:
-    """GpuIndexIVFFlat over device pointers, on CuPy's current stream.
+    """Inverted lists on a device: GpuIndexIVFFlat over device pointers, on CuPy's current stream.
 
-    The sample that the centres are made from goes to the host, where FAISS takes the means; nothing else does.
+    Only the sample for the centers is copied to the host, where FAISS computes the means.
 
     Parameters
     ----------
-    pool : SearchSet
+    search_set : SearchSet
         On a CUDA device.
     faiss : module
-        As :func:`gpusmote.backends.detect.faiss_gpu` gives it.
+        From :func:`gpusmote.backends.detect.faiss_gpu`.
 
     Raises
     ------
@@ -224,51 +223,51 @@ class DeviceLists:
     name = "faiss-ivf-gpu"
     most_found = faiss_gpu.LARGEST_K
 
-    def __init__(self, pool: SearchSet, faiss: Any) -> None:
-        self._pool, self._faiss, self._ordinal = pool, faiss, _ordinal(pool.backend)
+    def __init__(self, search_set: SearchSet, faiss: Any) -> None:
+        self._search_set, self._faiss, self._ordinal = search_set, faiss, _ordinal(search_set.backend)
         self._resources: Any = None
-        self.number = _number(pool.n)
-        rows = reduced32(pool)
-        sample = rows[pool.backend.asarray(drawn(_ROWS_A_LIST * self.number, pool.n))]
+        self.number = _n_lists(search_set.n)
+        rows = reduced32(search_set)
+        sample = rows[search_set.backend.asarray(sample_rows(_ROWS_A_LIST * self.number, search_set.n))]
         config = faiss.GpuIndexIVFFlatConfig()
         config.device = self._ordinal
         config.use_cuvs = False  # its k-means has no seed
         with self._on_stream("lists of") as self._resources:
-            self._index = faiss.GpuIndexIVFFlat(self._resources, pool.d, self.number, faiss.METRIC_L2, config)
+            self._index = faiss.GpuIndexIVFFlat(self._resources, search_set.d, self.number, faiss.METRIC_L2, config)
             _set_up(self._index.cp)
             self._index.train_c(len(sample), faiss.cast_integer_to_float_ptr(sample.data.ptr))
-            self._index.reserveMemory(pool.n)
-            self._index.add_c(pool.n, faiss.cast_integer_to_float_ptr(rows.data.ptr))
+            self._index.reserveMemory(search_set.n)
+            self._index.add_c(search_set.n, faiss.cast_integer_to_float_ptr(rows.data.ptr))
 
-    def search(self, asked: Array, count: int, probes: int) -> Array:
+    def search(self, queries: Array, count: int, probes: int) -> Array:
         """See :class:`InvertedLists`; ``count`` is at most ``most_found``."""
-        pool, faiss = self._pool, self._faiss
-        rows = pool.xp.empty((len(asked), count), "i8")
+        search_set, faiss = self._search_set, self._faiss
+        rows = search_set.xp.empty((len(queries), count), "i8")
         parameters = faiss.SearchParametersIVF(nprobe=probes)
 
         def work(start: int, stop: int) -> None:
-            queries = pool.reduced(asked[start:stop]).astype("f4")
+            block = search_set.reduced(queries[start:stop]).astype("f4")
             out = rows[start:stop]
-            distances = pool.xp.empty(out.shape, "f4")
-            with self._on_stream(f"{counted(len(queries), 'query')} among lists of"):
+            distances = search_set.xp.empty(out.shape, "f4")
+            with self._on_stream(f"{counted(len(block), 'query')} among lists of"):
                 self._index.search_c(
-                    len(queries),
-                    faiss.cast_integer_to_float_ptr(queries.data.ptr),
+                    len(block),
+                    faiss.cast_integer_to_float_ptr(block.data.ptr),
                     count,
                     faiss.cast_integer_to_float_ptr(distances.data.ptr),
                     faiss.cast_integer_to_idx_t_ptr(out.data.ptr),
                     parameters,
                 )
 
-        pool.each_block(work, len(asked), pool.block(pool.d + 2 * count))
+        search_set.each_block(work, len(queries), search_set.block(search_set.d + 2 * count))
         return rows
 
     def _on_stream(self, what: str) -> AbstractContextManager[Any]:
-        """See :func:`~gpusmote.neighbors.gpu.faiss_gpu.on_stream`; an index keeps its resources."""
-        pool = self._pool
-        what = f"{what} {counted(pool.n, 'row')} x {counted(pool.d, 'column')}"
-        workspace = pool.backend.memory.faiss
-        return faiss_gpu.on_stream(self._faiss, pool.xp, self._ordinal, what, workspace, self._resources)
+        """See :func:`~gpusmote.neighbors.gpu.faiss_gpu.on_stream`. The index must always use the same resources."""
+        search_set = self._search_set
+        what = f"{what} {counted(search_set.n, 'row')} x {counted(search_set.d, 'column')}"
+        workspace = search_set.backend.memory.faiss
+        return faiss_gpu.on_stream(self._faiss, search_set.xp, self._ordinal, what, workspace, self._resources)
 
 
 def _ordinal(backend: Backend) -> int:

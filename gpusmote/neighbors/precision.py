@@ -1,7 +1,7 @@
-"""Whether float32 products on a device are computed in float32, as the certificate assumes; settings can change it.
+"""Test whether a device computes float32 products in float32, as the certificate assumes.
 
-``CUPY_TF32``, ``NVIDIA_TF32_OVERRIDE`` and the math mode of a cuBLAS handle each allow products of 11 significant bits
-instead of 24. No list of such settings would be complete, so a small product is computed and looked at.
+``CUPY_TF32``, ``NVIDIA_TF32_OVERRIDE`` and the math mode of a cuBLAS handle each allow products with 11 significant
+bits instead of 24. Other settings may do so too, so a small product is computed and its error is checked.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from gpusmote.backends.cpu import Array
 
 __all__ = ["cupy_keeps_float32", "keeps_float32"]
 
-_SIZE = 128  # rows and columns: large enough for tensor cores to be used where they may be
-_VALUE = 1 + 2.0**-11 - 2.0**-23  # is 1 in TF32, float16 and bfloat16
+_SIZE = 128  # rows and columns: large enough that tensor cores are used if they are allowed
+_VALUE = 1 + 2.0**-11 - 2.0**-23  # rounds to 1 in TF32, float16 and bfloat16
 _ERROR = 2.0**-20  # a few roundings in float32; with fewer bits the error is 2**-10 or more
 
 _known: dict[Hashable, bool] = {}
@@ -28,18 +28,18 @@ def cupy_keeps_float32(cupy: Any) -> bool:
 
 
 def keeps_float32(cupy: Any, key: Hashable, errors: Callable[[Array], Array]) -> bool:
-    """Whether what is computed by a matrix product has the accuracy of float32.
+    """Whether a function that uses a matrix product has the accuracy of float32.
 
-    The host waits for the answer, once for each key.
+    The host waits for the result once for each key.
 
     Parameters
     ----------
     cupy : module
     key : hashable
-        Names what computes the product, with all of its settings that can change within a process.
+        Identifies the library, the device and all settings that can change within a process.
     errors : callable
-        Given equal rows (array of shape (m, d), float32), returns what would be zero without rounding, such as
-        their squared distances as approximated: an array of any shape.
+        Takes equal rows (array of shape (m, d), float32) and returns an array of values that would be zero without
+        rounding, such as the approximate squared distances between these rows.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What searches say of themselves."""
+"""Reports of what the searches did."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Approximation:
     source : str
         "faiss-ivf-cpu" or "faiss-ivf-gpu".
     queries, rows, k : int
-        For how many rows it found neighbors, among how many rows, and how many of each.
+        Number of queries, rows searched, and neighbors of each query.
     nlist, nprobe : int
-        Inverted lists, and how many of them were looked into for each query.
+        Number of inverted lists, and how many of them were searched for each query.
     sample : int
-        Queries that the recall was measured on, drawn by a rule of their own: no random stream is touched.
+        Number of queries on which the recall was measured. Their choice uses no random stream.
     recall : float
-        Share of the sample's k nearest rows that the search finds, by comparison with the exact search. A row that is
-        as near as the k-th nearest counts, whichever it is.
+        Share of the sample's k nearest rows that the search found, compared with the exact search. A row at the same
+        distance as the k-th nearest counts as found.
     error : float
-        Standard error of ``recall`` as an estimate for all the queries.
+        Standard error of ``recall`` as an estimate for all queries.
     """
 
     source: str
@@ -49,28 +49,28 @@ class Approximation:
 
 @dataclasses.dataclass
 class SearchReport:
-    """What searches did.
+    """What the searches of one call did.
 
     Attributes
     ----------
     sources : list of str
-        Where the candidates came from, in the order of first use.
+        Names of the candidate sources, in the order of first use.
     why : list of str
-        What each search was done with first, and the sizes and findings that decided it.
+        The first source of each search, and the sizes and measurements that decided the choice.
     queries : int
-        Rows whose neighbors were sought: the sum of the four below. A row that an approximate search was tried on
-        before the exact one served counts twice.
+        Number of queries: the sum of the four counts below. A query that an approximate search tried before the exact
+        search answered it counts twice.
     certified_first, certified_second, certified_last : int
-        How many of them the first source's list was certain for, how many needed the second pass, in float64 or from
-        many centres, and how many the last.
+        Queries certified in the first pass, in the second pass (float64, or many local centers), and answered by the
+        last pass.
     approximate : int
-        How many of them have approximate neighbors; 0 unless ``search="approximate"``.
+        Queries with approximate neighbors; 0 unless ``search="approximate"``.
     recall : float or None
-        Of the approximate search that found the smallest share; None where there was none.
+        The smallest recall of the approximate searches; None if there was none.
     approximations : list of Approximation
-        Each approximate search.
+        One entry for each approximate search.
     notes : list of str
-        What was done in another way than asked for, and what approximate means; also in the call's own notes.
+        Deviations from what was requested, and the measured recall; also in the notes of the call.
     """
 
     sources: list[str] = dataclasses.field(default_factory=list)
@@ -85,17 +85,17 @@ class SearchReport:
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def used(self, source: str) -> None:
-        """Note a source, once."""
+        """Record a source, once."""
         if source not in self.sources:
             self.sources.append(source)
 
     def chose(self, source: str, why: str) -> None:
-        """Note why a search is done with a source, once."""
+        """Record why a source was chosen, once."""
         if f"{source}: {why}" not in self.why:
             self.why.append(f"{source}: {why}")
 
     def add(self, search: Approximation) -> None:
-        """Count an approximate search."""
+        """Record an approximate search."""
         self.used(search.source)
         self.queries += search.queries
         self.approximate += search.queries

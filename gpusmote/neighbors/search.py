@@ -1,4 +1,4 @@
-"""The k nearest rows of a table for some of its own rows: candidates, re-rank, certificate, and what is left again."""
+"""Exact search for the k nearest rows: candidates, re-ranking, a certificate, and further passes where it fails."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.backends.threads import single_threaded_blas
-from gpusmote.neighbors.candidates import AT_ONCE, CandidateSource, Sequenced, Settling, every_other
+from gpusmote.neighbors.candidates import (
+    BATCH_ENTRIES,
+    CandidateSource,
+    ExactSource,
+    OrderedSource,
+    all_candidates,
+    nearest_first,
+)
 from gpusmote.neighbors.certificate import FLOAT32, FLOAT64, certified
-from gpusmote.neighbors.deduplicate import Groups, groups_of
+from gpusmote.neighbors.deduplicate import Groups, find_groups
 from gpusmote.neighbors.exhaustive import last_pass
 from gpusmote.neighbors.intrinsic_dimension import DataGeometry, data_geometry
 from gpusmote.neighbors.report import SearchReport
 from gpusmote.neighbors.search_set import SearchSet
-from gpusmote.neighbors.selection import LISTED, SearchSize, choose, second
+from gpusmote.neighbors.selection import LISTED, SearchSize, choose, choose_second
 
 if TYPE_CHECKING:
     from gpusmote.neighbors.gpu.streamed import StreamedSearch
@@ -23,52 +30,52 @@ if TYPE_CHECKING:
 __all__ = ["SOURCES", "NeighborSearch", "SearchReport"]
 
 
-def _tree(pool: SearchSet) -> CandidateSource:
+def _tree(search_set: SearchSet) -> CandidateSource:
     from gpusmote.neighbors.cpu.tree import Tree
 
-    return Tree(pool)
+    return Tree(search_set)
 
 
-def _tiles(pool: SearchSet) -> CandidateSource:
+def _tiles(search_set: SearchSet) -> CandidateSource:
     from gpusmote.neighbors.cpu.tiles import Tiles
 
-    return Tiles(pool)
+    return Tiles(search_set)
 
 
-def _tiles64(pool: SearchSet) -> CandidateSource:
+def _tiles64(search_set: SearchSet) -> CandidateSource:
     from gpusmote.neighbors.cpu.tiles import Tiles
 
-    return Tiles(pool, FLOAT64)
+    return Tiles(search_set, FLOAT64)
 
 
-def _pruned(pool: SearchSet, axes: Array | None = None) -> CandidateSource:
+def _pruned(search_set: SearchSet, axes: Array | None = None) -> CandidateSource:
     from gpusmote.neighbors.cpu.pruned import Pruned
 
-    return Pruned(pool, axes)
+    return Pruned(search_set, axes)
 
 
-def _pairs(pool: SearchSet) -> CandidateSource:
+def _pairs(search_set: SearchSet) -> CandidateSource:
     from gpusmote.neighbors.cpu.pairs import Pairs
 
-    return Pairs(pool)
+    return Pairs(search_set)
 
 
-def _product(pool: SearchSet) -> CandidateSource:
+def _product(search_set: SearchSet) -> CandidateSource:
     from gpusmote.neighbors.product import Product
 
-    return Product(pool, FLOAT32)
+    return Product(search_set, FLOAT32)
 
 
-def _product64(pool: SearchSet) -> CandidateSource:
+def _product64(search_set: SearchSet) -> CandidateSource:
     from gpusmote.neighbors.product import Product
 
-    return Product(pool, FLOAT64)
+    return Product(search_set, FLOAT64)
 
 
-def _device(pool: SearchSet) -> CandidateSource:
+def _device(search_set: SearchSet) -> CandidateSource:
     from gpusmote.neighbors.gpu.faiss_gpu import device_source
 
-    return device_source(pool)
+    return device_source(search_set)
 
 
 SOURCES: dict[str, Callable[..., CandidateSource]] = {
@@ -81,11 +88,11 @@ SOURCES: dict[str, Callable[..., CandidateSource]] = {
     "product-float64": _product64,
     "device": _device,
 }
-"""Every source of candidates by the name that :mod:`~gpusmote.neighbors.selection` gives it."""
+"""The candidate sources, by the names that :mod:`~gpusmote.neighbors.selection` uses."""
 
 
 class NeighborSearch:
-    """Rows among which neighbors are sought; what a search prepares once is kept for the next.
+    """Exact nearest-neighbor search in one table. It keeps its indexes from one call to the next.
 
     Parameters
     ----------
@@ -93,53 +100,53 @@ class NeighborSearch:
     values : array of shape (n, d), float32 or float64
         C-contiguous, on the backend's device, finite. Not written to.
     report : SearchReport
-        Counted up by every search.
+        Every search adds its counts to it.
     source : str, optional
-        A name in :data:`SOURCES`, in place of the one that :func:`~gpusmote.neighbors.selection.choose` names.
+        A name in :data:`SOURCES`. Default: the one that :func:`~gpusmote.neighbors.selection.choose` returns.
     """
 
     def __init__(self, backend: Backend, values: Array, report: SearchReport, source: str | None = None) -> None:
         self._report, self._forced = report, source
-        groups = self._groups = groups_of(backend, values) if backend.memory.copies == 2 else None
-        self._pool = SearchSet(backend, values if groups is None else values[groups.lowest])
+        groups = self._groups = find_groups(backend, values) if backend.memory.copies == 2 else None
+        self._search_set = SearchSet(backend, values if groups is None else values[groups.lowest])
         self._n, self._sources = len(values), dict[str, CandidateSource]()
-        self._share: float | None = None
-        self._found: DataGeometry | None = None
+        self._tried_share: float | None = None
+        self._known_geometry: DataGeometry | None = None
 
     @property
     def half_range(self) -> float:
         """Half of the largest range (maximum minus minimum) of any column."""
-        return self._pool.half_range
+        return self._search_set.half_range
 
     def nearest(self, queries: Array | None, k: int) -> Array:
-        """The k nearest other rows of each query.
+        """Find the k nearest other rows of each query.
 
-        Nearest by the squared Euclidean distance of :meth:`gpusmote.backends.Backend.rerank`, ties to the lower
-        row; the query itself is left out by its row number, duplicates of it are not. Where the largest range of a
-        column is outside [2**-300, 2**300], by that distance of the rows times a power of two
-        (see :class:`~gpusmote.neighbors.search_set.SearchSet`).
+        The distance is the squared Euclidean distance of :meth:`gpusmote.backends.Backend.rerank`; among equal
+        distances the lower row number comes first. The query itself is excluded by its row number, duplicates of it
+        are not. If the largest range of a column is outside [2**-300, 2**300], the rows are first multiplied by a power
+        of two (see :class:`~gpusmote.neighbors.search_set.SearchSet`).
 
         Parameters
         ----------
         queries : array of shape (m,), int64, or None
-            Rows of ``values``; None is all of them in order.
+            Row numbers of ``values``; None means all rows in order.
         k : int
             At least 1, at most n - 1.
 
         Returns
         -------
         array of shape (m, k), int64
-            Rows of ``values``, nearest first.
+            Row numbers of ``values``, nearest first.
 
         Notes
         -----
-        A search on the host goes block by block: besides its result and a float32 copy of ``values`` (another in
-        float64 where the float64 pass is needed) it holds some 32 MiB and up to 16 MiB a thread, more where k is in
-        the hundreds. For 100,000 rows of 32 float32 columns and k = 5 on two cores the peak was 63 MB in all.
+        A search on the host works in blocks. Besides its result and a float32 copy of ``values`` (and a float64 copy
+        if the float64 pass is needed) it holds about 32 MiB and up to 16 MiB for each thread, more if k is in the
+        hundreds. For 100,000 rows of 32 float32 columns and k = 5 on two cores the peak was 63 MB in all.
         """
-        pool, groups = self._pool, self._groups
-        queries = pool.xp.arange(self._n) if queries is None else queries
-        with single_threaded_blas() if pool.backend.name == "cpu" else contextlib.nullcontext():
+        search_set, groups = self._search_set, self._groups
+        queries = search_set.xp.arange(self._n) if queries is None else queries
+        with single_threaded_blas() if search_set.backend.name == "cpu" else contextlib.nullcontext():
             if groups is None:
                 out, passes = self.search(queries, k)
             else:
@@ -148,46 +155,46 @@ class NeighborSearch:
         return out
 
     def _nearest_by_groups(self, groups: Groups, queries: Array, k: int) -> tuple[Array, Array]:
-        """The same among groups of equal rows, then among the rows in them."""
-        pool, xp = self._pool, self._pool.xp
+        """Search among the distinct rows, then expand each to its copies."""
+        search_set, xp = self._search_set, self._search_set.xp
         out = xp.empty((len(queries), k), "i8")
         every, of = xp.arange(groups.n), groups.of[queries]
         if len(queries) < groups.n:
             every, of = xp.unique(of, return_inverse=True)
         near, passes = self.search(every, min(k, groups.n - 1))
-        distance = pool.backend.rerank(pool.values, every, near)
-        block = max(1, pool.backend.memory.size(AT_ONCE) // ((k + 1) * (k + 1)))
+        distance = search_set.backend.rerank(search_set.values, every, near)
+        block = max(1, search_set.backend.memory.size(BATCH_ENTRIES) // ((k + 1) * (k + 1)))
         for start in range(0, len(queries), block):
             part = slice(start, start + block)
             out[part] = groups.expand(queries[part], near[of[part]], distance[of[part]], k)
         return out, passes[of]
 
     def search(self, queries: Array, k: int) -> tuple[Array, Array]:
-        """The k nearest rows among those that are all different, and which pass was certain of them: 0, 1 or 2."""
-        pool = self._pool
-        out = pool.xp.empty((len(queries), k), "i8")
-        passes = pool.xp.zeros(len(queries), "i1")
-        if k == 0:  # all rows are one
+        """The k nearest rows among the distinct rows, and the pass (0, 1 or 2) that certified each result."""
+        search_set = self._search_set
+        out = search_set.xp.empty((len(queries), k), "i8")
+        passes = search_set.xp.zeros(len(queries), "i1")
+        if k == 0:  # all rows are equal
             return out, passes
-        if pool.backend.through is not None and pool.n - 1 > LISTED:
-            return self._through(pool.backend.through).nearest(queries, k, max(LISTED, k + 8))
+        if search_set.backend.search_device is not None and search_set.n - 1 > LISTED:
+            return self._streamed(search_set.backend.search_device).nearest(queries, k, max(LISTED, k + 8))
         source, count = self._choice(queries, k)
-        block = max(1, pool.backend.memory.size(AT_ONCE) // count)
-        sequence = None
-        if isinstance(source, Sequenced) and len(queries) > block:
-            sequence = source.sequence(queries)
+        block = max(1, search_set.backend.memory.size(BATCH_ENTRIES) // count)
+        order = None
+        if isinstance(source, OrderedSource) and len(queries) > block:
+            order = source.query_order(queries)
         for start in range(0, len(queries), block):
             part: Any = slice(start, start + block)
-            if sequence is not None:
-                part = sequence[part]
+            if order is not None:
+                part = order[part]
             out[part], passes[part] = self._search(source, queries[part], count, k)
         return out, passes
 
     def _choice(self, queries: Array, k: int) -> tuple[CandidateSource | None, int]:
-        """The first source, None where all other rows are candidates, and how many it is asked for."""
+        """The first source and its number of candidates; the source is None if all other rows are candidates."""
         size = self._size(queries, k)
         choice = choose(
-            size, lambda limit: self._geometry.dimension, lambda limit: self._compared(queries, size.count, limit)
+            size, lambda limit: self._geometry.dimension, lambda limit: self._share_compared(queries, size.count, limit)
         )
         if self._forced is None:
             self._report.chose(choice.source, choice.why)
@@ -195,22 +202,30 @@ class NeighborSearch:
         return None if name == "every" else self._source(name), choice.count
 
     def _size(self, queries: Array, k: int) -> SearchSize:
-        pool = self._pool
-        return SearchSize(pool.n, pool.d, len(queries), k, pool.backend.name == "cpu", pool.backend.memory.copies)
+        search_set = self._search_set
+        return SearchSize(
+            search_set.n,
+            search_set.d,
+            len(queries),
+            k,
+            search_set.backend.name == "cpu",
+            search_set.backend.memory.copies,
+        )
 
-    def _compared(self, queries: Array, count: int, limit: float) -> float:
-        """Which share of all pairs the pruned search would compare.
+    def _share_compared(self, queries: Array, count: int, limit: float) -> float:
+        """The share of all pairs that the pruned search would compare.
 
-        By a trial, for which balls are made, unless a sample foretells too much; what was tried is not tried again.
+        It is measured by a trial, which needs the ball tree, unless the estimate from a sample is already above
+        ``limit``. The result of the trial is kept.
         """
-        if self._share is None:
+        if self._tried_share is None:
             if self._geometry.share > limit:
                 return self._geometry.share
             source: Any = self._source("pruned")
-            self._share = source.share(queries, count)
-            if self._share > limit:
+            self._tried_share = source.share(queries, count)
+            if self._tried_share > limit:
                 del self._sources["pruned"]
-        return self._share
+        return self._tried_share
 
     def _count(self, passes: Array) -> None:
         number = [int((passes == i).sum()) for i in range(3)]
@@ -219,81 +234,84 @@ class NeighborSearch:
         self._report.certified_second += number[1]
         self._report.certified_last += number[2]
 
-    def _through(self, device: Backend) -> StreamedSearch:
+    def _streamed(self, device: Backend) -> StreamedSearch:
         from gpusmote.neighbors.gpu.streamed import StreamedSearch
 
-        return StreamedSearch(self._pool, device, self._report.used)
+        return StreamedSearch(self._search_set, device, self._report.used)
 
     def _source(self, name: str) -> CandidateSource:
         if name not in self._sources:
             axes = (self._geometry.axes,) if name == "pruned" else ()
-            self._sources[name] = SOURCES[name](self._pool, *axes)
+            self._sources[name] = SOURCES[name](self._search_set, *axes)
         return self._sources[name]
 
     @property
     def _geometry(self) -> DataGeometry:
-        """What a sample tells of the rows, computed when first asked for.
+        """Properties of the rows, estimated from a sample at the first use.
 
         Not a ``functools.cached_property``: in Python 3.11 all objects share its lock, and a child that is forked while
-        another thread holds the lock waits forever. Two threads that ask at the same time both compute it.
+        another thread holds the lock waits forever. Two threads that need it at the same time both compute it.
         """
-        if self._found is None:
-            self._found = data_geometry(self._pool)
-        return self._found
+        if self._known_geometry is None:
+            self._known_geometry = data_geometry(self._search_set)
+        return self._known_geometry
 
-    def _search(self, source: CandidateSource | None, asked: Array, count: int, k: int) -> tuple[Array, Array]:
-        """The k nearest of each query: by the first source, by a second, then by the last pass."""
-        pool = self._pool
-        out, passes = pool.xp.empty((len(asked), k), "i8"), pool.xp.zeros(len(asked), "i1")
-        doubtful, kth = self._pass(source, asked, count, k, out)
-        if isinstance(source, Settling):
-            if len(doubtful):
+    def _search(self, source: CandidateSource | None, queries: Array, count: int, k: int) -> tuple[Array, Array]:
+        """The k nearest rows of each query: from the first source, then a second, then the last pass."""
+        search_set = self._search_set
+        out, passes = search_set.xp.empty((len(queries), k), "i8"), search_set.xp.zeros(len(queries), "i1")
+        uncertain, kth = self._pass(source, queries, count, k, out)
+        if isinstance(source, ExactSource):
+            if len(uncertain):
                 self._report.used("last")
-                out[doubtful], passes[doubtful] = source.settle(asked[doubtful], kth[doubtful], k), 2
+                out[uncertain] = source.exact_nearest(queries[uncertain], kth[uncertain], k)
+                passes[uncertain] = 2
             return out, passes
-        left = asked[doubtful]
+        left = queries[uncertain]
         size = self._size(left, k)
-        name = second(size, lambda limit: self._compared(left, size.count, limit))
+        name = choose_second(size, lambda limit: self._share_compared(left, size.count, limit))
         if name == "pruned":
-            out[doubtful], again = self._search(self._source(name), left, size.count, k)
-            passes[doubtful] = pool.xp.maximum(again, 1)
+            out[uncertain], second_passes = self._search(self._source(name), left, size.count, k)
+            passes[uncertain] = search_set.xp.maximum(second_passes, 1)
             return out, passes
-        wider = min(4 * count, pool.n - 1)
-        block = max(1, pool.backend.memory.size(AT_ONCE) // wider)
-        for start in range(0, len(doubtful), block):
-            self._again(name, asked, doubtful[start : start + block], wider, k, out, passes)
+        wider = min(4 * count, search_set.n - 1)
+        block = max(1, search_set.backend.memory.size(BATCH_ENTRIES) // wider)
+        for start in range(0, len(uncertain), block):
+            part = uncertain[start : start + block]
+            out[part], passes[part] = self._second_pass(name, queries[part], wider, k)
         return out, passes
 
-    def _again(self, name: str, asked: Array, doubtful: Array, wider: int, k: int, out: Array, passes: Array) -> None:
-        """The same for those that the first source was not certain of, by the source of that name."""
-        pool, xp = self._pool, self._pool.xp
-        source = self._source(name) if wider < pool.n - 1 else None
-        again = xp.empty((len(doubtful), k), "i8")
-        left, kth = self._pass(source, asked[doubtful], wider, k, again)
-        passes[doubtful] = 1
-        if len(left):
+    def _second_pass(self, name: str, queries: Array, count: int, k: int) -> tuple[Array, Array]:
+        """The k nearest rows from a second source, or from the last pass if that is uncertain too."""
+        search_set, xp = self._search_set, self._search_set.xp
+        source = self._source(name) if count < search_set.n - 1 else None
+        out, passes = xp.empty((len(queries), k), "i8"), xp.ones(len(queries), "i1")
+        uncertain, kth = self._pass(source, queries, count, k, out)
+        if len(uncertain):
             self._report.used("last")
-            again[left] = last_pass(pool, asked[doubtful[left]], kth[left], k)
-            passes[doubtful[left]] = 2
-        out[doubtful] = again
+            out[uncertain] = last_pass(search_set, queries[uncertain], kth[uncertain], k)
+            passes[uncertain] = 2
+        return out, passes
 
     def _pass(
-        self, source: CandidateSource | None, asked: Array, count: int, k: int, out: Array
+        self, source: CandidateSource | None, queries: Array, count: int, k: int, out: Array
     ) -> tuple[Array, Array]:
-        """The k nearest of each list, and which lists are not certain to hold the k nearest of all rows."""
-        pool, xp = self._pool, self._pool.xp
+        """Write the k nearest candidates of each query to ``out``; return the uncertain queries and all k-th distances.
+
+        A query is uncertain if the certificate does not prove that its candidates include its k nearest rows.
+        """
+        search_set, xp = self._search_set, self._search_set.xp
         if source is None:
             arithmetic = FLOAT64
-            rows, edge = every_other(pool, asked)
+            rows, edge = all_candidates(search_set, queries)
             self._report.used("every")
         else:
             arithmetic = source.arithmetic
-            rows, edge = source.candidates(asked, count)
+            rows, edge = source.candidates(queries, count)
             self._report.used(source.name)
-        rows = xp.sort(rows, axis=1)  # a stable sort by distance then leaves ties in the order of rows
-        distance = pool.backend.rerank(pool.values, asked, rows)
-        order = xp.argsort(distance, axis=1, kind="stable")[:, :k]
-        out[...] = xp.take_along_axis(rows, order, axis=1)
-        kth = xp.take_along_axis(distance, order[:, -1:], axis=1)[:, 0] * pool.unit * pool.unit
-        (doubtful,) = xp.nonzero(~certified(pool, arithmetic, asked, kth, edge))
-        return doubtful, kth
+        rows = xp.sort(rows, axis=1)  # equal distances are then returned in the order of row numbers
+        distance = search_set.backend.rerank(search_set.values, queries, rows)
+        out[...], distance = nearest_first(xp, rows, distance, k)
+        kth = distance[:, -1] * search_set.unit * search_set.unit
+        (uncertain,) = xp.nonzero(~certified(search_set, arithmetic, queries, kth, edge))
+        return uncertain, kth

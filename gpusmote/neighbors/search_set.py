@@ -1,4 +1,4 @@
-"""The rows that are searched, in the form in which searches want them."""
+"""The rows to search among, in the form that the searches need."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SAMPLE = 4096
 
 
 class SearchSet:
-    """Rows among which neighbors are sought, with what every search needs to know of them.
+    """The rows to search among, with the values that every search needs.
 
-    Let ``R`` be the largest range (maximum minus minimum) of any column. Where ``R`` lies outside
-    [2**-300, 2**300], squares of differences would overflow or underflow; the rows are then multiplied by the
-    power of two that brings ``R`` into [1/2, 1), but for columns that do not vary, which become zero; "distance" means
-    the distance of those rows. That changes no order that float64 could tell. The rule uses minima and maxima only, so
-    that it is the same on every device.
+    Let ``R`` be the largest range (maximum minus minimum) of any column. If ``R`` is outside [2**-300, 2**300], squares
+    of differences would overflow or underflow. All columns that vary are then multiplied by the power of two that
+    brings ``R`` into [1/2, 1); constant columns become zero. "Distance" then means the distance of these scaled rows.
+    This changes no order that float64 can represent. The rule uses only minima and maxima, so it gives the same result
+    on every device.
 
-    Searches by matrix products work on *reduced* rows, ``(row - centre) * unit``: a centre taken away in float64,
-    then a power of two that brings the largest norm into [1/2, 1].
+    Searches by matrix products use *reduced* rows, ``(row - center) * unit``: a center is subtracted in float64, then
+    a power of two brings the largest norm into [1/2, 1].
 
     Parameters
     ----------
@@ -39,18 +39,18 @@ class SearchSet:
     Attributes
     ----------
     values : array of shape (n, d)
-        The rows whose distances decide: those given, or their scaled copy.
+        The rows whose distances decide: the given rows or their scaled copy.
     n, d : int
     unit : float
-        Power of two; a distance of ``values`` times ``unit`` is a distance of reduced rows.
+        Power of two. A distance of ``values`` times ``unit`` is a distance of reduced rows.
     norms : array of shape (n,), float64
         Euclidean norms of the reduced rows.
     largest : float
-        The largest of them.
+        The largest norm.
     half_range : float
         Half of ``R``.
-    centre : array of shape (d,), float64
-        In the unit of ``values``.
+    center : array of shape (d,), float64
+        In the units of ``values``.
     """
 
     def __init__(self, backend: Backend, values: Array) -> None:
@@ -63,8 +63,8 @@ class SearchSet:
             varies = high > low
             values, low = _scaled(backend.to_float64(values), -exponent, varies), _scaled(low, -exponent, varies)
         self.values = values
-        # Any centre is right; a sample's mean is as good as the mean. Above the minimum no sum can overflow.
-        self.centre = low + (backend.to_float64(values[:: max(1, self.n // _SAMPLE)]) - low).mean(axis=0)
+        # Any center is correct; the mean of a sample is good enough. Relative to the minimum no sum can overflow.
+        self.center = low + (backend.to_float64(values[:: max(1, self.n // _SAMPLE)]) - low).mean(axis=0)
         self.unit = 1.0
         self.norms = self.xp.empty(self.n, "f8")
         self.each_block(self._measure, self.n, self.block(self.d))
@@ -72,33 +72,33 @@ class SearchSet:
         self.norms *= self.unit
         self.largest = float(self.norms.max())
 
-    def reduced(self, rows: slice | Array, centre: Array | None = None) -> Array:
+    def reduced(self, rows: slice | Array, center: Array | None = None) -> Array:
         """Reduced rows in float64, each element rounded once.
 
         Parameters
         ----------
         rows : slice, or array of shape (m,), int64
-        centre : array of shape (d,) or (m, d), float64, optional
-            To be taken away instead of the pool's own.
+        center : array of shape (d,) or (m, d), float64, optional
+            Subtracted instead of the center of the search set.
 
         Returns
         -------
         array of shape (m, d), float64
         """
-        # Where rows are numbered, take is several times as fast as indexing.
+        # For row numbers, take is several times faster than indexing.
         values = self.values[rows] if isinstance(rows, slice) else self.values.take(rows, axis=0)
         z = self.backend.to_float64(values)
-        z -= self.centre if centre is None else centre
+        z -= self.center if center is None else center
         if self.unit != 1.0:
             z *= self.unit
         return z
 
-    def own(self, queries: Array) -> Array:
-        """Which of the rows that are searched is each query itself."""
+    def own_rows(self, queries: Array) -> Array:
+        """The row number that each query has among the searched rows."""
         return queries
 
     def each_block(self, work: Callable[[int, int], None], n: int, block: int) -> None:
-        """Call ``work(start, stop)`` over ``range(n)``: on all cores on the host, in order on a device."""
+        """Call ``work(start, stop)`` over ``range(n)``: on all cores on the host, sequentially on a device."""
         if self.backend.name == "cpu":
             run_blocks(work, n, block)
             return
@@ -106,23 +106,25 @@ class SearchSet:
             work(start, min(n, start + block))
 
     def block(self, width: int) -> int:
-        """Rows of ``width`` float64 numbers that make 2 MiB on the host, 64 MiB on a device."""
+        """Number of rows of ``width`` float64 values in a block: 2 MiB on the host, 64 MiB on a device."""
         return max(1, self.backend.memory.size(1 << (18 if self.backend.name == "cpu" else 23)) // max(1, width))
 
     def _measure(self, start: int, stop: int) -> None:
         z = self.reduced(slice(start, stop))
-        # CuPy's einsum would be a batch of products of one row and one column each.
+        # CuPy's einsum would run one tiny matrix product for each row.
         square = np.einsum("ij,ij->i", z, z) if self.xp is np else (z * z).sum(axis=1)
         self.norms[start:stop] = self.xp.sqrt(square)
 
 
 class DeviceWindow(SearchSet):
-    """Some rows of a pool that lies on the host, on a device, and beside them the queries of the moment.
+    """A part of the rows of a host search set, on a device, together with a block of queries.
 
-    It serves a search as a pool does: rows 0 to n - 1 are searched, and ``queries`` names those that ask. Centre, unit
-    and the largest norm are those of the whole pool, so that lists from several windows can be put together.
+    A search uses it like any search set: rows 0 to n - 1 are searched, and ``queries`` holds the row numbers of the
+    queries. The center, the unit and the largest norm are those of the whole search set, so that results from several
+    windows can be merged.
 
-    There is room for two spans of rows. They take turns: one is searched while the next goes up to the other's place.
+    There are two buffers, each for one span of rows. While one span is searched, the next is copied to the other
+    buffer.
 
     Parameters
     ----------
@@ -131,91 +133,92 @@ class DeviceWindow(SearchSet):
     whole : SearchSet
         On the host.
     spans : list of (int, int)
-        The rows of ``whole`` that are searched, one span after another.
-    asked : ndarray of shape (m,), int64
-        Rows of ``whole``.
+        The spans of rows of ``whole``, in the order in which they are searched.
+    queries : ndarray of shape (m,), int64
+        Row numbers of ``whole``.
 
     Attributes
     ----------
     queries : array of shape (m,), int64
-        Another one for each span.
+        Row numbers of the queries in this window. They change with each span.
     """
 
-    def __init__(self, backend: Backend, whole: SearchSet, spans: list[tuple[int, int]], asked: np.ndarray) -> None:
+    def __init__(self, backend: Backend, whole: SearchSet, spans: list[tuple[int, int]], queries: np.ndarray) -> None:
         self.backend, self.xp = backend, backend.xp
         self.n, self.d, self.unit, self.largest = 0, whole.d, whole.unit, whole.largest
         self._whole, self._spans, self._first = whole, spans, 0
         self._size = max(last - first for first, last in spans)
-        self._places = min(2, len(spans))
-        self.centre, self._asked = backend.asarray(whole.centre), backend.asarray(asked)
-        held = self._places * self._size
-        self._all_values = self.xp.empty((held + len(asked), whole.d), whole.values.dtype)
-        self._all_norms = self.xp.empty(held + len(asked), "f8")
+        self._buffers = min(2, len(spans))
+        self.center, self._whole_rows = backend.asarray(whole.center), backend.asarray(queries)
+        held = self._buffers * self._size
+        self._all_values = self.xp.empty((held + len(queries), whole.d), whole.values.dtype)
+        self._all_norms = self.xp.empty(held + len(queries), "f8")
 
-        def chosen(host: np.ndarray) -> Read:
+        def query_reader(host: np.ndarray) -> Read:
             def read(start: int, stop: int, buffer: np.ndarray) -> None:
-                # Any other mode would make np.take write to an array of its own first.
-                np.take(host, asked[start:stop], axis=0, out=buffer, mode="clip")
+                # Any other mode would make np.take write to a temporary array first.
+                np.take(host, queries[start:stop], axis=0, out=buffer, mode="clip")
 
             return read
 
-        self._send(held, len(asked), chosen, None)
-        self._look_at(0)
+        self._upload(held, len(queries), query_reader, None)
+        self._select(0)
 
-    def over(self) -> Iterator[int]:
-        """Let the spans be the rows that are searched, one after another.
+    def each_span(self) -> Iterator[int]:
+        """Make each span in turn the rows that are searched.
 
-        Whatever the current stream is asked before the next step belongs to a span's search: it runs while the next
-        span goes up, which waits only for the search of the last but one, in whose place it is put.
+        All work that the caller queues on the current stream before the next step must belong to the search of the
+        current span. It runs while the next span is copied. The copy waits only for the search of the last span but
+        one, because it overwrites the buffer of that span.
 
         Yields
         ------
         first : int
-            The row of ``whole`` that row 0 is.
+            The row number in ``whole`` of row 0.
         """
         stream = self.xp.cuda.get_current_stream()
         before = transfer.mark(self.xp, stream)
-        self._fetch(0, before)
+        self._load(0, before)
         for number, (first, _) in enumerate(self._spans):
-            self._look_at(number)
+            self._select(number)
             yield first
             searched = transfer.mark(self.xp, stream)
             if number + 1 < len(self._spans):
-                self._fetch(number + 1, before)
+                self._load(number + 1, before)
             before = searched
 
-    def own(self, queries: Array) -> Array:
-        """As of any pool; a number that no row has where the query is not among them."""
-        return self._asked[queries - self._asking] - self._first
+    def own_rows(self, queries: Array) -> Array:
+        """As in any search set; outside 0 to n - 1 if the query is not among the searched rows."""
+        return self._whole_rows[queries - self._first_query] - self._first
 
-    def _look_at(self, number: int) -> None:
-        """Memory holds one place, the other place, the queries: from either place on, the queries are at the end."""
-        at = number % self._places * self._size
+    def _select(self, number: int) -> None:
+        """Search span ``number``. The memory holds buffer 0, buffer 1, then the queries, which end either view."""
+        at = number % self._buffers * self._size
         first, last = self._spans[number]
         self.n, self._first = last - first, first
         self.values, self.norms = self._all_values[at:], self._all_norms[at:]
-        self._asking = self._places * self._size - at
-        self.queries = self.xp.arange(self._asking, len(self._all_norms) - at)
+        self._first_query = self._buffers * self._size - at
+        self.queries = self.xp.arange(self._first_query, len(self._all_norms) - at)
 
-    def _fetch(self, number: int, after: Any) -> None:
+    def _load(self, number: int, buffer_free: Any) -> None:
         first, last = self._spans[number]
 
-        def next_to_each_other(host: np.ndarray) -> Read:
+        def span_reader(host: np.ndarray) -> Read:
             return lambda start, stop, buffer: transfer.copy_rows(host[first + start : first + stop], buffer)
 
-        self._send(number % self._places * self._size, last - first, next_to_each_other, after)
+        self._upload(number % self._buffers * self._size, last - first, span_reader, buffer_free)
 
-    def _send(self, at: int, n: int, reading: Callable[[np.ndarray], Read], after: Any) -> None:
+    def _upload(self, at: int, n: int, reader: Callable[[np.ndarray], Read], buffer_free: Any) -> None:
         size = self.backend.memory.size(transfer.BLOCK_BYTES)
         whole = self._whole
         for host, out in ((whole.values, self._all_values), (whole.norms, self._all_norms)):
-            transfer.send(self.xp, out[at : at + n], reading(host), size, after)
+            transfer.send(self.xp, out[at : at + n], reader(host), size, buffer_free)
 
 
 def _scaled(a: Array, exponent: int, varies: Array) -> Array:
     """``a`` (float64) times ``2**exponent``, in two steps because the power itself may overflow.
 
-    Columns that do not vary become zero: they are part of no distance, and might overflow.
+    Constant columns become zero: they add nothing to any distance, and might overflow.
     """
     half = exponent // 2
     return a * (varies * 2.0**half) * 2.0 ** (exponent - half)

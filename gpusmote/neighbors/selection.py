@@ -1,4 +1,4 @@
-"""The one table that says which source of candidates serves a search."""
+"""Choose the candidate source of a search: one table of rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from gpusmote.neighbors.candidates import AT_ONCE
+from gpusmote.neighbors.candidates import BATCH_ENTRIES
 
 __all__ = [
     "LISTED",
@@ -16,12 +16,12 @@ __all__ = [
     "Rule",
     "SearchSize",
     "choose",
+    "choose_second",
     "rules_for",
-    "second",
 ]
 
 LISTED = 31
-"""Candidates of a list on a device: FAISS selects 32, the query among them, with the kernel that it has for 6."""
+"""Candidates on a device: FAISS selects 32 rows, the query included, with the same kernel as 6."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +31,14 @@ class SearchSize:
     Attributes
     ----------
     n, d : int
-        Rows that are searched, and their columns.
+        Number of rows that are searched, and of their columns.
     m : int
-        Queries.
+        Number of queries.
     k : int
-        Neighbors wanted.
+        Number of neighbors to find.
     on_host : bool
     copies : {2, 1, 0}
-        See :class:`gpusmote.backends.cpu.Cut`.
+        See :class:`gpusmote.backends.cpu.WorkingMemory`.
     """
 
     n: int
@@ -50,40 +50,40 @@ class SearchSize:
 
     @property
     def count(self) -> int:
-        """Candidates that a query gets: some more than are wanted, if there are so many rows."""
+        """Candidates for each query: a few more than k, at most n - 1."""
         return min(self.n - 1, self.k + 3 if self.on_host else max(LISTED, self.k + 8))
 
     @property
-    def lists_of_all(self) -> bool:
-        """Whether every row is a query, and the lists of all at once are not too large."""
-        return self.m == self.n and self.n * self.count <= AT_ONCE
+    def all_lists_fit(self) -> bool:
+        """Whether every row is a query and the lists of all rows fit into one batch."""
+        return self.m == self.n and self.n * self.count <= BATCH_ENTRIES
 
 
-Ask: TypeAlias = "Callable[[float], float]"
-"""A question about the rows, answered at some cost: asked only where sizes do not decide.
+Measure: TypeAlias = "Callable[[float], float]"
+"""A function that measures a property of the rows. It costs time, so it is called only if the sizes do not decide.
 
-It is told the largest answer with which the source serves: an answer that is larger need be no more than that.
+Its argument is the largest value at which the source is still chosen. A result above that limit may be inexact.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """When a source serves.
+    """The conditions under which a source is chosen.
 
     Attributes
     ----------
     source : str
     sizes : callable
-        Whether the sizes allow it.
+        Whether the sizes allow the source.
     text : str
-        That, in words.
+        The condition on the sizes, in words.
     asks : {"dimension", "share"} or None
-        What must be known of the rows besides. The share of all pairs that would be compared is that of
-        :class:`~gpusmote.neighbors.intrinsic_dimension.DataGeometry`, and that of a trial where the former is small.
+        The property of the rows that must be measured too. The share of all pairs that would be compared is estimated
+        by :class:`~gpusmote.neighbors.intrinsic_dimension.DataGeometry` and, if that is small, measured by a trial.
     limit : callable
-        The largest answer that allows it.
+        The largest measured value that allows the source.
     condition, found : str
-        That, and the answer, in words.
+        The condition on the measured value, and a format for the value, in words.
     """
 
     source: str
@@ -98,7 +98,7 @@ class Rule:
 RULES = (
     Rule("every", lambda s: s.n - 1 <= s.count, "no more rows than candidates"),
     Rule("device", lambda s: not s.on_host, "on a device: FAISS, or tiles in CuPy where it is missing"),
-    # Nor is there room to look at how the rows lie.
+    # There is no memory to measure properties of the rows either.
     Rule("product", lambda s: not s.copies, "no memory for a copy of the rows"),
     Rule(
         "tree",
@@ -114,26 +114,27 @@ RULES = (
         lambda s: s.n >= 16_384 and s.m >= 2_048 and s.count <= 64,
         "at least 16,384 rows and 2,048 queries, at most 64 candidates",
         "share",
-        lambda s: 0.4 if s.lists_of_all else 0.6,
+        lambda s: 0.4 if s.all_lists_fit else 0.6,
         "at most 40 % of all pairs compared, by a sample and a trial (60 % where the next does not serve)",
         "{:.0%} of all pairs compared, by a sample or a trial",
     ),
-    Rule("pairs", lambda s: s.n >= 4_096 and s.lists_of_all, "all rows are queries, 4,096 or more"),
+    Rule("pairs", lambda s: s.n >= 4_096 and s.all_lists_fit, "all rows are queries, 4,096 or more"),
     Rule("tiles", lambda s: True, "any other search"),
 )
-"""The first that holds. They decide speed only.
+"""The first rule whose conditions hold decides. The choice affects only the speed.
 
-Measured with NumPy 2.4, SciPy 1.17 and OpenBLAS 0.3 (AVX2) on two cores, k = 5, in CPU time. A query costs tiles and
-pairs a time that grows with n: at 8 columns 0.8 and 0.5 ns a row, at 32 columns 1.0 and 0.7; pairs share each product
-between two queries, but hold the lists of all rows at once. It costs the tree a time that hardly grows with n, but by
-1.8 for every dimension that the rows have locally, and with the columns: 3 dimensions in 8 columns or 2 in 16 are where
-it is even with pruned at 80,000 rows; 80,000 flights (13 columns, 5.5 dimensions) take it four times as long. Pruned
-compares fewer pairs, at two or three times the cost of one of pairs, and takes 1 us a row and core to make its balls.
+Measured with NumPy 2.4, SciPy 1.17 and OpenBLAS 0.3 (AVX2) on two cores, k = 5, in CPU time. With tiles and pairs, the
+time of a query grows with n: at 8 columns 0.8 and 0.5 ns a row, at 32 columns 1.0 and 0.7. Pairs uses each product for
+two queries, but holds the lists of all rows at once. With the tree, the time of a query hardly grows with n, but by a
+factor of 1.8 for each intrinsic dimension, and with the number of columns: at 80,000 rows it is as fast as pruned with
+3 dimensions in 8 columns or 2 in 16; on 80,000 flights (13 columns, 5.5 dimensions) it takes four times as long. Pruned
+compares fewer pairs, at two or three times the cost of a pair in pairs, and takes 1 us a row and core to build
+its tree.
 """
 
 
 def rules_for(search: SearchSize) -> Iterator[Rule]:
-    """The rules that the sizes of a search allow, in order, up to one that sizes alone decide."""
+    """The rules whose conditions on the sizes hold, in order, up to the first that needs no measurement."""
     for rule in RULES:
         if rule.sizes(search):
             yield rule
@@ -143,21 +144,21 @@ def rules_for(search: SearchSize) -> Iterator[Rule]:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """A source's name, how many candidates it is asked for, and why it was chosen."""
+    """The name of a source, its number of candidates, and the reason for the choice."""
 
     source: str
     count: int
     why: str
 
 
-def choose(search: SearchSize, dimension: Ask, share: Ask) -> Choice:
-    """Which source serves a search.
+def choose(search: SearchSize, dimension: Measure, share: Measure) -> Choice:
+    """Choose the first source of a search.
 
     Parameters
     ----------
-    search : Search
+    search : SearchSize
     dimension, share : callable
-        Answer what :class:`Rule` asks of the rows.
+        Measure the properties of the rows that a :class:`Rule` needs.
 
     Returns
     -------
@@ -168,19 +169,19 @@ def choose(search: SearchSize, dimension: Ask, share: Ask) -> Choice:
         if rule.asks is None:
             break
         limit = rule.limit(search)
-        answer = dimension(limit) if rule.asks == "dimension" else share(limit)
-        why.append(rule.found.format(answer))
-        if answer <= limit:
+        value = dimension(limit) if rule.asks == "dimension" else share(limit)
+        why.append(rule.found.format(value))
+        if value <= limit:
             break
     return Choice(rule.source, search.count, "; ".join(why))
 
 
-def second(search: SearchSize, share: Ask) -> str:
-    """Which source serves the queries that the first is not certain of, where that cannot settle them by itself.
+def choose_second(search: SearchSize, share: Measure) -> str:
+    """Choose the source for the queries that the first source could not certify or finish itself.
 
-    Those may be nearly all: of clusters that lie far apart, or beside a column in much larger units, float32 sees
-    little from one centre. Balls have centres of their own, so that their lists are certain; they pay earlier than for
-    a first search, because what they take the place of is done in float64.
+    These may be nearly all queries: if clusters are far apart, or one column has much larger units, float32 relative to
+    one center cannot separate the neighbors. The pruned search uses a center for each group of queries, so it can
+    certify them. It pays earlier here than in a first search, because it replaces a search in float64.
     """
     if not search.on_host or search.copies < 2:
         return "product-float64"

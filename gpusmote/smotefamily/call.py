@@ -104,7 +104,7 @@ class Call:
     @property
     def _device(self) -> Backend:
         """What does the searches."""
-        return self._backend.through or self._backend
+        return self._backend.search_device or self._backend
 
     def _arranged(self, backend: Backend, n_new: int, output: bool) -> Estimate:
         """The work within the ``memory_limit`` of :func:`gpusmote.get_config`, or what is free."""

@@ -279,7 +279,7 @@ def test_what_the_kernels_cannot_take_is_refused(cuda, name, change, error, mess
 
 def test_arrays_of_another_device_are_refused(cuda):
     cuda(devices=2)
-    with pytest.raises(InputError, match="values lies on cuda:0, not on cuda:1"):
+    with pytest.raises(InputError, match="values is on cuda:0, not on cuda:1"):
         CudaBackend(1).interpolate(**arguments(CudaBackend(0)))
 
 

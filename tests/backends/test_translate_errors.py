@@ -348,7 +348,7 @@ def test_only_the_statuses_of_cuda_itself_tell_of_a_lost_device(kind, status):
         expected = MemoryShortageError
     else:
         expected = DeviceLostError if status in (3, 4, 46, 100, 700, 719) else DeviceError
-    assert type(translate_errors.told(error, "cuda:0")) is expected
+    assert type(translate_errors.translate(error, "cuda:0")) is expected
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), RuntimeError("x")])

@@ -170,7 +170,7 @@ def test_nothing_to_make(overlapping):
 
 
 def test_a_result_beyond_memory_is_refused_before_anything_is_allocated(overlapping):
-    wanted = r"1,000,000,000,000,400 rows x 5 columns\. To make it takes .*; [\d,]+ bytes are free on the host"
+    wanted = r"1,000,000,000,000,400 rows x 5 columns\. Making it needs .*; [\d,]+ bytes are free on the host"
     with pytest.raises(MemoryLimitError, match=wanted) as caught:
         SMOTE(sampling_strategy={1: 10**15}).fit_resample(*overlapping)
     assert "batches" in caught.value.hint

@@ -228,5 +228,5 @@ def test_a_backend_keeps_within_its_memory(cuda):  # noqa: F811
     backend = backend.within(WorkingMemory(10**6, pool_rows=100))
     hosted = HostedBackend(backend).within(WorkingMemory(10**7))
     found = pickle.loads(pickle.dumps(hosted))
-    assert (found.name, found.through.name) == ("cpu", "cuda:0")
-    assert (found.memory, found.through.memory) == (hosted.memory, backend.memory)
+    assert (found.name, found.search_device.name) == ("cpu", "cuda:0")
+    assert (found.memory, found.search_device.memory) == (hosted.memory, backend.memory)

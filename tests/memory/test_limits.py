@@ -248,7 +248,7 @@ def test_a_plans_rows_keep_within_the_limit(monkeypatch):
     assert peak + plan.report.bytes["plan"] <= plan.memory_limit
     np.testing.assert_array_equal(rows, expected)
     with pytest.raises(
-        MemoryLimitError, match=r"memory_limit allows [\d,]+ bytes beside the [\d,]+ of the plan"
+        MemoryLimitError, match=r"memory_limit allows [\d,]+ bytes besides the [\d,]+ bytes of the plan"
     ) as told:
         plan.rows()
     fit = int(told.value.hint.split("(")[1].split()[0].replace(",", ""))
@@ -297,7 +297,7 @@ def test_r_keeps_within_the_limit(monkeypatch, function):
 def test_what_takes_the_most_is_told_first():
     y = {0: 900_000, 1: 100_000}
     with pytest.raises(
-        MemoryLimitError, match=r"To make it takes at least [\d,]+ bytes \(the result 144,000,000"
+        MemoryLimitError, match=r"Making it needs at least [\d,]+ bytes \(the result 144,000,000"
     ) as told:
         SMOTE(memory_limit="1MB", device="cpu").estimate(1_000_000, 4, y=y)
     assert "memory_limit=" in told.value.hint

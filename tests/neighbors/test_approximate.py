@@ -51,7 +51,7 @@ def test_some_rows_as_queries_in_any_order(eager):
     found, report = search(table, queries=queries)
     exact = NeighborSearch(Backend(), table, SearchReport()).nearest(queries, 5)
     assert (found == exact).mean() > 0.93
-    sample = faiss_ivf.drawn(approximate.SAMPLE, 2_500)
+    sample = faiss_ivf.sample_rows(approximate.SAMPLE, 2_500)
     assert np.array_equal(found[sample], exact[sample])
     assert report.approximate == 1_500
 
@@ -129,7 +129,7 @@ def test_queries_with_too_few_rows_in_their_lists_get_exact_neighbors(eager):
 
 @needs_faiss
 def test_rows_of_any_scale(eager):
-    """float32 would overflow or vanish without the pool's power of two and its centre."""
+    """float32 would overflow or vanish without the search set's power of two and its center."""
     plain, _ = search(clusters(4_000, 6))
     for scale, shift in ((1e200, 0.0), (1e-200, 0.0), (1.0, 1e6)):
         table = clusters(4_000, 6).astype(np.float64) * scale + shift
@@ -184,7 +184,7 @@ approximate.SMALLEST_WORK = 0
 values = np.random.default_rng(0).standard_normal((3_000, 2), dtype="f4")
 search = lambda: approximate.ApproximateSearch(Backend(), values, SearchReport(), 0.9).nearest(None, 5)
 first = search()
-if sys.argv[1] == "pool":  # the caller's own use of FAISS leaves a pool of OpenMP threads behind
+if sys.argv[1] == "pool":  # the caller's own use of FAISS leaves a search set of OpenMP threads behind
     faiss.omp_set_num_threads(2)
     index = faiss.IndexFlatL2(2)
     index.add(values)

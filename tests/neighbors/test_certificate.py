@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpusmote.backends import Backend
-from gpusmote.neighbors.candidates import drop_self, every_other
+from gpusmote.neighbors.candidates import all_candidates, drop_self
 from gpusmote.neighbors.certificate import DIRECT, FLOAT32, FLOAT64, certified, error_bound
 from gpusmote.neighbors.cpu.top_k import Layout
 from gpusmote.neighbors.product import scores
@@ -34,29 +34,29 @@ tables = hnp.arrays(
 )
 
 
-def approximate(pool, arithmetic):
+def approximate(search_set, arithmetic):
     """Squared distances of all rows from all rows, as the searches by products have them."""
-    every = np.arange(pool.n)
+    every = np.arange(search_set.n)
     if arithmetic is FLOAT32:
-        layout = Layout(pool, "f4", 8)
-        A = np.empty((pool.n, pool.n))
+        layout = Layout(search_set, "f4", 8)
+        A = np.empty((search_set.n, search_set.n))
         A[np.ix_(layout.order, layout.order)] = layout.left(slice(None)) @ layout.right.T
         np.fill_diagonal(A, np.inf)
         return np.maximum(A, 0)
-    return scores(pool, every, 0, pool.n, arithmetic) + pool.norms[:, None] ** 2
+    return scores(search_set, every, 0, search_set.n, arithmetic) + search_set.norms[:, None] ** 2
 
 
-def deciding(pool):
-    distance = np.array([reference.squared_distances(pool.values, i) for i in range(pool.n)])
+def deciding(search_set):
+    distance = np.array([reference.squared_distances(search_set.values, i) for i in range(search_set.n)])
     np.fill_diagonal(distance, np.inf)
-    return distance * pool.unit * pool.unit
+    return distance * search_set.unit * search_set.unit
 
 
 def check(X, arithmetic, lengths, seed):
     """TopK of different lengths, as a search would make them and deliberately shortened: those certified are right."""
-    pool = SearchSet(Backend(), X)
-    A, D = approximate(pool, arithmetic), deciding(pool)
-    n, every, rng = pool.n, np.arange(pool.n), np.random.default_rng(seed)
+    search_set = SearchSet(Backend(), X)
+    A, D = approximate(search_set, arithmetic), deciding(search_set)
+    n, every, rng = search_set.n, np.arange(search_set.n), np.random.default_rng(seed)
     n_certified = 0
     for length in lengths:
         length = min(length, n - 2)
@@ -68,7 +68,7 @@ def check(X, arithmetic, lengths, seed):
         best = np.argsort(distance, axis=1, kind="stable")[:, :K]
         found = np.take_along_axis(listed, best, axis=1)
         kth = np.take_along_axis(distance, best[:, -1:], axis=1)[:, 0]
-        sure = certified(pool, arithmetic, every, kth, edge)
+        sure = certified(search_set, arithmetic, every, kth, edge)
         right = np.argsort(D, axis=1, kind="stable")[:, :K]
         np.testing.assert_array_equal(found[sure], right[sure])
         n_certified += int(sure.sum())
@@ -96,11 +96,11 @@ def test_real_lists_are_certified_and_right(name, arithmetic):
 @given(X=tables)
 def test_the_bound_holds_for_every_pair(arithmetic, X):
     """With D the distance of a pair itself, every row is within reach: the bound is then on that very pair."""
-    pool = SearchSet(Backend(), X)
-    A, D = approximate(pool, ARITHMETICS[arithmetic]), deciding(pool)
-    for i in range(pool.n):
-        others = np.delete(np.arange(pool.n), i)
-        eps = error_bound(pool, ARITHMETICS[arithmetic], np.full(len(others), i), D[i, others])
+    search_set = SearchSet(Backend(), X)
+    A, D = approximate(search_set, ARITHMETICS[arithmetic]), deciding(search_set)
+    for i in range(search_set.n):
+        others = np.delete(np.arange(search_set.n), i)
+        eps = error_bound(search_set, ARITHMETICS[arithmetic], np.full(len(others), i), D[i, others])
         assert (np.abs(A[i, others] - D[i, others]) <= eps).all()
 
 
@@ -114,8 +114,8 @@ def test_the_deciding_distance_is_near_the_true_one():
 
 
 def one(kth, edge, arithmetic=FLOAT32, X=None):
-    pool = SearchSet(Backend(), AWKWARD["plain"]() if X is None else X)
-    return bool(certified(pool, arithmetic, np.array([0]), np.array([kth]), np.array([edge]))[0])
+    search_set = SearchSet(Backend(), AWKWARD["plain"]() if X is None else X)
+    return bool(certified(search_set, arithmetic, np.array([0]), np.array([kth]), np.array([edge]))[0])
 
 
 @pytest.mark.parametrize("arithmetic", [FLOAT32, FLOAT64, DIRECT])
@@ -135,8 +135,8 @@ def test_float32_certifies_nothing_where_it_is_too_coarse():
 
 
 def test_a_list_of_every_other_row():
-    pool = SearchSet(Backend(), np.eye(4))
-    rows, edge = every_other(pool, np.array([2, 0]))
+    search_set = SearchSet(Backend(), np.eye(4))
+    rows, edge = all_candidates(search_set, np.array([2, 0]))
     assert rows.tolist() == [[0, 1, 3], [1, 2, 3]]
     assert np.isinf(edge).all()
 

@@ -121,5 +121,5 @@ def test_the_wheel_has_what_the_stand_in_replaces():
     config.device, config.use_cuvs = 1, False
     assert (config.device, config.use_cuvs) == (1, False)
     assert detect.faiss_gpu()[0] is not None or faiss.get_num_gpus() == 0
-    pool = SearchSet(Backend(), gaussian(100, 3))
-    assert faiss_ivf.HostLists(pool, faiss).search(np.arange(3), 4, 1).shape == (3, 4)
+    search_set = SearchSet(Backend(), gaussian(100, 3))
+    assert faiss_ivf.HostLists(search_set, faiss).search(np.arange(3), 4, 1).shape == (3, 4)

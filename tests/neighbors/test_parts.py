@@ -1,4 +1,4 @@
-"""What a search is made of: the pool, groups of equal rows, the choice of a source, the distances that decide."""
+"""What a search is made of: the search set, groups of equal rows, the choice of a source, the distances that decide."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from hypothesis.extra import numpy as hnp
 from gpusmote.backends import Backend
 from gpusmote.neighbors.cpu import pairs
 from gpusmote.neighbors.cpu.pruned import Pruned
-from gpusmote.neighbors.deduplicate import Groups, groups_of
+from gpusmote.neighbors.deduplicate import Groups, find_groups
 from gpusmote.neighbors.intrinsic_dimension import data_geometry
 from gpusmote.neighbors.search_set import SearchSet
-from gpusmote.neighbors.selection import SearchSize, choose, second
+from gpusmote.neighbors.selection import SearchSize, choose, choose_second
 from tests import reference
 
 
-def pool_of(X):
+def search_set_of(X):
     return SearchSet(Backend(), np.ascontiguousarray(X))
 
 
 def test_reduced_rows_are_centred_and_at_most_of_norm_one():
     X = np.random.default_rng(0).standard_normal((500, 4)) * 1e5 + 1e8
-    pool = pool_of(X)
-    Z = pool.reduced(slice(None))
+    search_set = search_set_of(X)
+    Z = search_set.reduced(slice(None))
     assert np.abs(Z.mean(axis=0)).max() < 0.01
-    assert 0.5 <= pool.largest <= 1
-    np.testing.assert_allclose(pool.norms, np.linalg.norm(Z, axis=1), rtol=1e-14)
+    assert 0.5 <= search_set.largest <= 1
+    np.testing.assert_allclose(search_set.norms, np.linalg.norm(Z, axis=1), rtol=1e-14)
     # A difference of reduced rows is a difference of rows times a power of two, but for rounding.
-    assert np.frexp(pool.unit)[0] == 0.5
-    np.testing.assert_allclose((Z[0] - Z[1]) / pool.unit, X[0] - X[1], atol=1e-9)
+    assert np.frexp(search_set.unit)[0] == 0.5
+    np.testing.assert_allclose((Z[0] - Z[1]) / search_set.unit, X[0] - X[1], atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-91, 1.0, 1e90, 1e300])
 def test_extreme_rows_are_scaled_exactly(scale):
     X = np.random.default_rng(0).uniform(-1, 1, (50, 3)) * scale
-    pool = pool_of(X)
-    factor = (pool.values / X).ravel()
+    search_set = search_set_of(X)
+    factor = (search_set.values / X).ravel()
     assert (factor == factor[0]).all()
     assert np.frexp(factor[0])[0] == 0.5
     assert (factor[0] == 1.0) == (2.0**-301 < np.ptp(X, axis=0).max() < 2.0**300)
-    assert 0.5 <= pool.largest <= 1
+    assert 0.5 <= search_set.largest <= 1
 
 
 def test_rows_that_are_all_equal_have_no_extent():
-    pool = pool_of(np.full((5, 2), 1e305))
-    assert pool.largest == 0
-    assert pool.unit == 1
+    search_set = search_set_of(np.full((5, 2), 1e305))
+    assert search_set.largest == 0
+    assert search_set.unit == 1
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)
@@ -74,7 +74,7 @@ def test_zeros_of_either_sign_are_equal(dtype):
     before = X.copy()
     groups = Groups(Backend(), X)
     assert groups.of.tolist() == np.repeat([0, 1, 2], 4).tolist()
-    assert groups_of(Backend(), X).n == 3
+    assert find_groups(Backend(), X).n == 3
     assert X.tobytes() == before.tobytes()
 
 
@@ -116,33 +116,33 @@ def test_one_row_with_many_copies_makes_groups(copies, groups):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((10_000, 3))
     X[:copies] = X[0]
-    found = groups_of(Backend(), rng.permutation(X))
+    found = find_groups(Backend(), rng.permutation(X))
     assert (found and found.n) == groups
 
 
 def test_rows_that_come_twice_make_no_groups_where_they_are_few():
     X = np.random.default_rng(0).standard_normal((10_000, 3))
     X[:900:2] = X[1:900:2]
-    assert groups_of(Backend(), X) is None
+    assert find_groups(Backend(), X) is None
 
 
 @pytest.mark.parametrize("d", [2, 5, 8])
 def test_local_dimension_of_gaussian_rows(d):
     X = np.random.default_rng(0).standard_normal((8000, d))
-    assert abs(data_geometry(pool_of(X)).dimension - d) < 0.2 * d
+    assert abs(data_geometry(search_set_of(X)).dimension - d) < 0.2 * d
 
 
 def test_local_dimension_sees_through_columns_and_clusters():
     rng = np.random.default_rng(0)
     flat = rng.standard_normal((8000, 3)) @ rng.standard_normal((3, 12))
-    assert abs(data_geometry(pool_of(flat)).dimension - 3) < 1
+    assert abs(data_geometry(search_set_of(flat)).dimension - 3) < 1
     clusters = np.r_[rng.standard_normal((4000, 8)), rng.standard_normal((4000, 8)) + 1e4]
-    assert abs(data_geometry(pool_of(clusters)).dimension - 8) < 2
+    assert abs(data_geometry(search_set_of(clusters)).dimension - 8) < 2
 
 
 def test_local_dimension_where_there_is_nothing_to_see():
     for n in (5, 500):
-        lie = data_geometry(pool_of(np.zeros((n, 2))))
+        lie = data_geometry(search_set_of(np.zeros((n, 2))))
         assert (lie.dimension, lie.share, lie.axes) == (0, 1, None)
 
 
@@ -152,10 +152,10 @@ def test_the_share_of_rows_that_matter_is_foretold():
     sheet = np.sin(rng.uniform(-1, 1, (20_000, 4)) @ rng.standard_normal((4, 20)))
     clusters = 5 * rng.integers(0, 2, (20_000, 32))[rng.integers(0, 8, 20_000)] + rng.standard_normal((20_000, 32))
     for X in (sheet, clusters):
-        pool = pool_of(X)
-        tried = Pruned(pool).share(np.arange(pool.n), 8)
-        assert tried / 3 < data_geometry(pool).share < 3 * tried < 1
-    assert data_geometry(pool_of(rng.standard_normal((20_000, 32)))).share > 0.95
+        search_set = search_set_of(X)
+        tried = Pruned(search_set).share(np.arange(search_set.n), 8)
+        assert tried / 3 < data_geometry(search_set).share < 3 * tried < 1
+    assert data_geometry(search_set_of(rng.standard_normal((20_000, 32)))).share > 0.95
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_the_choice_of_a_second_source(sizes, share, expected):
         assert limit == 0.6
         return share
 
-    assert second(SearchSize(*sizes), ask) == expected
+    assert choose_second(SearchSize(*sizes), ask) == expected
 
 
 @pytest.mark.parametrize("n_blocks", [1, 2, 3, 4, 9, 10])

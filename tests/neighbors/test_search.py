@@ -67,7 +67,7 @@ def test_awkward_tables(source, name, dtype, small_tiles):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("source", [None, *SOURCES])
 def test_a_constant_column_of_the_largest_number(source, dtype, small_tiles):
-    """It has no range, so that nothing is scaled: no two rows, nor two centres, may be added."""
+    """It has no range, so that nothing is scaled: no two rows, nor two centers, may be added."""
     X = np.random.default_rng(0).standard_normal((400, 4)).astype(dtype)
     X[:, 2] = np.finfo(dtype).max
     found, _ = search(X, source=source)
@@ -207,7 +207,7 @@ def test_what_float32_cannot_tell_from_one_centre_is_told_from_many(kind):
 
 def test_balls_are_tried_for_what_is_in_doubt_and_go_where_they_do_not_pay(monkeypatch):
     made = []
-    monkeypatch.setattr(pruned, "BallTree", lambda pool: made.append(pool) or BallTree(pool))
+    monkeypatch.setattr(pruned, "BallTree", lambda search_set: made.append(search_set) or BallTree(search_set))
     X = np.random.default_rng(0).integers(0, 2, (4_200, 30)).astype(float)  # ties in all directions
     report = SearchReport()
     rows = NeighborSearch(Backend(), X, report)
@@ -221,7 +221,7 @@ def test_balls_are_tried_for_what_is_in_doubt_and_go_where_they_do_not_pay(monke
 @pytest.mark.parametrize("name", AWKWARD)
 @pytest.mark.parametrize("source", ["tiles", "pairs", "product", "tiles-float64"])
 def test_balls_serve_what_any_source_leaves_in_doubt(monkeypatch, small_tiles, source, name):
-    monkeypatch.setattr(search_module, "second", lambda size, share: "pruned")
+    monkeypatch.setattr(search_module, "choose_second", lambda size, share: "pruned")
     X = AWKWARD[name]()
     np.testing.assert_array_equal(search(X, source=source)[0], reference.nearest(X, None, K))
 
@@ -344,7 +344,7 @@ def test_a_child_forked_while_another_thread_searches_does_so_too():
 
 def _look_and_search(X):
     search = NeighborSearch(Backend(), X, SearchReport(), None)
-    search._pool.lie  # noqa: B018  (a choice may do without)
+    search._geometry  # noqa: B018  (a choice may do without)
     search.nearest(None, K)
 
 
@@ -396,7 +396,7 @@ def test_scores_that_rounding_left_below_zero_count_as_zero():
     score = np.array([[-1e-9, 3.0, -2e-9, 1.0, 2.0]], "f4")
     kept = top_k.TopK(score, 2, 5)
     assert sorted(kept.places[0]) == [0, 2]
-    assert kept.bar[0] == 0
+    assert kept.threshold[0] == 0
 
 
 @pytest.mark.parametrize("by_columns", [False, True])
@@ -410,9 +410,9 @@ def test_lists_keep_the_smallest_scores(by_columns, far):
         kept = top_k.TopK(table[:, :100], 7, 900)
         for first in range(100, 900, 400):
             tile = table[:, first : first + 400]
-            kept.look(np.ascontiguousarray(tile.T) if by_columns else tile, first, by_columns)
+            kept.add_tile(np.ascontiguousarray(tile.T) if by_columns else tile, first, by_columns)
         kept.finish()
         np.testing.assert_array_equal(np.sort(kept.places, axis=1), np.sort(np.argsort(table, axis=1)[:, :7], axis=1))
         seventh = np.sort(table, axis=1)[:, 6]
-        assert (kept.bar <= seventh).all()
-        np.testing.assert_allclose(kept.bar, seventh, rtol=1e-12)
+        assert (kept.threshold <= seventh).all()
+        np.testing.assert_allclose(kept.threshold, seventh, rtol=1e-12)

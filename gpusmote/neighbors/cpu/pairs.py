@@ -1,4 +1,4 @@
-"""Candidates for every row at once: each pair of rows is compared once and serves both. NumPy only."""
+"""Candidates for all rows at once: each pair of rows is compared once, for both rows. NumPy only."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ _SIDE = 1024
 
 
 class Pairs:
-    """Tiles of the symmetric table of squared distances, on and above its diagonal: half the products.
+    """Compute only the tiles on and above the diagonal of the symmetric matrix of squared distances.
 
-    The first block of rows is a systematic sample (see :class:`~gpusmote.neighbors.cpu.top_k.Layout`): every block
-    meets it first, which gives every list its first bar.
+    The first block of rows is a systematic sample (see :class:`~gpusmote.neighbors.cpu.top_k.Layout`). Every block is
+    compared with it first, which gives every list its first threshold.
 
     Parameters
     ----------
-    pool : SearchSet
+    search_set : SearchSet
         On the host.
     """
 
     name = "pairs"
     arithmetic = FLOAT32
 
-    def __init__(self, pool: SearchSet) -> None:
-        self._n = pool.n
-        self._layout = Layout(pool, "f4", _SIDE)
+    def __init__(self, search_set: SearchSet) -> None:
+        self._n = search_set.n
+        self._layout = Layout(search_set, "f4", _SIDE)
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`~gpusmote.neighbors.candidates.CandidateSource`; all lists are made, whatever the queries."""
+        """See :class:`~gpusmote.neighbors.candidates.CandidateSource`. It always makes the lists of all rows."""
         side = max(_SIDE, count + 1)
-        lists = self._meet_all(count, side)
+        lists = self._compare_all(count, side)
         rows = np.empty((self._n, count), np.int64)
         edge = np.empty(self._n)
 
-        def end(block: int, _: int) -> None:
+        def write(block: int, _: int) -> None:
             lists[block].finish()
             at = self._layout.order[block * side : (block + 1) * side]
             rows[at] = self._layout.order[lists[block].places]
-            edge[at] = lists[block].bar
+            edge[at] = lists[block].threshold
 
-        run_blocks(end, len(lists), 1)
+        run_blocks(write, len(lists), 1)
         return (rows, edge) if len(queries) == self._n else (rows[queries], edge[queries])
 
-    def _meet_all(self, count: int, side: int) -> dict[int, TopK]:
-        """TopK of every block, after every block has met every other."""
+    def _compare_all(self, count: int, side: int) -> dict[int, TopK]:
+        """The lists of every block, after every two blocks have been compared."""
         n_blocks = -(-self._n // side)
         lists = {0: TopK(self._scores(0, 0, side), count, self._n)}
         tasks = _round_robin(n_blocks)
 
-        def begin(before: int, block: int) -> None:
+        def compare_first(_: int, block: int) -> None:
             score = self._scores(block, 0, side)
             lists[block] = TopK(score, count, self._n)
-            lists[0].look(score, block * side, by_columns=True)
+            lists[0].add_tile(score, block * side, by_columns=True)
 
-        def meet(task: int, _: int) -> None:
+        def compare(task: int, _: int) -> None:
             i, j = tasks[task]
             score = self._scores(i, j, side)
-            lists[i].look(score, j * side)
+            lists[i].add_tile(score, j * side)
             if i != j:
-                lists[j].look(score, i * side, by_columns=True)
+                lists[j].add_tile(score, i * side, by_columns=True)
 
-        run_blocks(begin, n_blocks - 1, 1)
-        run_blocks(meet, len(tasks), 1)
+        run_blocks(compare_first, n_blocks - 1, 1)
+        run_blocks(compare, len(tasks), 1)
         return lists
 
     def _scores(self, i: int, j: int, side: int) -> np.ndarray:
@@ -79,7 +79,7 @@ class Pairs:
 
 
 def _round_robin(n_blocks: int) -> list[tuple[int, int]]:
-    """Pairs of blocks 1 to n_blocks - 1, each pair once, every block taking part equally often in any stretch."""
+    """All pairs of blocks 1 to n_blocks - 1, ordered so that the work is spread evenly over the blocks."""
     n = n_blocks - 1
     return [
         (i + 1, (i + step) % n + 1)

@@ -1,4 +1,4 @@
-"""Candidates without most of the comparisons: balls of rows that cannot matter are left out. NumPy only."""
+"""Candidates from a tree of balls: balls that cannot hold a near row are skipped. NumPy only."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gpusmote.neighbors.search_set import SearchSet
 
 __all__ = ["Pruned"]
 
-_AREA = 1 << 20  # queries that are searched together times rows of the cells that they lie in
-_TRIED = 8  # groups
+_AREA = 1 << 20  # queries that are searched together, times the rows of their cells
+_TRIED = 8  # groups of queries in a trial
 
 
 class Pruned:
-    """Groups of near queries meet the balls around them, nearest first, as long as any can hold a nearer row.
+    """Compare groups of near queries with the balls around them, nearest first, while a ball can hold a nearer row.
 
     Parameters
     ----------
-    pool : SearchSet
+    search_set : SearchSet
         On the host.
     axes : ndarray of shape (d, p), float64, optional
         See :class:`~gpusmote.neighbors.cpu.query_block.QueryBlock`.
@@ -32,24 +32,24 @@ class Pruned:
     name = "pruned"
     arithmetic = DIRECT
 
-    def __init__(self, pool: SearchSet, axes: np.ndarray | None = None) -> None:
-        self._pool, self._balls, self._axes = pool, BallTree(pool), axes
+    def __init__(self, search_set: SearchSet, axes: np.ndarray | None = None) -> None:
+        self._search_set, self._balls, self._axes = search_set, BallTree(search_set), axes
 
-    def sequence(self, queries: np.ndarray) -> np.ndarray:
-        """In which order queries are best searched, where not all are at once: array of shape (m,), int64."""
+    def query_order(self, queries: np.ndarray) -> np.ndarray:
+        """The order in which to search the queries if they are searched in blocks: array of shape (m,), int64."""
         return np.argsort(self._balls.place[queries])
 
     def share(self, queries: np.ndarray, count: int) -> float:
-        """Which share of the arithmetic of comparing all pairs is done, going by a few of the queries."""
+        """Share of the arithmetic of comparing all pairs that the search needs, measured on a few queries."""
         places = np.sort(self._balls.place[queries])
         groups = _groups(self._balls, places, count)
-        compared, asked = 0.0, 0
+        compared, n_queries = 0.0, 0
         for i in np.unique(np.linspace(0, len(groups) - 1, _TRIED).astype(int)):
             span, rows = groups[i]
-            group = QueryBlock(self._pool, self._balls, places[span][:BLOCK], rows, axes=self._axes)
+            group = QueryBlock(self._search_set, self._balls, places[span][:BLOCK], rows, axes=self._axes)
             group.nearest(count)
-            compared, asked = compared + group.compared, asked + len(places[span][:BLOCK])
-        return float(compared / (asked * self._pool.n))
+            compared, n_queries = compared + group.compared, n_queries + len(places[span][:BLOCK])
+        return float(compared / (n_queries * self._search_set.n))
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`~gpusmote.neighbors.candidates.CandidateSource`."""
@@ -62,12 +62,12 @@ class Pruned:
         self._each_group(queries, count, work)
         return rows, edge
 
-    def settle(self, queries: np.ndarray, kth: np.ndarray, k: int) -> np.ndarray:
-        """The k nearest other rows, whatever ties there are: see :func:`gpusmote.neighbors.exhaustive.last_pass`."""
+    def exact_nearest(self, queries: np.ndarray, kth: np.ndarray, k: int) -> np.ndarray:
+        """The exact k nearest other rows, ties included: see :func:`gpusmote.neighbors.exhaustive.last_pass`."""
         out = np.empty((len(queries), k), np.int64)
 
         def work(here: np.ndarray, group: QueryBlock) -> None:
-            out[here] = group.settle(queries[here], kth[here], k)
+            out[here] = group.exact_nearest(queries[here], kth[here], k)
 
         self._each_group(queries, k, work, FLOAT64)
         return out
@@ -79,20 +79,20 @@ class Pruned:
         work: Callable[[np.ndarray, QueryBlock], None],
         arithmetic: Arithmetic = FLOAT32,
     ) -> None:
-        at = self.sequence(queries)
+        at = self.query_order(queries)
         places = self._balls.place[queries[at]]
         groups = _groups(self._balls, places, count)
 
         def one(i: int, _: int) -> None:
             span, rows = groups[i]
             axes = self._axes if arithmetic is FLOAT32 else None
-            work(at[span], QueryBlock(self._pool, self._balls, places[span], rows, arithmetic, axes))
+            work(at[span], QueryBlock(self._search_set, self._balls, places[span], rows, arithmetic, axes))
 
         run_blocks(one, len(groups), 1)
 
 
 def _groups(balls: BallTree, places: np.ndarray, count: int) -> list[tuple[slice, slice]]:
-    """Queries that are searched together, and the places of whole cells that hold them and more rows than a list."""
+    """Groups of queries, each with the places of whole cells that hold its queries and at least count + 1 rows."""
     begin = balls.cells.starts
     before = np.searchsorted(places, begin)
     groups, first, n_cells = [], 0, len(begin) - 1
@@ -101,7 +101,7 @@ def _groups(balls: BallTree, places: np.ndarray, count: int) -> list[tuple[slice
             first = last
         elif last == n_cells or (before[last + 1] - before[first]) * (begin[last + 1] - begin[first]) > _AREA:
             a, b = first, last
-            while begin[b] - begin[a] <= count:  # a list needs so many rows to begin with
+            while begin[b] - begin[a] <= count:  # enough rows for the first list
                 a, b = max(0, a - 1), min(n_cells, b + 1)
             groups.append((slice(before[first], before[last]), slice(begin[a], begin[b])))
             first = last

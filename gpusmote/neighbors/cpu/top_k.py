@@ -1,4 +1,4 @@
-"""The shortest lists of many queries, kept up to date while hits come in from tiles of scores. NumPy only."""
+"""Keep the nearest candidates of many queries, updated from tiles of scores. NumPy only."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from gpusmote.neighbors.search_set import SearchSet
 
 __all__ = ["Layout", "TopK"]
 
-_MANY = 16  # hits for each place in the lists, of one tile: then choosing from its scores takes less, memory above all
+_MANY = 16  # scores below the threshold for each list entry; above this, selecting from the tile needs less memory
 _NOTHING = np.array(np.inf).view(np.int64)[()]
 
 
 class Layout:
-    """Reduced rows, ready for products that are squared distances, in an order that spreads any pattern.
+    """Reduced rows, extended so that matrix products are squared distances, in the order of a systematic sample.
 
-    Row i is ``(y, |y|**2, 1)``, so that ``(-2 x, 1, |x|**2) . row`` is ``|x - y|**2``. The order is that of a
-    systematic sample: any ``sample`` consecutive rows are spread evenly over the caller's, so that the first tile gives
-    a fair idea of how near the nearest are, even where the caller's rows are sorted.
+    Row i is ``(y, |y|**2, 1)``, so that ``(-2 x, 1, |x|**2) . row`` is ``|x - y|**2``. Any ``sample`` consecutive rows
+    in this order are spread evenly over the caller's rows. So the first tile gives a good estimate of the distance to
+    the nearest rows, even if the caller's rows are sorted.
 
     Parameters
     ----------
-    pool : SearchSet
+    search_set : SearchSet
     dtype : str
         "f4" or "f8".
     sample : int
@@ -31,27 +31,27 @@ class Layout:
     Attributes
     ----------
     order : ndarray of shape (n,), int64
-        Which of the caller's rows stands at each place.
+        Row number at each place.
     place : ndarray of shape (n,), int64
-        The inverse.
+        Place of each row.
     right : ndarray of shape (n, d + 2), ``dtype``
     """
 
-    def __init__(self, pool: SearchSet, dtype: str, sample: int) -> None:
-        n, d = pool.n, pool.d
+    def __init__(self, search_set: SearchSet, dtype: str, sample: int) -> None:
+        n, d = search_set.n, search_set.d
         stride = -(-n // sample)
         order = np.arange(-(-n // stride) * stride).reshape(-1, stride).T.ravel()
         self.order = order[order < n]
         self.place = np.empty(n, np.int64)
         self.place[self.order] = np.arange(n)
         self.right = np.empty((n, d + 2), dtype)
-        self._pool = pool
-        pool.each_block(self._fill, n, pool.block(d))
+        self._search_set = search_set
+        search_set.each_block(self._fill, n, search_set.block(d))
 
     def _fill(self, start: int, stop: int) -> None:
-        rows, d = self.order[start:stop], self._pool.d
-        self.right[start:stop, :d] = self._pool.reduced(rows)
-        self.right[start:stop, d] = self._pool.norms[rows] ** 2
+        rows, d = self.order[start:stop], self._search_set.d
+        self.right[start:stop, :d] = self._search_set.reduced(rows)
+        self.right[start:stop, d] = self._search_set.norms[rows] ** 2
         self.right[start:stop, d + 1] = 1.0
 
     def left(self, places: slice | np.ndarray) -> np.ndarray:
@@ -63,12 +63,12 @@ class Layout:
 
 
 class TopK:
-    """For each of m queries the ``count`` nearest places seen so far.
+    """The ``count`` nearest places so far of each of m queries.
 
-    A place and its score are one integer: the score's bits in float64, the lowest of them overwritten with the place.
-    Scores are not negative, so that integers are ordered as the scores are, and selecting integers is several times
-    faster than selecting positions of floats. A float32 score loses nothing by it (up to 2**29 rows), a float64 score
-    becomes slightly smaller: the largest score of a list stays a bound that no row outside it falls below.
+    A place and its score are stored in one integer: the bits of the score in float64, with the lowest bits replaced by
+    the place. Scores are not negative, so the integers have the order of the scores, and selecting integers is several
+    times faster than selecting positions of floats. A float32 score loses nothing (up to 2**29 rows). A float64 score
+    becomes slightly smaller, so the largest score of a list remains a lower bound for all rows outside it.
 
     Parameters
     ----------
@@ -76,15 +76,15 @@ class TopK:
         Squared distances to w consecutive places, of which at least ``count`` are finite.
     count : int
     n : int
-        How many places there are.
+        Number of places.
     first : int, default=0
         The place of the first column.
 
     Attributes
     ----------
-    bar : ndarray of shape (m,), ``score``'s dtype
-        The largest score in each list: only smaller ones are of interest. It may be read while another thread
-        merges; an old bar lets through too much, never too little.
+    threshold : ndarray of shape (m,), ``score``'s dtype
+        The largest score in each list; only smaller scores can enter it. It may be read while another thread merges:
+        an old threshold is too large, never too small.
     """
 
     def __init__(self, score: np.ndarray, count: int, n: int, first: int = 0) -> None:
@@ -93,10 +93,10 @@ class TopK:
         self._lock = threading.Lock()
         self._hits: list[tuple[np.ndarray, np.ndarray]] = []
         self._n_hits = 0
-        bar = _upper_bound(score, count)
-        self.bar = np.nextafter(bar, bar.dtype.type(np.inf))
+        threshold = _upper_bound(score, count)
+        self.threshold = np.nextafter(threshold, threshold.dtype.type(np.inf))
         self._keys = np.full((len(score), count), _NOTHING)
-        self.look(score, first)
+        self.add_tile(score, first)
         self.finish()
 
     @property
@@ -104,55 +104,55 @@ class TopK:
         """ndarray of shape (m, count), int64: the places, in any order."""
         return self._keys & self._place_bits
 
-    def look(
+    def add_tile(
         self,
         score: np.ndarray,
         places: int | np.ndarray,
         by_columns: bool = False,
-        some: slice = slice(None),
+        lists: slice = slice(None),
     ) -> None:
-        """Take note of the scores of a tile that are below the bar.
+        """Add the scores of a tile that are below the threshold.
 
-        Where that is a large part of it (the first hundred rows were far from a query, or all are equally far), the
-        lowest ones of each list are chosen instead: the others belong in no list, and to note them takes much memory.
+        If that is a large part of the tile (the first rows were far from a query, or all distances are equal), only the
+        smallest ones for each list are kept: the others cannot enter a list, and storing them takes much memory.
 
         Parameters
         ----------
         score : ndarray of shape (m, w), or, by columns, (w, m), float32 or float64
         places : int, or ndarray of shape (w,), int64
-            Of the w rows; or of the first of them, where they are consecutive.
+            Places of the w rows, or of the first if they are consecutive.
         by_columns : bool, default=False
-            Whether a list's scores stand in a column.
-        some : slice, default=slice(None)
-            The lists that are meant, m of them.
+            Whether each column, not each row, holds the scores of one list.
+        lists : slice, default=slice(None)
+            The m lists to update.
         """
-        count, width, bar = self._keys.shape[1], score.shape[1], self.bar[some]
-        below = score < (bar if by_columns else bar[:, None])
-        if np.count_nonzero(below) <= _MANY * len(bar) * count:
+        count, width, threshold = self._keys.shape[1], score.shape[1], self.threshold[lists]
+        below = score < (threshold if by_columns else threshold[:, None])
+        if np.count_nonzero(below) <= _MANY * len(threshold) * count:
             flat = np.flatnonzero(below)  # many times faster than nonzero of two dimensions
             line = flat // width
             column = flat - line * width
             query, place = (column, line) if by_columns else (line, column)
         else:
             del below
-            lists = score.T if by_columns else score
-            count = min(count, lists.shape[1])
-            place = np.argpartition(lists, count - 1, axis=1)[:, :count].ravel()
-            query = np.repeat(np.arange(len(lists)), count)
+            by_list = score.T if by_columns else score
+            count = min(count, by_list.shape[1])
+            place = np.argpartition(by_list, count - 1, axis=1)[:, :count].ravel()
+            query = np.repeat(np.arange(len(by_list)), count)
         score = score[place, query] if by_columns else score[query, place]
         place = place + places if isinstance(places, (int, np.integer)) else places[place]
-        self._add(query + (some.start or 0), place, score)
+        self._add(query + (lists.start or 0), place, score)
 
     def _add(self, query: np.ndarray, place: np.ndarray, score: np.ndarray) -> None:
-        """Keep hits, and merge them once there are several for every place in the lists.
+        """Store new entries, and merge them when there are several for every entry of the lists.
 
         Parameters
         ----------
         query, place : ndarray of shape (h,), int64
-            Which list, and the place found.
+            The list, and the place to add to it.
         score : ndarray of shape (h,), float32 or float64
         """
-        # Rounding may leave a square below zero; what it stands for is not.
+        # Rounding may make a squared distance negative.
         bits = np.maximum(score, 0, dtype=np.float64).view(np.int64) & ~self._place_bits
         with self._lock:
             self._hits.append((query.astype(self._query_dtype), bits | place))
@@ -161,7 +161,7 @@ class TopK:
                 self._merge()
 
     def finish(self) -> None:
-        """Merge what is left."""
+        """Merge the remaining entries."""
         with self._lock:
             if self._n_hits:
                 self._merge()
@@ -171,8 +171,8 @@ class TopK:
         self._hits, self._n_hits = [], 0
         order = np.argsort(query, kind="stable")  # a radix sort for 16 bits
         query = query[order]
-        number = np.bincount(query, minlength=len(self.bar))
-        hit = np.flatnonzero(number)  # lists for which nothing was found stay as they are
+        number = np.bincount(query, minlength=len(self.threshold))
+        hit = np.flatnonzero(number)  # lists without new entries do not change
         count, width = self._keys.shape[1], self._keys.shape[1] + int(number.max())
         padded = np.full((hit.size, width), _NOTHING)
         padded[:, :count] = self._keys[hit]
@@ -180,14 +180,14 @@ class TopK:
         padded.ravel()[np.repeat(start, number[hit]) + np.arange(query.size)] = keys[order]
         padded.partition(count - 1, axis=1)
         self._keys[hit] = padded[:, :count]
-        self.bar = (self._keys.max(axis=1) & ~self._place_bits).view(np.float64).astype(self.bar.dtype)
+        self.threshold = (self._keys.max(axis=1) & ~self._place_bits).view(np.float64).astype(self.threshold.dtype)
 
 
 def _upper_bound(score: np.ndarray, count: int) -> np.ndarray:
-    """A score that at least ``count`` of each row do not exceed, and not many more.
+    """An upper bound for the ``count``-th smallest score of each row, not much larger than it.
 
-    The row is cut into groups; the ``count``-th smallest of the groups' minima is such a score. That reads the scores
-    twice, which is a tenth of what selecting among them costs.
+    Each row is split into groups; the ``count``-th smallest of the minima of the groups is such a bound. This reads the
+    scores twice, which takes a tenth of the time of selecting among them.
     """
     while score.shape[1] >= 2 * max(64, 4 * count):
         half = score.shape[1] // 2

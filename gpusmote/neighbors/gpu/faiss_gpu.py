@@ -1,4 +1,4 @@
-"""Candidates from FAISS on the GPU, and what takes its place where it is missing."""
+"""Candidates from FAISS on the GPU, or from CuPy if FAISS is not available."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from gpusmote.neighbors.search_set import SearchSet
 __all__ = ["FaissGpu", "device_source"]
 
 LARGEST_K = 2048
-"""What FAISS's selection goes up to."""
+"""The largest k that FAISS can select."""
 
 MOST_WORKSPACE = 1536 << 20
-"""What FAISS takes by itself, of which it never takes more."""
+"""Bytes of temporary memory that FAISS allocates by default; it never needs more."""
 
 _LEAST_QUERIES = 16
 _SHARE_OF_FREE = 8
 
 
-def device_source(pool: SearchSet) -> CandidateSource:
-    """The best source of candidates that this device has: FAISS, else products in CuPy.
+def device_source(search_set: SearchSet) -> CandidateSource:
+    """The fastest candidate source on this device: FAISS, or else products in CuPy.
 
-    FAISS serves only where its float32 is float32: the certificate assumes so.
+    FAISS is used only if it computes float32 products in float32, as the certificate assumes.
     """
     faiss, _ = detect.faiss_gpu()
-    if faiss is not None and faiss.get_num_gpus() > _ordinal(pool) and _faiss_keeps_float32(pool, faiss):
-        return FaissGpu(pool, faiss)
-    return _products(pool)
+    if faiss is not None and faiss.get_num_gpus() > _ordinal(search_set) and _faiss_keeps_float32(search_set, faiss):
+        return FaissGpu(search_set, faiss)
+    return _products(search_set)
 
 
-def _products(pool: SearchSet) -> CandidateSource:
-    """Tiles in float32; where CuPy computes those in fewer bits, products in float64."""
-    return DeviceTiles(pool) if cupy_keeps_float32(pool.xp) else Product(pool, FLOAT64)
+def _products(search_set: SearchSet) -> CandidateSource:
+    """Tiles in float32, or products in float64 if CuPy computes float32 products with fewer bits."""
+    return DeviceTiles(search_set) if cupy_keeps_float32(search_set.xp) else Product(search_set, FLOAT64)
 
 
-def _faiss_keeps_float32(pool: SearchSet, faiss: Any) -> bool:
-    xp, ordinal = pool.xp, _ordinal(pool)
+def _faiss_keeps_float32(search_set: SearchSet, faiss: Any) -> bool:
+    xp, ordinal = search_set.xp, _ordinal(search_set)
 
     def distances(rows: Array) -> Array:
         found, indices = xp.empty((len(rows), 32), "f4"), xp.empty((len(rows), 32), "i8")
-        bf_knn(faiss, xp, ordinal, rows, rows, found, indices, pool.backend.memory.faiss)
+        bf_knn(faiss, xp, ordinal, rows, rows, found, indices, search_set.backend.memory.faiss)
         return found
 
     return keeps_float32(xp, ("faiss", ordinal), distances)
@@ -60,55 +60,57 @@ def _faiss_keeps_float32(pool: SearchSet, faiss: Any) -> bool:
 class FaissGpu:
     """FAISS's brute-force search (``bfKnn``) over device pointers, on CuPy's current stream.
 
-    Its distances are ``|x|**2 + |y|**2 - 2 x.y`` in float32, of rows that the pool has centred. It selects up to 32
-    rows with one and the same kernel, the query among them: 31 candidates cost what 6 do.
+    Its distances are ``|x|**2 + |y|**2 - 2 x.y`` in float32, of centered rows. It selects up to 32 rows, the query
+    included, with the same kernel: 31 candidates take the same time as 6.
 
     Parameters
     ----------
-    pool : SearchSet
+    search_set : SearchSet
         On a CUDA device.
     faiss : module
-        As :func:`gpusmote.backends.detect.faiss_gpu` gives it.
+        From :func:`gpusmote.backends.detect.faiss_gpu`.
     """
 
     name = "faiss-gpu"
     arithmetic = FLOAT32
 
-    def __init__(self, pool: SearchSet, faiss: Any) -> None:
-        self._pool, self._faiss = pool, faiss
-        self._rows = reduced32(pool)
+    def __init__(self, search_set: SearchSet, faiss: Any) -> None:
+        self._search_set, self._faiss = search_set, faiss
+        self._rows = reduced32(search_set)
         self._long: CandidateSource | None = None
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
         """See :class:`~gpusmote.neighbors.candidates.CandidateSource`."""
         if count + 1 > LARGEST_K:
-            self._long = self._long or _products(self._pool)  # in float64 its edge is as good as in float32, or better
+            self._long = self._long or _products(
+                self._search_set
+            )  # the float32 certificate also holds for a float64 edge
             return self._long.candidates(queries, count)
-        pool, xp = self._pool, self._pool.xp
+        search_set, xp = self._search_set, self._search_set.xp
         rows = xp.empty((len(queries), count), "i8")
         edge = xp.empty(len(queries), "f8")
 
         def work(start: int, stop: int) -> None:
-            asked = queries[start:stop]
-            found, distance = self._search(pool.reduced(asked).astype("f4"), count + 1)
-            rows[start:stop], edge[start:stop] = drop_self(xp, pool.own(asked), found, distance)
+            block = queries[start:stop]
+            found, distance = self._search(search_set.reduced(block).astype("f4"), count + 1)
+            rows[start:stop], edge[start:stop] = drop_self(xp, search_set.own_rows(block), found, distance)
 
-        pool.each_block(work, len(queries), self._at_once(count + 1))
+        search_set.each_block(work, len(queries), self._at_once(count + 1))
         return rows, edge
 
     def _at_once(self, k: int) -> int:
-        """Queries that FAISS is given at once: what keeps its tiles within its workspace."""
-        pool, limit = self._pool, self._pool.backend.memory.faiss
-        block = pool.block(pool.d + 2 * k)
-        return block if limit is None else min(block, faiss_queries(limit, pool.n, pool.d, k))
+        """Queries in one call of FAISS, so that its tiles fit in its workspace."""
+        search_set, limit = self._search_set, self._search_set.backend.memory.faiss
+        block = search_set.block(search_set.d + 2 * k)
+        return block if limit is None else min(block, faiss_queries(limit, search_set.n, search_set.d, k))
 
-    def _search(self, asked: Array, k: int) -> tuple[Array, Array]:
-        """The k rows of least approximate distance for each of these reduced rows, ascending."""
-        xp = self._pool.xp
-        indices = xp.empty((len(asked), k), "i8")
-        distances = xp.empty((len(asked), k), "f4")
-        ordinal, workspace = _ordinal(self._pool), self._pool.backend.memory.faiss
-        bf_knn(self._faiss, xp, ordinal, self._rows, asked, distances, indices, workspace)
+    def _search(self, queries: Array, k: int) -> tuple[Array, Array]:
+        """The k rows of smallest approximate distance for each reduced query, ascending."""
+        xp = self._search_set.xp
+        indices = xp.empty((len(queries), k), "i8")
+        distances = xp.empty((len(queries), k), "f4")
+        ordinal, workspace = _ordinal(self._search_set), self._search_set.backend.memory.faiss
+        bf_knn(self._faiss, xp, ordinal, self._rows, queries, distances, indices, workspace)
         return indices, distances
 
 
@@ -122,7 +124,7 @@ def bf_knn(
     indices: Array,
     workspace: int | None = None,
 ) -> None:
-    """Let FAISS write the nearest rows of each query to ``distances`` and ``indices``; it works asynchronously.
+    """Start a FAISS search that writes the nearest rows of each query to ``distances`` and ``indices``.
 
     Parameters
     ----------
@@ -135,7 +137,8 @@ def bf_knn(
         Squared distances, ascending.
     indices : array of shape (m, k), int64
     workspace : int, optional
-        Bytes that FAISS may keep for itself; default: an eighth of what is free, at most what it takes unasked.
+        Bytes of temporary memory for FAISS. Default: an eighth of the free memory, at most
+        :data:`MOST_WORKSPACE`.
 
     Raises
     ------
@@ -156,7 +159,7 @@ def bf_knn(
     arguments.outIndices = faiss.cast_integer_to_void_ptr(indices.data.ptr)
     arguments.outIndicesType = faiss.IndicesDataType_I64
     arguments.device = ordinal
-    arguments.use_cuvs = False  # its search answers in another order where distances tie
+    arguments.use_cuvs = False  # its search orders equal distances differently
     what = f"{counted(len(queries), 'query')}, {counted(len(rows), 'row')} x {counted(rows.shape[1], 'column')}"
     with on_stream(faiss, cupy, ordinal, what, workspace) as resources:
         faiss.bfKnn(resources, arguments)
@@ -166,10 +169,10 @@ def bf_knn(
 def on_stream(
     faiss: Any, cupy: Any, ordinal: int, what: str, workspace: int | None = None, resources: Any = None
 ) -> Iterator[Any]:
-    """FAISS's resources, on CuPy's current stream within the block, where its errors become gpusmote's.
+    """Context with FAISS's resources on CuPy's current stream; errors in it are translated to gpusmote's.
 
-    Any error drops the thread's resources. FAISS counts a device as initialized before its temporary memory is
-    allocated, and ``setTempMemory`` frees the old memory before it allocates the new: after a failed allocation the
+    After any error the thread's resources are dropped. FAISS counts a device as initialized before its temporary memory
+    is allocated, and ``setTempMemory`` frees the old memory before it allocates the new: after a failed allocation the
     next call would read a null pointer, which ends the process.
 
     Parameters
@@ -178,11 +181,11 @@ def on_stream(
     ordinal : int
         The device; it must be current.
     what : str
-        What FAISS is asked, for the message of an error.
+        The operation, for error messages.
     workspace : int, optional
         See :func:`bf_knn`.
     resources : StandardGpuResources, optional
-        Those that an index was made with; default: the thread's.
+        The resources that an index was made with. Default: those of the thread.
 
     Raises
     ------
@@ -197,13 +200,13 @@ def on_stream(
         stream = cupy.cuda.get_current_stream().ptr
         resources.setDefaultStream(ordinal, faiss.cast_integer_to_cudastream_t(stream))
         yield resources
-        # FAISS would otherwise wait for this stream at the next call, when its owner may have destroyed it.
+        # Otherwise FAISS would wait for this stream at the next call, when it may already be destroyed.
         resources.revertDefaultStream(ordinal)
     except BaseException as error:
-        found = translate_errors.of_faiss(error, ordinal, what)
+        found = translate_errors.translate_faiss(error, ordinal, what)
         dropped = _held().pop(ordinal, None)
         if dropped is not None and isinstance(found, DeviceLostError):
-            dropped.thisown = False  # its destructor calls CUDA, which would fail and end the process
+            dropped.thisown = False  # its destructor would call CUDA, which fails and ends the process
         if found is None:
             raise
         raise found from error
@@ -213,23 +216,23 @@ _of_thread = threading.local()
 
 
 def _held() -> dict[int, Any]:
-    """This thread's resources by device."""
+    """The FAISS resources of this thread, by device."""
     held: dict[int, Any] = _of_thread.__dict__.setdefault("held", {})
     return held
 
 
 def _resources(faiss: Any, cupy: Any, ordinal: int, workspace: int | None = None) -> Any:
-    """FAISS's handles and temporary memory: one set for each thread and device, because it does not lock them.
+    """FAISS's handles and temporary memory: one set for each thread and device, because FAISS does not lock them.
 
-    They stay from call to call. Where a call allows less memory than they hold they are made smaller, where it could
-    use more than twice of it they are made larger. They have no pinned memory, of which FAISS takes 256 MiB unasked: it
-    is for queries on the host only.
+    They are kept between calls. If a call allows less temporary memory than they hold, they are made smaller; if it
+    allows more than twice as much, larger. They have no pinned memory, of which FAISS allocates 256 MiB by default: it
+    is used only for queries on the host.
     """
     held = _held()
     sizes: dict[int, int] = _of_thread.__dict__.setdefault("sizes", {})
     if ordinal not in held:
         resources = faiss.StandardGpuResources()
-        resources.setPinnedMemory(0)  # once a device is initialized, this would end the process
+        resources.setPinnedMemory(0)  # only before a device is initialized: later it would end the process
         held[ordinal], sizes[ordinal] = resources, -1
     if workspace is None and sizes[ordinal] < 0:
         free, _ = cupy.cuda.Device(ordinal).mem_info
@@ -241,24 +244,24 @@ def _resources(faiss: Any, cupy: Any, ordinal: int, workspace: int | None = None
 
 
 def faiss_queries(workspace: int, n: int, d: int, k: int) -> int:
-    """How many queries at once FAISS serves within its workspace."""
-    rows = 1024 if d <= 32 else 512  # of its tiles
+    """How many queries FAISS can search in one call within its workspace."""
+    rows = 1024 if d <= 32 else 512  # queries of one of its tiles
     fixed, each = _faiss_bytes(n, d, k)
     return max(_LEAST_QUERIES, 1 << 62 if rows * each <= workspace - fixed else int((workspace - fixed) // each))
 
 
 def faiss_workspace(m: int, n: int, d: int, k: int) -> int:
-    """Bytes that FAISS takes for itself to serve m queries: as its ``chooseTileSize`` and ``runDistance`` have it."""
+    """Bytes of temporary memory that FAISS needs for m queries, as in its ``chooseTileSize`` and ``runDistance``."""
     fixed, each = _faiss_bytes(n, d, k)
     return fixed + min(m, 1024 if d <= 32 else 512) * each
 
 
 def _faiss_bytes(n: int, d: int, k: int) -> tuple[int, int]:
-    """For its rows' norms; for each query of a tile: two tiles of distances, two lists from each tile."""
+    """Bytes for the norms of the rows; and bytes for each query of a tile: two tiles of distances and their lists."""
     columns = min(n, (1 << 27) // (1024 if d <= 32 else 512))
     lists = -(-n // columns) * k * 12
     return 4 * n + (1 << 16), 2 * (4 * columns + lists) + 8
 
 
-def _ordinal(pool: SearchSet) -> int:
-    return int(pool.backend.name.partition(":")[2])
+def _ordinal(search_set: SearchSet) -> int:
+    return int(search_set.backend.name.partition(":")[2])

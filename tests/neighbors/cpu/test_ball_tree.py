@@ -14,8 +14,8 @@ LEVELS = {"leaves": LEAF, "branches": BRANCH, "cells": CELL}
 
 
 def balls_of(X):
-    pool = SearchSet(Backend(), np.ascontiguousarray(X))
-    return pool, BallTree(pool)
+    search_set = SearchSet(Backend(), np.ascontiguousarray(X))
+    return search_set, BallTree(search_set)
 
 
 def larger(name):
@@ -29,19 +29,19 @@ def larger(name):
 @pytest.mark.parametrize("name", AWKWARD)
 @pytest.mark.parametrize("make", [lambda name: AWKWARD[name](), larger], ids=["as it is", "larger"])
 def test_balls_hold_their_rows(make, name, dtype):
-    pool, balls = balls_of(make(name).astype(dtype))
-    np.testing.assert_array_equal(np.sort(balls.order), np.arange(pool.n))
-    np.testing.assert_array_equal(balls.order[balls.place], np.arange(pool.n))
+    search_set, balls = balls_of(make(name).astype(dtype))
+    np.testing.assert_array_equal(np.sort(balls.order), np.arange(search_set.n))
+    np.testing.assert_array_equal(balls.order[balls.place], np.arange(search_set.n))
     exact = np.longdouble
     for level_name, most in LEVELS.items():
         level = getattr(balls, level_name)
         assert level.starts[0] == 0
-        assert level.starts[-1] == pool.n
+        assert level.starts[-1] == search_set.n
         size = np.diff(level.starts)
         assert size.min() >= 1
         assert size.max() <= most
-        centre = np.repeat(level.centres, size, axis=0)
-        away = (pool.values[balls.order].astype(exact) - centre.astype(exact)) * exact(pool.unit)
+        center = np.repeat(level.centers, size, axis=0)
+        away = (search_set.values[balls.order].astype(exact) - center.astype(exact)) * exact(search_set.unit)
         distance = np.sqrt((away * away).sum(axis=1))
         assert (distance <= np.repeat(level.radii, size).astype(exact)).all()
 
@@ -56,13 +56,13 @@ def test_clusters_are_not_cut_and_rows_far_away_are_set_apart():
     rng = np.random.default_rng(0)
     X = np.r_[rng.standard_normal((4000, 5)), 50 + rng.standard_normal((4000, 5)) / 1000, 1e6 * np.eye(5)]
     X = X[rng.permutation(len(X))]
-    pool, balls = balls_of(X)
+    search_set, balls = balls_of(X)
     kind = np.where(np.abs(X).max(axis=1) > 1e5, 2, np.where(X[:, 0] > 40, 1, 0))[balls.order]
     for level in (balls.leaves, balls.branches, balls.cells):
         low, high = np.minimum.reduceat(kind, level.starts[:-1]), np.maximum.reduceat(kind, level.starts[:-1])
         assert (low == high).all()
     dense = np.minimum.reduceat(kind, balls.leaves.starts[:-1]) == 1
-    assert balls.leaves.radii[dense].max() / pool.unit < 0.01
+    assert balls.leaves.radii[dense].max() / search_set.unit < 0.01
 
 
 @pytest.mark.parametrize("n", [1, 2, LEAF, LEAF + 1, CELL, CELL + 1, 20_000])

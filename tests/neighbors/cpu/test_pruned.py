@@ -23,7 +23,7 @@ from tests.neighbors.tables import AWKWARD
 exact = np.longdouble
 
 
-def pool_of(X):
+def search_set_of(X):
     return SearchSet(Backend(), np.ascontiguousarray(X))
 
 
@@ -33,12 +33,12 @@ def sheet(n, d=20, dimensions=4, seed=0):
     return np.sin(rng.uniform(-1, 1, (n, dimensions)) @ rng.standard_normal((dimensions, d)) + rng.standard_normal(d))
 
 
-def exact_rows(pool, rows, centre):
-    return (pool.values[rows].astype(exact) - centre.astype(exact)) * exact(pool.unit)
+def exact_rows(search_set, rows, center):
+    return (search_set.values[rows].astype(exact) - center.astype(exact)) * exact(search_set.unit)
 
 
-def group_of(pool, some_balls, start, stop, arithmetic=FLOAT32):
-    return QueryBlock(pool, some_balls, np.arange(start, stop), slice(0, pool.n), arithmetic)
+def group_of(search_set, some_balls, start, stop, arithmetic=FLOAT32):
+    return QueryBlock(search_set, some_balls, np.arange(start, stop), slice(0, search_set.n), arithmetic)
 
 
 @pytest.fixture
@@ -58,21 +58,21 @@ def test_a_ball_left_out_is_at_least_kappa_away(d, seed, offset, arithmetic):
     """kappa is put on either side of |x - c| - r, by a few units in the last place or a few thousandths."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((300, d)) * rng.choice([1e-4, 1, 10], (300, 1)) + offset * rng.integers(0, 3, (300, 1))
-    pool = pool_of(X.astype("f4"))
-    tree = BallTree(pool)
+    search_set = search_set_of(X.astype("f4"))
+    tree = BallTree(search_set)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(query_block, "BLOCK", 1)
-        some = group_of(pool, tree, 0, 60, arithmetic)
-        x = exact_rows(pool, tree.order[:60], some._centre)
+        some = group_of(search_set, tree, 0, 60, arithmetic)
+        x = exact_rows(search_set, tree.order[:60], some._center)
         dtype = np.dtype(arithmetic.dtype).type
         for level in (tree.leaves, tree.branches):
             every = np.arange(len(level.radii))
-            c = (level.centres.astype(exact) - some._centre.astype(exact)) * exact(pool.unit)
+            c = (level.centers.astype(exact) - some._center.astype(exact)) * exact(search_set.unit)
             low = np.sqrt(((x[:, None] - c) ** 2).sum(axis=2)) - level.radii.astype(exact)
             for j in rng.permutation(every)[:10]:
                 close = rng.choice([0, 2, 8, 64], len(x)) * arithmetic.roundoff * rng.choice([-1, 1], len(x))
                 kappa = np.maximum(low[:, j] * (1 + close), 0).astype(dtype)
-                need = some._needed(level, every, kappa)
+                need = some._balls_needed(level, every, kappa)
                 left_out = ~need
                 assert (low[left_out] >= np.broadcast_to(kappa[:, None], low.shape)[left_out]).all()
                 # and it is not for want of leaving out: what is clearly too far away is
@@ -86,10 +86,10 @@ def test_a_ball_left_out_is_at_least_kappa_away(d, seed, offset, arithmetic):
 def test_a_row_left_out_of_a_block_is_at_least_kappa_away_from_each_query(d, seed, offset):
     rng = np.random.default_rng(seed)
     X = (rng.integers(-3, 4, (200, d)) * rng.choice([1e-3, 1], (200, 1)) + offset).astype("f4")
-    pool = pool_of(X)
-    tree = BallTree(pool)
-    some = group_of(pool, tree, 0, 100)
-    x, y = exact_rows(pool, tree.order[:100], some._centre), exact_rows(pool, tree.order, some._centre)
+    search_set = search_set_of(X)
+    tree = BallTree(search_set)
+    some = group_of(search_set, tree, 0, 100)
+    x, y = exact_rows(search_set, tree.order[:100], some._center), exact_rows(search_set, tree.order, some._center)
     away = np.sqrt(((x[:, None] - y) ** 2).sum(axis=2))
     # each kappa is the distance of some row: many rows lie exactly on it
     kappa = np.nextafter(away[np.arange(100), rng.integers(0, 200, 100)].astype("f4"), np.float32(rng.choice([0, 9])))
@@ -108,14 +108,14 @@ def test_a_row_left_out_along_a_few_axes_is_at_least_kappa_away(d, seed, offset,
     axes = np.linalg.qr(rng.standard_normal((d, 8)))[0]
     X = rng.standard_normal((200, 8)) * rng.choice([1e-3, 1], (200, 1)) @ axes.T
     X += rest * rng.standard_normal((200, d)) + offset
-    pool = pool_of(X)
-    tree = BallTree(pool)
-    some = QueryBlock(pool, tree, np.arange(100), slice(0, pool.n), axes=axes)
-    x, y = exact_rows(pool, tree.order[:100], some._centre), exact_rows(pool, tree.order, some._centre)
+    search_set = search_set_of(X)
+    tree = BallTree(search_set)
+    some = QueryBlock(search_set, tree, np.arange(100), slice(0, search_set.n), axes=axes)
+    x, y = exact_rows(search_set, tree.order[:100], some._center), exact_rows(search_set, tree.order, some._center)
     away = np.sqrt(((x[:, None] - y) ** 2).sum(axis=2))
     kappa = np.nextafter(away[np.arange(100), rng.integers(0, 200, 100)].astype("f4"), np.float32(rng.choice([0, 9])))
     z = some._rows(np.arange(200))
-    queries, rows = some._axes.see(z, np.einsum("ij,ij->i", z, z) * (1 - some._less), kappa)
+    queries, rows = some._axes.project(z, np.einsum("ij,ij->i", z, z) * (1 - some._shrink), kappa)
     left_out = queries @ rows.T > some._t
     assert (away >= kappa[:, None].astype(exact))[left_out].all()
     if rest == 0 and offset == 0:
@@ -126,26 +126,26 @@ def test_a_row_left_out_along_a_few_axes_is_at_least_kappa_away(d, seed, offset,
 def test_axes_are_taken_where_rows_vary_along_few_of_many_columns():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((17_000, 64)) / np.arange(1.0, 65) @ np.linalg.qr(rng.standard_normal((64, 64)))[0]
-    pool = pool_of(X.astype("f4"))
-    lie = data_geometry(pool)
+    search_set = search_set_of(X.astype("f4"))
+    lie = data_geometry(search_set)
     np.testing.assert_allclose(lie.axes.T @ lie.axes, np.eye(lie.axes.shape[1]), atol=1e-13)
     queries = np.arange(17_000)
-    assert Pruned(pool, lie.axes).share(queries, 8) < 0.7 * Pruned(pool).share(queries, 8)
-    found = NeighborSearch(Backend(), pool.values, SearchReport(), "pruned").nearest(None, 5)
+    assert Pruned(search_set, lie.axes).share(queries, 8) < 0.7 * Pruned(search_set).share(queries, 8)
+    found = NeighborSearch(Backend(), search_set.values, SearchReport(), "pruned").nearest(None, 5)
     np.testing.assert_array_equal(
-        found, NeighborSearch(Backend(), pool.values, SearchReport(), "pairs").nearest(None, 5)
+        found, NeighborSearch(Backend(), search_set.values, SearchReport(), "pairs").nearest(None, 5)
     )
-    assert data_geometry(pool_of(rng.standard_normal((17_000, 64)))).axes is None
+    assert data_geometry(search_set_of(rng.standard_normal((17_000, 64)))).axes is None
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("name", [n for n in AWKWARD if n not in ("k + 1 rows", "k + 4 rows", "two distinct")])
 def test_no_row_outside_a_list_is_nearer_than_its_edge(name, dtype, monkeypatch):
     make_balls_small(monkeypatch)
-    pool = pool_of(AWKWARD[name]().astype(dtype))
-    queries = np.random.default_rng(0).permutation(pool.n)[:50]
-    rows, edge = Pruned(pool).candidates(queries, 8)
-    z = exact_rows(pool, np.arange(pool.n), np.zeros(pool.d))
+    search_set = search_set_of(AWKWARD[name]().astype(dtype))
+    queries = np.random.default_rng(0).permutation(search_set.n)[:50]
+    rows, edge = Pruned(search_set).candidates(queries, 8)
+    z = exact_rows(search_set, np.arange(search_set.n), np.zeros(search_set.d))
     for query, found, bound in zip(queries, rows, edge, strict=True):
         assert query not in found
         assert len(set(found)) == 8
@@ -155,7 +155,7 @@ def test_no_row_outside_a_list_is_nearer_than_its_edge(name, dtype, monkeypatch)
 
 
 def test_far_clusters_are_certified_in_float32():
-    """One common centre cannot: the common search leaves nearly all of them to float64."""
+    """One common center cannot: the common search leaves nearly all of them to float64."""
     rng = np.random.default_rng(0)
     X = 1e4 * rng.integers(0, 20, (20_000, 1)) + rng.standard_normal((20_000, 6))
     X = X @ np.linalg.qr(rng.standard_normal((6, 6)))[0]
@@ -179,7 +179,7 @@ def test_ties_are_settled():
 
 def test_pruning_leaves_out_more_and_more():
     """Four times the rows: less than half the share, so that the pairs compared grow by less than n ** 1.5."""
-    shares = [Pruned(pool_of(sheet(n))).share(np.arange(n), 8) for n in (10_000, 40_000)]
+    shares = [Pruned(search_set_of(sheet(n))).share(np.arange(n), 8) for n in (10_000, 40_000)]
     assert shares[1] < shares[0] / 2
 
 
@@ -192,12 +192,12 @@ def test_a_trial_tells_the_share(monkeypatch):
         compared.append(self.compared)
         return found
 
-    pool = pool_of(sheet(20_000))
-    source = Pruned(pool)
-    share = source.share(np.arange(pool.n), 8)
+    search_set = search_set_of(sheet(20_000))
+    source = Pruned(search_set)
+    share = source.share(np.arange(search_set.n), 8)
     monkeypatch.setattr(QueryBlock, "nearest", nearest)
-    source.candidates(np.arange(pool.n), 8)
-    assert share == pytest.approx(sum(compared) / pool.n**2, rel=0.25)
+    source.candidates(np.arange(search_set.n), 8)
+    assert share == pytest.approx(sum(compared) / search_set.n**2, rel=0.25)
 
 
 @pytest.mark.parametrize(("columns", "source"), [(sheet(17_000), "pruned"), (None, "pairs")])
@@ -212,14 +212,14 @@ def test_what_cannot_be_pruned_is_noticed_by_the_trial(columns, source):
 
 def test_the_balls_are_made_once(monkeypatch):
     made = []
-    monkeypatch.setattr(pruned, "BallTree", lambda pool: made.append(pool) or BallTree(pool))
+    monkeypatch.setattr(pruned, "BallTree", lambda search_set: made.append(search_set) or BallTree(search_set))
     X = sheet(17_000).astype("f4")
     rows = NeighborSearch(Backend(), X, SearchReport())
     for queries in (None, np.arange(3_000), np.arange(5_000, 9_000)):
         rows.nearest(queries, 5)
     assert len(made) == 1
     rows, report = np.random.default_rng(0).standard_normal((32_000, 8)), SearchReport()
-    assert 0.4 < data_geometry(pool_of(rows)).share < 0.6
+    assert 0.4 < data_geometry(search_set_of(rows)).share < 0.6
     tried = NeighborSearch(Backend(), rows, report)
     tried.nearest(None, 5)
     assert len(made) == 1  # pairs are worth more than that share
@@ -234,7 +234,7 @@ def test_the_balls_are_made_once(monkeypatch):
 
 @pytest.mark.parametrize("m", [1, 2, 50, 700, 5_000])
 def test_groups_hold_every_query_once_and_rows_enough(m):
-    tree = BallTree(pool_of(sheet(5_000)))
+    tree = BallTree(search_set_of(sheet(5_000)))
     places = np.sort(np.random.default_rng(m).permutation(5_000)[:m])
     for count in (8, 3_000):
         spans = pruned._groups(tree, places, count)
@@ -255,7 +255,7 @@ def test_queries_are_searched_block_by_block_in_the_order_of_places(monkeypatch)
     asked = []
     before = Pruned.candidates
     monkeypatch.setattr(Pruned, "candidates", lambda self, q, count: asked.append(q) or before(self, q, count))
-    monkeypatch.setattr(search, "AT_ONCE", 8 * 1_000)
+    monkeypatch.setattr(search, "BATCH_ENTRIES", 8 * 1_000)
     np.testing.assert_array_equal(NeighborSearch(Backend(), X, SearchReport(), "pruned").nearest(None, 5), whole)
     assert [len(q) for q in asked] == [1_000] * 6
     assert np.mean([X[q].var(axis=0).sum() for q in asked]) < 0.7 * X.var(axis=0).sum()

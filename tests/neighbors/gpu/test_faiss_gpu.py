@@ -15,7 +15,7 @@ from gpusmote.backends.cpu import WorkingMemory
 from gpusmote.backends.cuda import CudaBackend
 from gpusmote.errors import DeviceError, DeviceLostError, MemoryShortageError
 from gpusmote.neighbors import NeighborSearch, SearchReport, faiss_ivf, precision
-from gpusmote.neighbors.candidates import lowest
+from gpusmote.neighbors.candidates import smallest_scores
 from gpusmote.neighbors.certificate import FLOAT32, FLOAT64
 from gpusmote.neighbors.gpu import faiss_gpu
 from gpusmote.neighbors.gpu.faiss_gpu import FaissGpu, device_source
@@ -39,8 +39,8 @@ def pool_on(ordinal, values):
         return SearchSet(backend, backend.asarray(values))
 
 
-def source(name, pool):
-    return DeviceTiles(pool) if name == "tiles" else FaissGpu(pool, detect.faiss_gpu()[0])
+def source(name, search_set):
+    return DeviceTiles(search_set) if name == "tiles" else FaissGpu(search_set, detect.faiss_gpu()[0])
 
 
 def table(rng, n, d, kind):
@@ -64,14 +64,14 @@ def test_candidates_keep_the_contract(cuda, name, seed, n, count, kind):
     cuda()
     rng = np.random.default_rng(seed)
     values, asked = table(rng, n, 4, kind), rng.permutation(n)[:19]
-    pool = pool_on(0, values)
-    rows, edge = (a.get() for a in source(name, pool).candidates(pool.backend.asarray(asked), count))
+    search_set = pool_on(0, values)
+    rows, edge = (a.get() for a in source(name, search_set).candidates(search_set.backend.asarray(asked), count))
     assert rows.shape == (len(asked), count)
     assert rows.dtype == np.int64
     assert edge.dtype == np.float64
     assert (np.sort(rows, axis=1)[:, 1:] > np.sort(rows, axis=1)[:, :-1]).all()
     assert not (rows == asked[:, None]).any()
-    reduced = pool.reduced(slice(0, n)).get()
+    reduced = search_set.reduced(slice(0, n)).get()
     distance = ((reduced[asked][:, None] - reduced[None]) ** 2).sum(axis=2)
     distance[np.arange(len(asked)), asked] = np.inf
     np.put_along_axis(distance, rows, np.inf, axis=1)
@@ -134,7 +134,7 @@ def test_lowest_are_the_smallest_scores(cuda, seed, n, count, ties):
     rng = np.random.default_rng(seed)
     score = rng.integers(0, 9, (7, n)).astype("f4") if ties else rng.normal(size=(7, n))
     for xp, given_ in ((np, score), (cupy, cupy.asarray(score))):
-        place, found = (np.asarray(a if xp is np else a.get()) for a in lowest(xp, given_, count))
+        place, found = (np.asarray(a if xp is np else a.get()) for a in smallest_scores(xp, given_, count))
         assert place.shape == (7, min(count, n))
         np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(score, axis=1)[:, :count])
         np.testing.assert_array_equal(found, np.take_along_axis(score, place, axis=1))
@@ -146,9 +146,9 @@ def test_faiss_works_on_the_callers_stream_and_forgets_it(cuda, monkeypatch):
     machine = cuda(devices=2)
     import cupy
 
-    pool = pool_on(1, np.random.default_rng(0).normal(size=(50, 3)))
+    search_set = pool_on(1, np.random.default_rng(0).normal(size=(50, 3)))
     with cupy.cuda.Device(1), cupy.cuda.Stream() as stream:
-        FaissGpu(pool, detect.faiss_gpu()[0]).candidates(cupy.arange(7), 5)
+        FaissGpu(search_set, detect.faiss_gpu()[0]).candidates(cupy.arange(7), 5)
     (search,) = machine.searches
     assert (search["device"], search["stream"]) == (1, stream.ptr)
     assert (search["k"], search["n"], search["m"]) == (6, 50, 7)
@@ -158,8 +158,8 @@ def test_faiss_works_on_the_callers_stream_and_forgets_it(cuda, monkeypatch):
 @needs_faiss
 def test_the_budget_of_faiss_is_a_share_of_what_is_free(cuda):
     machine = cuda(memory=1 << 30)
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    FaissGpu(pool, detect.faiss_gpu()[0]).candidates(pool.xp.arange(7), 5)
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    FaissGpu(search_set, detect.faiss_gpu()[0]).candidates(search_set.xp.arange(7), 5)
     assert (1 << 30) // 10 < machine.searches[0]["temporary"] <= (1 << 30) // 8
 
 
@@ -167,8 +167,8 @@ def test_the_budget_of_faiss_is_a_share_of_what_is_free(cuda):
 def test_queries_go_in_blocks(cuda, monkeypatch):
     machine = cuda()
     monkeypatch.setattr(SearchSet, "block", lambda self, width: 20)
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    FaissGpu(pool, detect.faiss_gpu()[0]).candidates(pool.xp.arange(50), 5)
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    FaissGpu(search_set, detect.faiss_gpu()[0]).candidates(search_set.xp.arange(50), 5)
     assert [search["m"] for search in machine.searches] == [20, 20, 10]
 
 
@@ -181,9 +181,9 @@ def test_resources_are_made_once_a_thread_and_device(cuda):
 
     def work():
         for ordinal in (0, 1, 0, 1):
-            pool = pool_on(ordinal, np.random.default_rng(0).normal(size=(50, 3)))
-            with pool.backend.active():
-                FaissGpu(pool, faiss).candidates(pool.xp.arange(3), 5)
+            search_set = pool_on(ordinal, np.random.default_rng(0).normal(size=(50, 3)))
+            with search_set.backend.active():
+                FaissGpu(search_set, faiss).candidates(search_set.xp.arange(3), 5)
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
@@ -197,8 +197,8 @@ def test_resources_are_made_once_a_thread_and_device(cuda):
 def test_lists_longer_than_faiss_selects_come_from_tiles(cuda, monkeypatch):
     machine = cuda()
     monkeypatch.setattr(faiss_gpu, "LARGEST_K", 10)
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    rows, _ = FaissGpu(pool, detect.faiss_gpu()[0]).candidates(pool.xp.arange(3), 10)
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    rows, _ = FaissGpu(search_set, detect.faiss_gpu()[0]).candidates(search_set.xp.arange(3), 10)
     assert rows.shape == (3, 10)
     assert machine.searches == []
 
@@ -212,9 +212,9 @@ def test_a_failure_of_faiss_is_told_of(cuda, monkeypatch):
         raise RuntimeError("cublas failed (13)")
 
     monkeypatch.setattr(faiss, "bfKnn", fail)
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
     with pytest.raises(DeviceError, match=r"FAISS failed on cuda:0 \(7 queries, 50 rows x 3 columns\): cublas"):
-        FaissGpu(pool, faiss).candidates(pool.xp.arange(7), 5)
+        FaissGpu(search_set, faiss).candidates(search_set.xp.arange(7), 5)
     assert faiss_gpu._of_thread.held == {}
 
 
@@ -245,14 +245,14 @@ def test_resources_that_failed_are_not_used_again(cuda, search, step, failure, e
     cuda()
     import faiss
 
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(200, 3)))
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(200, 3)))
 
     def ask():
-        asked = pool.xp.arange(7)
-        with pool.backend.active():
+        asked = search_set.xp.arange(7)
+        with search_set.backend.active():
             if search == "lists":
-                return faiss_ivf.DeviceLists(pool, faiss).search(asked, 5, 1)
-            return FaissGpu(pool, faiss).candidates(asked, 5)[0]
+                return faiss_ivf.DeviceLists(search_set, faiss).search(asked, 5, 1)
+            return FaissGpu(search_set, faiss).candidates(asked, 5)[0]
 
     expected = ask().get().tolist()
     if step == "open":  # the thread's first search
@@ -260,7 +260,7 @@ def test_resources_that_failed_are_not_used_again(cuda, search, step, failure, e
         failed = None
     else:
         failed = faiss_gpu._of_thread.held[0]
-        pool.backend.memory = WorkingMemory(WorkingMemory.usual(), faiss=1 << 20)
+        search_set.backend.memory = WorkingMemory(WorkingMemory.usual(), faiss=1 << 20)
     Resources.failing[step] = failure
     with pytest.raises(error):
         ask()
@@ -285,8 +285,8 @@ def test_a_call_is_tried_again_where_faiss_had_no_memory(cuda):
 @needs_faiss
 def test_no_pinned_memory_is_kept(cuda):
     cuda()
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    FaissGpu(pool, detect.faiss_gpu()[0]).candidates(pool.xp.arange(3), 5)
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    FaissGpu(search_set, detect.faiss_gpu()[0]).candidates(search_set.xp.arange(3), 5)
     assert faiss_gpu._of_thread.held[0].pinned == 0
 
 
@@ -303,8 +303,8 @@ def test_the_wheel_has_what_the_stand_in_claims():
 
 def test_the_source_is_what_the_device_has(cuda):
     cuda(faiss=False)
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    assert isinstance(device_source(pool), DeviceTiles)
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    assert isinstance(device_source(search_set), DeviceTiles)
 
 
 SETTINGS = {
@@ -330,19 +330,19 @@ def test_what_has_fewer_bits_than_float32_is_not_used(cuda, monkeypatch, setting
     import cupy
 
     monkeypatch.setattr(faiss_gpu, "LARGEST_K", 10)
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    assert isinstance(faiss_gpu._products(pool), DeviceTiles)  # found before the math mode is changed
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    assert isinstance(faiss_gpu._products(search_set), DeviceTiles)  # found before the math mode is changed
     if setting != "math mode":
         precision._known.clear()  # the others are read when the process begins
     SETTINGS[setting](machine, cupy.cuda.cublas, cupy.cuda.get_cublas_handle())
     expected, long, without = USED[setting]
-    found = device_source(pool)
+    found = device_source(search_set)
     assert (found.name, found.arithmetic) == expected
     if isinstance(found, FaissGpu):
-        found.candidates(pool.xp.arange(3), 10)
+        found.candidates(search_set.xp.arange(3), 10)
         assert isinstance(found._long, long)
     monkeypatch.setattr(detect, "faiss_gpu", lambda: (None, "not installed"))
-    assert isinstance(device_source(pool), without)
+    assert isinstance(device_source(search_set), without)
 
 
 @pytest.mark.parametrize("k", [5, 30])
@@ -362,10 +362,10 @@ def test_neighbors_are_right_in_tf32(cuda, monkeypatch, name, k):
 
 def test_the_precision_is_found_once(cuda):
     machine = cuda()
-    pool = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    device_source(pool)
+    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
+    device_source(search_set)
     waits = machine.waits
-    device_source(pool)
+    device_source(search_set)
     assert machine.waits == waits
 
 
@@ -374,11 +374,11 @@ def test_faiss_is_taken_where_it_sees_the_device(cuda, monkeypatch):
     cuda(devices=2)
     import faiss
 
-    pool = pool_on(1, np.random.default_rng(0).normal(size=(50, 3)))
-    with pool.backend.active():
-        assert isinstance(device_source(pool), FaissGpu)
+    search_set = pool_on(1, np.random.default_rng(0).normal(size=(50, 3)))
+    with search_set.backend.active():
+        assert isinstance(device_source(search_set), FaissGpu)
         monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
-        assert isinstance(device_source(pool), DeviceTiles)
+        assert isinstance(device_source(search_set), DeviceTiles)
 
 
 def test_faiss_is_not_asked_where_it_would_end_the_process():

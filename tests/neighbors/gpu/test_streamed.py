@@ -65,8 +65,8 @@ class Log:
             if (sync.device, sync.stream) == self.main.key:
                 self.waits.append((len(self.begun), len(self.copies)))
 
-        def source(pool):
-            found = real[2](pool)
+        def source(search_set):
+            found = real[2](search_set)
             self.begun.append(self.main.number)
             self.last.append(self.main.number)
             return found
@@ -146,12 +146,12 @@ def test_a_window_holds_no_more_than_it_says(cuda):
     backend = device(200)
     window = DeviceWindow(backend, whole, [(0, 100), (100, 200), (200, 290)], np.arange(50))
     assert machine.used <= (2 * 100 + 50) * (6 * 4 + 8) + 2 * 8 * 50 + 200
-    for first, last in zip(window.over(), (100, 200, 290), strict=True):
+    for first, last in zip(window.each_span(), (100, 200, 290), strict=True):
         assert window.n == last - first
         assert window.values[: window.n].get().tobytes() == whole.values[first:last].tobytes()
         assert window.values[window.queries].get().tobytes() == whole.values[:50].tobytes()
         assert window.norms[window.queries].get().tobytes() == whole.norms[:50].tobytes()
-        assert window.own(window.queries).get().tolist() == [query - first for query in range(50)]
+        assert window.own_rows(window.queries).get().tolist() == [query - first for query in range(50)]
     assert DeviceWindow(backend, whole, [(0, 7)], np.arange(3)).values.shape == (10, 6)  # one span takes one place
 
 
