@@ -138,7 +138,7 @@ def _minority(y: Any, n_rows: int, name: str) -> tuple[Any, int]:
 
 def _check_k(k: Any, minority: Any, have: int) -> None:
     if isinstance(k, numbers.Integral) and int(k) >= have:
-        hint = f"The largest possible k_neighbors is {have - 1}." if have > 1 else "SMOTE needs at least two rows."
+        hint = f"The largest k_neighbors that fits is {have - 1}." if have > 1 else "SMOTE needs at least two rows."
         raise TooFewRowsError(
             f"Class {minority!r} has {counted(have, 'row')}, too few for {counted(int(k), 'neighbor')} of each.", hint
         )
