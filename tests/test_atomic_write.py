@@ -23,7 +23,7 @@ from gpusmote.atomic_write import remove_leftovers, whole_files
 from gpusmote.files import resample_file
 from tests.files.helpers import FORMS, table, write
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def write_whole(path, data, **options):
