@@ -302,7 +302,7 @@ def test_integers_that_float64_rounds_are_refused(dtype):
 
 
 def test_python_integers_beyond_any_float():
-    with pytest.raises(InputError, match=r"X holds the integer -10{400} in column 1; beyond 2\*\*53"):
+    with pytest.raises(InputError, match=r"X holds the integer -10{400} in column 1; .* beyond 2\*\*53"):
         wrap_features([[1, -(10**400)], [2, 3]])
 
 

@@ -42,7 +42,7 @@ def test_torch_tensors_that_have_no_numpy_form():
     with pytest.raises(InputTypeError) as caught:
         wrap_features(torch.tensor(X, dtype=torch.bfloat16))
     assert caught.value.message.startswith("X is a torch.Tensor of dtype torch.bfloat16 that DLPack cannot export: ")
-    assert caught.value.hint == "Convert it to a dense array of a dtype that NumPy has, such as float32."
+    assert caught.value.hint == "Convert it to a dense array with a dtype of NumPy, such as float32."
     with pytest.raises(InputTypeError, match="DLPack cannot export"):
         wrap_features(torch.tensor(X).to_sparse())
     with pytest.raises(InputTypeError, match="is on a device that DLPack does not support"):
