@@ -1,12 +1,12 @@
-"""SMOTE and its variants on CUDA GPUs, and the same rows on the CPU.
+"""SMOTE and its variants on CUDA GPUs and on the CPU, with the same rows on both.
 
-Nothing is loaded before it is asked for: scikit-learn alone takes most of a second, in which the command line must
-already be able to say its version or to be stopped.
+The public names are imported when they are first used. scikit-learn alone takes most of a second to import, and the
+command line must print its version, and react to signals, before that.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # what type checkers take for true; typing itself would take longer to load than the rest
+TYPE_CHECKING = False  # type checkers assume True; importing it from typing would take longer than the rest
 if TYPE_CHECKING:
     from gpusmote import r
     from gpusmote.config import config_context, get_config, set_config
@@ -44,12 +44,12 @@ _HOMES = {
     "resample_file": "files",
     "set_config": "config",
 }
-"""Where each export comes from: what the block above says to type checkers, for the interpreter."""
+"""The module of each public name; the same as the imports above, which only type checkers read."""
 
-if not TYPE_CHECKING:  # a type checker would take it that every name exists
+if not TYPE_CHECKING:  # with a module __getattr__, type checkers would accept any name
 
     def __getattr__(name: str) -> object:
-        """An export, or a module of the package, when it is first used."""
+        """Import a public name, or a module of the package, when it is first used."""
         import importlib.util
 
         if name in _HOMES:
@@ -63,5 +63,5 @@ if not TYPE_CHECKING:  # a type checker would take it that every name exists
 
 
 def __dir__() -> list[str]:
-    """What is public, loaded or not, and what every module has; not the rooms that happen to be loaded."""
+    """The public names, imported or not, and the special names; not the modules that happen to be imported."""
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

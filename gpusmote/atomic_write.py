@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever ends the process."""
+"""Atomic writes of files: either all files of a call appear, complete, or none does."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from gpusmote.io_errors import writing
 
 try:
     import fcntl
-except ImportError:  # not on Windows: leftovers then stay
+except ImportError:  # Windows has no fcntl: leftover files are not removed there
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["remove_leftovers", "whole_files"]
 
 _LEFTOVER = re.compile(r"\..*\.gpusmote-[0-9a-f]{16}\.part", re.DOTALL)
-_NAME_CHARACTERS = 40  # of the destination's name in the temporary one, which may not grow beyond 255 bytes
+_NAME_CHARACTERS = 40  # of the destination's name kept in the temporary name, which is limited to 255 bytes
 _BUFFER_BYTES = 1 << 20
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
 def whole_files(paths: Sequence[str | os.PathLike[str]], *, force: bool = False) -> Iterator[list[BinaryIO]]:
-    """Files to write to, which take their names when the block ends, all of them, and never exist if it raises.
+    """Open files for writing that get their names only when the ``with`` block ends without an exception.
 
-    Each is written under a temporary name beside its destination and held by a lock while its writer lives. When
-    the block ends, all are flushed to the disk and closed. Then, in the order of ``paths``, each is renamed and its
-    folder flushed before the next is renamed. So the last path is there only if all are, after a power failure too. A
-    process that is killed leaves temporary files behind; the next one that writes to the folder removes those that
-    nobody holds any more.
+    Each file is written under a temporary name in the folder of its destination and locked while it is written. When
+    the block ends, all files are flushed to the disk and closed. Then, in the order of ``paths``, each file is renamed
+    and its folder flushed before the next one is renamed. So the last path exists only if all do, even after a power
+    failure. A process that is killed leaves temporary files behind; the next call that writes to the folder removes
+    those that are not locked.
 
     Parameters
     ----------
     paths : sequence of path-like
-        Links are followed.
+        Files to write. Symbolic links are followed.
     force : bool, default=False
-        Whether files that exist are replaced. Without it, one that appears in the meantime is not touched either.
+        Whether to replace existing files. If False, a file that appears during the block is not replaced either.
 
     Yields
     ------
     list of binary file
-        Buffered, in the order of ``paths``; closed by this function.
+        Buffered, in the order of ``paths``. They are closed when the block ends.
 
     Raises
     ------
     FileError
-        If a file cannot be made, written, renamed or flushed to the disk.
+        If a file cannot be created, written, renamed or flushed to the disk.
     DestinationExistsError
-        If one exists and ``force`` is not set.
+        If a file exists and ``force`` is False.
     """
     with contextlib.ExitStack() as stack:
         made = []
         for path in paths:
             temporary = _Temporary(path, force)
-            stack.callback(temporary.close)  # before there is a file: a signal may end the run at any moment
+            stack.callback(temporary.close)  # before the file is created: a signal may end the run at any moment
             temporary.create()
             made.append(temporary)
         yield [temporary.file for temporary in made]
@@ -69,40 +69,40 @@ def whole_files(paths: Sequence[str | os.PathLike[str]], *, force: bool = False)
 
 
 class _Temporary:
-    """A file under a temporary name beside its destination."""
+    """A file under a temporary name in the folder of its destination."""
 
     def __init__(self, path: str | os.PathLike[str], force: bool) -> None:
         self.asked, self.force = Path(path), force
         self.destination = Path(os.path.realpath(path))
         self.name = ""
         self.file: BinaryIO
-        self._lock: int | None = None  # keeps the lock once the file is closed
+        self._lock: int | None = None  # a duplicate descriptor, which keeps the lock after the file is closed
         self._stat: os.stat_result | None = None
 
     def create(self) -> None:
-        """Make the file, and hold it."""
+        """Create the file and lock it."""
         self.refuse_existing()
         folder = self.destination.parent
         if not folder.is_dir():
             raise FileError(
-                f"The folder {folder} of {self.asked} does not exist.", "Make it first.", filename=str(self.asked)
+                f"The folder {folder} of {self.asked} does not exist.", "Create it first.", filename=str(self.asked)
             )
         remove_leftovers(folder)
         with writing(self.asked):
             while not self._hold():
                 pass
-            if self.destination.exists():  # what replaces a file may be read by the same people
+            if self.destination.exists():  # a file that replaces another keeps its permissions
                 os.chmod(self.name, stat.S_IMODE(self.destination.stat().st_mode))
 
     def _hold(self) -> bool:
-        """Whether the file was made, and no other process took it for a leftover before it was locked."""
+        """Create and lock the file; False if another process removed it as a leftover before it was locked."""
         self._open("part")
         if _lock(self.file.fileno(), wait=True):
             if os.path.exists(self.name):
                 return True
             self.file.close()
             return False
-        # Without a lock it would look like a leftover: it gets a name that no leftover has.
+        # Locks do not work here, so the file gets a name that other processes do not take for a leftover.
         self.close()
         self._open("unlocked")
         return True
@@ -113,7 +113,7 @@ class _Temporary:
         self.file = open(self.name, "xb", buffering=_BUFFER_BYTES)  # noqa: SIM115 (whole_files closes it)
 
     def refuse_existing(self) -> None:
-        """FileError where something stands that is no file, DestinationExistsError for a file without ``force``."""
+        """Raise FileError if the destination is not a regular file, DestinationExistsError if ``force`` is missing."""
         if not os.path.lexists(self.destination):
             return
         if not self.destination.is_file():
@@ -121,7 +121,7 @@ class _Temporary:
             raise FileError(f"{self.asked} is {kind}.", "Name a file to write to.", filename=str(self.asked))
         if not self.force:
             raise DestinationExistsError(
-                f"{self.asked} exists already.", "Choose another name, or replace it with force.", str(self.asked)
+                f"{self.asked} exists already.", "Choose another name, or use force to replace it.", str(self.asked)
             )
 
     def finish(self) -> None:
@@ -132,10 +132,10 @@ class _Temporary:
             self._stat = os.fstat(self.file.fileno())
             if fcntl is not None:
                 self._lock = os.dup(self.file.fileno())
-            self.file.close()  # a network file system may report a failed write only here
+            self.file.close()  # network file systems may report a failed write only when a file is closed
 
     def publish(self) -> None:
-        """Take the destination's name, for good."""
+        """Rename the file to its destination and flush the folder."""
         with writing(self.asked):
             if self.force:
                 os.replace(self.name, self.destination)
@@ -147,35 +147,35 @@ class _Temporary:
             state = "has been replaced, but may be lost if the power fails" if self.force else "was removed again"
             raise FileError(
                 f"The folder of {self.asked} cannot be flushed to the disk: {error.strerror}.",
-                f"The file {state}. Look at the disk, then run again.",
+                f"The file {state}. Check the disk, then run again.",
                 str(self.asked),
                 error.errno,
             ) from error
 
     def take_back(self) -> None:
-        """Free the name again where nothing stood; what has replaced a file stays."""
+        """Remove the published file again, unless it may have replaced another."""
         if not self.force and self._stat is not None:
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.lstat(self.destination), self._stat):
                     os.unlink(self.destination)
 
     def _link(self) -> None:
-        # A link fails where the name is taken, which a rename would not.
+        # A rename would replace a file that has appeared meanwhile; a link fails instead.
         try:
             os.link(self.name, self.destination)
         except FileExistsError:
             self.refuse_existing()
             raise
-        except OSError:  # a file system without links
+        except OSError:  # the file system has no hard links
             self.refuse_existing()
             os.replace(self.name, self.destination)
 
     def close(self) -> None:
-        """Remove the temporary name, if there is one, and close the file; before the lock goes."""
+        """Remove the temporary name if it still exists, close the file, and then release the lock."""
         if self.name:
             with contextlib.suppress(OSError):
                 os.unlink(self.name)
-        with contextlib.suppress(OSError, AttributeError):  # a full disk once more; no file yet
+        with contextlib.suppress(OSError, AttributeError):  # the disk is full; the file was not created
             self.file.close()
         if self._lock is not None:
             with contextlib.suppress(OSError):
@@ -183,7 +183,7 @@ class _Temporary:
 
 
 def _lock(handle: int, wait: bool) -> bool:
-    """Whether the file is now held by this process; False too on file systems that know no locks."""
+    """Lock a file; False if another process holds the lock or the file system has no locks."""
     if fcntl is None:
         return False
     try:
@@ -194,7 +194,7 @@ def _lock(handle: int, wait: bool) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files in a folder whose writers are dead: the system has let go of their locks."""
+    """Remove temporary files of processes that have ended: those in the folder that are not locked."""
     with contextlib.suppress(OSError):
         for name in filter(_LEFTOVER.fullmatch, os.listdir(folder)):
             with contextlib.suppress(OSError):
@@ -221,16 +221,16 @@ def _publish(made: list[_Temporary]) -> None:
         for temporary in made:
             temporary.publish()
     except BaseException:
-        for temporary in reversed(made):  # so that the last is never there without the others
+        for temporary in reversed(made):  # so that the last file never exists without the others
             temporary.take_back()
         raise
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk, where the system can."""
+    """Flush a folder (the names of its files) to the disk, if the system supports it."""
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # of a folder that may not be listed; of any on Windows
+    except PermissionError:  # the folder may not be read, or the system is Windows
         return
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Settings that hold where a sampler's own parameter does not decide."""
+"""Package-wide settings: the defaults of parameters that a sampler does not set itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 class _Unchanged(enum.Enum):
-    """What a setting is left at if it is not given; None is a value."""
+    """The default of arguments that leave a setting as it is; None is a value of its own."""
 
     UNCHANGED = "unchanged"
 
@@ -40,26 +40,27 @@ _DEFAULTS: dict[str, Any] = {"device": None, "bit_generator": "philox", "memory_
 _settings = dict(_DEFAULTS)
 MemoryLimit = int | float | str | Mapping[str, int | float | str]
 
-# A context variable, so that `with config_context(...)` in one thread or task leaves the others alone.
+# A context variable, so that `with config_context(...)` in one thread or task does not affect the others.
 _overrides: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar(
     "gpusmote_config", default=MappingProxyType({})
 )
 
 
 def get_config() -> dict[str, Any]:
-    """Settings in force here.
+    """The current settings.
 
     Returns
     -------
     dict
-        ``device`` ("auto", "cpu", "cuda" or "cuda:N": what a sampler's ``device="auto"`` means; from the
-        environment variable ``GPUSMOTE_DEVICE`` where nothing else was set), ``bit_generator`` ("philox" or "mt19937")
-        and ``memory_limit`` (see :class:`gpusmote.SMOTE`; None is what is free less a margin).
+        ``device`` ("auto", "cpu", "cuda" or "cuda:N"): what a sampler's ``device="auto"`` means. If it was not set, it
+        is read from the environment variable ``GPUSMOTE_DEVICE``.
+        ``bit_generator`` ("philox" or "mt19937").
+        ``memory_limit`` (see :class:`gpusmote.SMOTE`): None means the free memory less a margin.
 
     Raises
     ------
     ParameterError
-        If ``GPUSMOTE_DEVICE`` is asked and is no device's name.
+        If ``GPUSMOTE_DEVICE`` is read and is not the name of a device.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def get_config() -> dict[str, Any]:
 
 
 def setting(name: str) -> Any:
-    """One of :func:`get_config`'s; the environment is looked at only where it is asked for."""
+    """One setting of :func:`get_config`. The environment variable is read only for ``device``."""
     value = {**_settings, **_overrides.get()}[name]
     return _from_environment() if name == "device" and value is None else value
 
@@ -93,17 +94,21 @@ def set_config(
 ) -> None:
     """Change settings for the whole process.
 
+    A setting that is not given keeps its value; None restores its default.
+
     Parameters
     ----------
     device : str or None, optional
-        See :func:`get_config`. What is not given stays as it is; None is the default again, here and below.
+        See :func:`get_config`.
     bit_generator : {"philox", "mt19937"} or None, optional
+        See :func:`get_config`.
     memory_limit : int, float, str, dict or None, optional
+        See :func:`get_config`.
 
     Raises
     ------
     ParameterError
-        If a value is not one of those allowed.
+        If a value is not allowed.
 
     Examples
     --------
@@ -126,17 +131,21 @@ def config_context(
 ) -> Iterator[None]:
     """Change settings within a ``with`` block, for this thread (or asyncio task) only.
 
+    A setting that is not given keeps its value; None sets its default.
+
     Parameters
     ----------
     device : str or None, optional
-        See :func:`get_config`. What is not given stays as it is; None is the default, here and below.
+        See :func:`get_config`.
     bit_generator : {"philox", "mt19937"} or None, optional
+        See :func:`get_config`.
     memory_limit : int, float, str, dict or None, optional
+        See :func:`get_config`.
 
     Raises
     ------
     ParameterError
-        If a value is not one of those allowed.
+        If a value is not allowed.
 
     Examples
     --------
@@ -167,12 +176,12 @@ def _checked(**settings: Any) -> dict[str, Any]:
 
 
 def parse_device(device: str) -> tuple[str, int | None]:
-    """Split a device's name into its kind and its number, None where no number is given.
+    """Split the name of a device into its kind and its number (None if there is no number).
 
     Raises
     ------
     ParameterError
-        If it is no device's name, or names several devices.
+        If it is not the name of a device, or names several devices.
 
     Examples
     --------
@@ -194,23 +203,24 @@ def parse_device(device: str) -> tuple[str, int | None]:
 
 
 def parse_memory_limit(limit: MemoryLimit | None, worker: str) -> dict[str, int | float]:
-    """What a ``memory_limit`` says of each kind of memory: bytes (int) or a share of what is free (float).
+    """The limit for each kind of memory: bytes (int) or a fraction of the free memory (float).
 
     Parameters
     ----------
     limit : int, float, str, dict or None
+        See ``memory_limit`` of :class:`gpusmote.SMOTE`.
     worker : {"cpu", "cuda"}
-        Whose memory a limit without a name is about.
+        The memory that a limit without a key applies to.
 
     Returns
     -------
     dict
-        "cpu", "cuda" or both; what is missing has no limit but its free memory.
+        Limits under the keys "cpu" and "cuda". A missing key means that all of the free memory may be used.
 
     Raises
     ------
     ParameterError
-        If it is none of these, or not above 0.
+        If the limit has another form, or is not above 0.
 
     Examples
     --------
@@ -235,13 +245,13 @@ def _amount(limit: Any) -> int | float:
         return float(amount)
     raise ParameterError(
         f"memory_limit is {limit!r}.",
-        'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a share of what is free (text such as '
-        '"50%", or a fraction such as 0.5), or a dict of these for "cpu" and "cuda".',
+        'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a fraction of the free memory (text '
+        'such as "50%", or a float such as 0.5), or a dict of these for "cpu" and "cuda".',
     )
 
 
 def _read(text: str) -> int | float | None:
-    """Bytes or a share; of a number without a unit that is not whole nobody knows which."""
+    """Bytes (int) or a fraction (float). None for other text, such as "0.5", which could mean either."""
     if share := _SHARE.fullmatch(text):
         return float(share[1]) / 100
     size = _SIZE.fullmatch(text)

@@ -1,26 +1,26 @@
-"""The error tree.
+"""The exceptions and warnings of gpusmote.
 
-Every error that gpusmote raises on purpose descends from :class:`GpusmoteError` and from the built-in
-class that scikit-learn's users expect, so that ``except ValueError`` goes on working::
+Each exception that gpusmote raises on purpose is a :class:`GpusmoteError` and also a built-in exception that users of
+scikit-learn expect, so ``except ValueError`` works too::
 
     GpusmoteError
     ├── InputError (ValueError)             X or y cannot be used
-    │   ├── NonFiniteError                  NaN or infinity
-    │   ├── InputTypeError (TypeError)      columns that are not numbers, containers that are not known
-    │   └── TooFewRowsError                 a class is too small for the k that was asked for
-    ├── ParameterError (ValueError, TypeError)
+    │   ├── NonFiniteError                  NaN, infinity or missing values
+    │   ├── InputTypeError (TypeError)      a column is not numeric, or a container is not supported
+    │   └── TooFewRowsError                 a class has too few rows for the requested neighbors
+    ├── ParameterError (ValueError, TypeError)   a parameter has a value that is not allowed
     │   └── StrategyError                   sampling_strategy does not fit the classes
-    ├── NoSeedsError (ValueError)           a sampler's rule finds no row to start from
-    ├── PlanError (ValueError)              a plan is asked for what it does not hold, or meets another X
-    ├── DeviceError (RuntimeError)          a device or what it needs is missing, or failed
-    │   └── DeviceLostError                 it failed for good, as far as this process goes
-    ├── FileError (OSError)                 a file cannot be read or written, or is not what its name says
-    │   └── DestinationExistsError (FileExistsError)   it would be overwritten
-    ├── MissingPackageError (ImportError)   a package that the core does without is not installed
+    ├── NoSeedsError (ValueError)           a sampler finds no seed in a class
+    ├── PlanError (ValueError)              rows that a plan does not have, another X, or a damaged file
+    ├── DeviceError (RuntimeError)          a device, or a package it needs, is missing or failed
+    │   └── DeviceLostError                 this process cannot use the device any more
+    ├── FileError (OSError)                 a file cannot be read or written, or has the wrong content
+    │   └── DestinationExistsError (FileExistsError)   the output file exists
+    ├── MissingPackageError (ImportError)   an optional package is not installed
     └── MemoryLimitError (MemoryError, RuntimeError)   the work does not fit; nothing was allocated
-        └── MemoryShortageError             memory ran out all the same, in the middle of the work
+        └── MemoryShortageError             memory ran out during the work
 
-Each message says what is wrong, where, and (as ``hint``) what to do about it.
+Each message says what is wrong and where; ``hint`` says what to do about it.
 """
 
 from __future__ import annotations
@@ -54,15 +54,14 @@ __all__ = [
 
 
 class GpusmoteError(Exception):
-    """Root of the tree.
+    """Base class of all exceptions of gpusmote. ``str(error)`` is the message followed by the hint.
 
     Parameters
     ----------
     message : str
         What is wrong and where.
     hint : str, default=""
-        What to do about it. ``str(error)`` is the message, then the hint; a command line can print
-        :attr:`hint` on a line of its own.
+        What to do about it.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -79,7 +78,7 @@ class InputError(GpusmoteError, ValueError):
 
 
 class NonFiniteError(InputError):
-    """X holds NaN or infinity."""
+    """X or y holds NaN, infinity or missing values."""
 
 
 class InputTypeError(InputError, TypeError):
@@ -87,11 +86,11 @@ class InputTypeError(InputError, TypeError):
 
 
 class TooFewRowsError(InputError):
-    """A class has too few rows for the number of neighbors that was asked for."""
+    """A class has too few rows for the requested number of neighbors."""
 
 
 class ParameterError(GpusmoteError, InvalidParameterError):
-    """A parameter's value is not one of those allowed."""
+    """A parameter has a value that is not allowed."""
 
 
 class StrategyError(ParameterError):
@@ -99,54 +98,64 @@ class StrategyError(ParameterError):
 
 
 class NoSeedsError(GpusmoteError, ValueError):
-    """A sampler's rule leaves no row of a class to start from."""
+    """A sampler finds no row of a class that can be a seed."""
 
 
 class PlanError(GpusmoteError, ValueError):
-    """A plan is asked for rows that it does not hold, is loaded beside another X, or its file is damaged."""
+    """A plan does not have the requested rows, was made from another X, or its file is damaged."""
 
 
 class DeviceError(GpusmoteError, RuntimeError):
-    """A device, or a package that it needs, is missing or failed."""
+    """A device, or a package that it needs, is missing or has failed."""
 
 
 class DeviceLostError(DeviceError):
-    """A device that this process cannot use any more: it is gone, or an error has broken the CUDA context."""
+    """This process cannot use a device any more: it is gone, or an error has broken the CUDA context."""
 
 
 class FileError(GpusmoteError, OSError):
-    """A file cannot be read or written, or does not hold what its name says; ``filename`` and ``errno`` where known."""
+    """A file cannot be read or written, or has the wrong content.
+
+    Parameters
+    ----------
+    message, hint : str
+        See :class:`GpusmoteError`.
+    filename : str, optional
+        Path of the file.
+    errno : int, optional
+        Error number of the operating system.
+    """
 
     def __init__(self, message: str, hint: str = "", filename: str | None = None, errno: int | None = None) -> None:
         super().__init__(message, hint)
         self.filename, self.errno = filename, errno
 
-    def __reduce__(self) -> tuple[Any, ...]:  # OSError's own leaves out what is not in its args
+    def __reduce__(self) -> tuple[Any, ...]:  # OSError.__reduce__ keeps only args
         return type(self), (self.message, self.hint, self.filename, self.errno)
 
 
 class DestinationExistsError(FileError, FileExistsError):
-    """A file is there already, and may not be replaced without ``force``."""
+    """The output file exists, and ``force`` was not given to replace it."""
 
 
 class MissingPackageError(GpusmoteError, ImportError):
-    """A package that only this function needs is not installed."""
+    """An optional package is not installed."""
 
 
 class MemoryLimitError(GpusmoteError, MemoryError, RuntimeError):
-    """The work does not fit in memory; raised from an estimate, before anything is allocated."""
+    """The work does not fit in memory. Raised from an estimate, before anything is allocated."""
 
 
 class MemoryShortageError(MemoryLimitError):
-    """Memory ran out in the middle of the work, because others took what was free; nothing is returned."""
+    """Memory ran out during the work, for instance because another process took it."""
 
 
 class GpusmoteWarning(UserWarning):
-    """Something was done in another way than asked for, and the warning says how."""
+    """Something was done in another way than requested; the text says how."""
 
 
 def warn(text: str) -> None:
-    """Give a :class:`GpusmoteWarning`, at the line outside gpusmote from which it was called."""
+    """Issue a :class:`GpusmoteWarning` that points to the caller's line outside gpusmote."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "gpusmote":
         level, frame = level + 1, frame.f_back

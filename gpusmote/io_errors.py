@@ -1,4 +1,4 @@
-"""What goes wrong with files, in words."""
+"""Translation of errors of the operating system and of pyarrow into :class:`~gpusmote.errors.FileError`."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from gpusmote.errors import DestinationExistsError, FileError, GpusmoteError, In
 
 __all__ = ["file_error", "naming", "reading", "writing"]
 
-_WORDS = {
-    errno.ENOENT: ("does not exist", "Look at the spelling, and at the folder that it is relative to."),
+_MESSAGES = {
+    errno.ENOENT: ("does not exist", "Check the spelling, and the folder that the path is relative to."),
     errno.EISDIR: ("is a folder", "Name a file."),
-    errno.ENOTDIR: ("does not exist: part of its path is a file", "Look at the spelling."),
-    errno.EACCES: ("may not be {done}: permission denied", "Look at the rights of the file and of its folder."),
-    errno.EPERM: ("may not be {done}: not permitted", "Look at the rights of the file and of its folder."),
+    errno.ENOTDIR: ("does not exist: part of its path is a file", "Check the spelling."),
+    errno.EACCES: ("cannot be {done}: permission denied", "Check the permissions of the file and of its folder."),
+    errno.EPERM: ("cannot be {done}: not permitted", "Check the permissions of the file and of its folder."),
     errno.EROFS: ("cannot be {done}: the file system is read-only", "Choose another folder."),
-    errno.ENOSPC: ("cannot be {done}: the disk is full", "Make room, or choose another disk; nothing was left behind."),
-    errno.EDQUOT: ("cannot be {done}: the quota is used up", "Make room; nothing was left behind."),
-    errno.EFBIG: ("cannot be {done}: a file may not be so large here", "Look at ulimit -f; nothing was left behind."),
-    errno.ENAMETOOLONG: ("cannot be {done}: the name is too long", "Choose a shorter one."),
-    errno.EEXIST: ("exists already", "Choose another name, or replace it with force."),
+    errno.ENOSPC: ("cannot be {done}: the disk is full", "Free some space, or choose another disk; no file was left."),
+    errno.EDQUOT: ("cannot be {done}: the disk quota is used up", "Free some space; no file was left."),
+    errno.EFBIG: ("cannot be {done}: it exceeds the file size limit", "See ulimit -f; no file was left."),
+    errno.ENAMETOOLONG: ("cannot be {done}: the name is too long", "Choose a shorter name."),
+    errno.EEXIST: ("exists already", "Choose another name, or use force to replace it."),
 }
 
 
 def file_error(path: str | os.PathLike[str], done: str, error: BaseException) -> FileError:
-    """The error of ours for what the system or pyarrow says; ``done`` is "read" or "written"."""
+    """The FileError for an error of the operating system or of pyarrow; ``done`` is "read" or "written"."""
     number = getattr(error, "errno", None)
     name = os.fspath(path)
     kind = DestinationExistsError if number == errno.EEXIST else FileError
     if number == errno.ENOENT and done == "written":
         if os.path.isdir(os.path.dirname(os.path.realpath(name))):
-            hint = "If its temporary file was removed meanwhile, run again; else choose another folder."
+            hint = "If its temporary file was removed during the run, run again; else choose another folder."
             return kind(f"{name} cannot be written: there is no such file.", hint, name, number)
-        hint = "Run again once nobody removes or renames it."
-        return kind(f"{name} cannot be written: its folder was removed meanwhile.", hint, name, number)
-    if number in _WORDS:
-        words, hint = _WORDS[number]
-        return kind(f"{name} {words.format(done=done)}.", hint, name, number)
+        hint = "Make sure that no other program removes or renames the folder, then run again."
+        return kind(f"{name} cannot be written: its folder was removed during the run.", hint, name, number)
+    if number in _MESSAGES:
+        message, hint = _MESSAGES[number]
+        return kind(f"{name} {message.format(done=done)}.", hint, name, number)
     first = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return kind(f"{name} cannot be {done}: {first}.", "", name, number if isinstance(number, int) else None)
 
@@ -53,32 +53,32 @@ def _translated(path: str | os.PathLike[str], done: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise MemoryShortageError(
-            f"Memory ran out while {os.fspath(path)} was {done}.", "Give a smaller memory_limit, for smaller blocks."
+            f"Memory ran out while {os.fspath(path)} was {done}.", "Set a smaller memory_limit, for smaller blocks."
         ) from error
-    except _told() as error:
+    except _translatable() as error:
         raise file_error(path, done, error) from error
 
 
-def _told() -> tuple[type[Exception], ...]:
-    """The system's errors, and pyarrow's if it is loaded: files are also written where it is not installed."""
+def _translatable() -> tuple[type[Exception], ...]:
+    """The exception types to translate; pyarrow's only if it is loaded, as it is optional."""
     loaded = sys.modules.get("pyarrow")
-    system = (OSError, UnicodeDecodeError)  # the latter of names in a damaged header
+    system = (OSError, UnicodeDecodeError)  # UnicodeDecodeError: names in a damaged header
     return system if loaded is None else (*system, loaded.ArrowException)
 
 
 def reading(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
-    """What fails in the block is told as a FileError about reading ``path``."""
+    """Translate errors in a ``with`` block into FileErrors about reading ``path``."""
     return _translated(path, "read")
 
 
 def writing(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
-    """What fails in the block is told as a FileError about writing ``path``."""
+    """Translate errors in a ``with`` block into FileErrors about writing ``path``."""
     return _translated(path, "written")
 
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """An InputError in the block is told again, with the file's name in front."""
+    """Put the name of the file in front of the message of each InputError in a ``with`` block."""
     try:
         yield
     except InputError as error:

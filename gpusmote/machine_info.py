@@ -1,4 +1,4 @@
-"""What this machine offers, and how a search of some size would be done."""
+"""Facts about this machine, and how a search of a given size would be done on it."""
 
 from __future__ import annotations
 
@@ -18,35 +18,40 @@ __all__ = ["info"]
 
 
 def info(*, why: tuple[int, int] | None = None, queries: int | None = None, k: int | None = None) -> dict[str, Any]:
-    """Versions, devices, memory, what ``device="auto"`` would choose, and how a search would be done.
+    """Versions, devices, memory, the choice of ``device="auto"``, and how a search would be done.
 
-    It never raises over the machine: what cannot be found out is said in words. CuPy is imported only where there is a
-    driver.
+    It does not raise for a faulty device or driver: the text of the error is then the value. CuPy is imported only if
+    there is a driver.
 
     Parameters
     ----------
     why : tuple of int, optional
-        Rows and columns among which neighbors are to be sought, all different: adds ``search`` to what is told.
+        (rows, columns) of a table in which neighbors are searched, without duplicate rows. Adds ``search`` to the
+        result.
     queries : int, optional
-        How many of these rows neighbors are sought for. Default: all of them.
+        Number of these rows whose neighbors are searched. Default: all of them.
     k : int, optional
-        Neighbors of each. Default: 5.
+        Number of neighbors of each. Default: 5.
 
     Returns
     -------
     dict
-        ``gpusmote``, ``python``, ``numpy``, ``scipy``, ``scikit-learn``, ``cupy``, ``faiss``: versions or "not
-        installed"; ``cores``; ``memory`` (bytes free on the host, or None); ``driver``; ``devices``: a list of dict
-        with ``name``, ``model``, ``compute_capability``, ``memory`` and ``free`` (bytes); ``auto``: dict of "small" and
-        "large" work to the device and the reason; ``kernels``: their folder. With ``why`` also ``search``: a dict of
-        "of", the search in words, "auto", the device that it would take and the reason, and "cpu" and "cuda", each a
-        dict from sources of candidates to the condition under which it serves: the first that holds does, and the last
-        always holds. ``report_.search.why`` says which one did. None of them changes which neighbors are found.
+        - ``gpusmote``, ``python``, ``numpy``, ``scipy``, ``scikit-learn``, ``cupy``, ``faiss``: versions, or "not
+          installed".
+        - ``cores``; ``memory``: free bytes on the host, or None; ``driver``.
+        - ``devices``: a list of dicts with ``name``, ``model``, ``compute_capability``, ``memory`` and ``free``
+          (bytes).
+        - ``auto``: the device for "small" and for "large" work, and the reason.
+        - ``kernels``: the folder of the kernels.
+        - ``search``, only with ``why``: a dict with "of", a description of the search; "auto", the device and the
+          reason; "cpu" and "cuda", each a dict from a source of candidates to the condition under which it is used.
+          The first source whose condition holds is used, and the last condition always holds.
+          ``report_.search.why`` of a sampler says which one was used. The neighbors are the same from every source.
 
     Raises
     ------
     ParameterError
-        If there can be no such search, or ``queries`` or ``k`` are given without ``why``.
+        If such a search is not possible, or ``queries`` or ``k`` are given without ``why``.
 
     Examples
     --------
@@ -60,7 +65,7 @@ def info(*, why: tuple[int, int] | None = None, queries: int | None = None, k: i
     pairs: all rows are queries, 4,096 or more
     """
     if why is None and (queries, k) != (None, None):
-        raise ParameterError("queries and k are those of a search.", "why says among how many rows and columns.")
+        raise ParameterError("queries and k describe a search.", "Give its rows and columns too: why=(rows, columns).")
     searched = {} if why is None else {"search": _search(why, queries, 5 if k is None else k)}
     driver = detect.driver_found()
     return {
@@ -73,7 +78,7 @@ def info(*, why: tuple[int, int] | None = None, queries: int | None = None, k: i
         "driver": driver or "not found",
         "devices": _devices() if driver else [],
         "auto": {"small": _choice(0.0), "large": _choice(10 * WORK_WORTH_A_DEVICE)},
-        "kernels": _said(lambda: str(kernels.folder())),
+        "kernels": _text_or_error(lambda: str(kernels.folder())),
         **searched,
     }
 
@@ -82,7 +87,7 @@ def _search(why: tuple[int, int], queries: int | None, k: int) -> dict[str, Any]
     try:
         n, d = why
     except (TypeError, ValueError):
-        raise ParameterError(f"why is {why!r}.", "It is a pair: (rows, columns).") from None
+        raise ParameterError(f"why is {why!r}.", "It must be a pair: (rows, columns).") from None
     n, d = _whole(f"why is {why!r}: the number of rows", n, 2), _whole(f"why is {why!r}: the number of columns", d, 1)
     m, k = _whole("queries", n if queries is None else queries, 1, n), _whole("k", k, 1, n - 1)
     sources = {
@@ -100,7 +105,7 @@ def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     if isinstance(value, numbers.Integral) and int(value) >= least and (most is None or int(value) <= most):
         return int(value)
     end = "" if most is None else f" and at most {most:,}"
-    raise ParameterError(f"{name} is {value!r}.", f"It is a whole number, at least {least}{end}.")
+    raise ParameterError(f"{name} is {value!r}.", f"It must be a whole number, at least {least}{end}.")
 
 
 def _choice(work: float) -> str:
@@ -108,12 +113,12 @@ def _choice(work: float) -> str:
         ordinal, reason, advice = decide("auto", work, "cpu")
         return f"{'cpu' if ordinal is None else f'cuda:{ordinal}'}: {reason}" + (f". {advice}" if advice else "")
 
-    return _said(choose)
+    return _text_or_error(choose)
 
 
-def _said(ask: Any) -> str:
+def _text_or_error(compute: Any) -> str:
     try:
-        return str(ask())
+        return str(compute())
     except GpusmoteError as error:
         return str(error)
 
@@ -139,6 +144,6 @@ def _devices() -> list[dict[str, Any]]:
                     "free": int(free),
                 }
             )
-        except Exception as error:  # a device that fails is told of like the others
+        except Exception as error:  # a device that fails is listed too
             devices.append({"name": f"cuda:{ordinal}", "model": f"does not answer ({error})"})
     return devices

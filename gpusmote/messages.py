@@ -1,26 +1,27 @@
-"""Numbers and names within sentences, for messages."""
+"""Numbers with nouns, and articles, for messages."""
 
 from __future__ import annotations
 
 __all__ = ["counted", "indefinite"]
 
 _MANY = {"class": "classes", "query": "queries"}
-_LIKE_A_VOWEL = ("a", "e", "i", "o", "h5py", "ndarray", "un", "xarray")  # as they are read out
+_LIKE_A_VOWEL = ("a", "e", "i", "o", "h5py", "ndarray", "un", "xarray")  # by pronunciation
 _UNLIKE = ("uni", "euc", "eur", "one")
 
 
 def counted(number: int, noun: str) -> str:
-    """So many of them.
+    """A number and its noun, in the singular or plural.
 
     Parameters
     ----------
     number : int
     noun : str
-        In the singular; words may stand before it.
+        In the singular; other words may precede it.
 
     Returns
     -------
     str
+        Such as "12,345 rows".
 
     Examples
     --------
@@ -32,7 +33,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def indefinite(name: str) -> str:
-    """A type's name with the article that it is read with.
+    """The name of a type with its indefinite article.
 
     Examples
     --------

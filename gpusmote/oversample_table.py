@@ -1,4 +1,4 @@
-"""SMOTE as a module of a pipeline tool: a table in, a table out, and one percentage."""
+"""SMOTE for a table that includes the label column, with the number of rows as a percentage of the minority class."""
 
 from __future__ import annotations
 
@@ -24,49 +24,48 @@ def oversample(
     random_state: Any = None,
     device: str = "auto",
 ) -> Any:
-    """Add ``percentage`` per cent of the minority's rows to a table, made by SMOTE.
+    """Add synthetic rows of the minority class to a table with SMOTE.
 
     Parameters
     ----------
-    table : pandas, polars or pyarrow table (or another eager one that narwhals knows)
-        Features, all numeric and finite, and the label. Never written to.
+    table : pandas, polars or pyarrow table, or another eager table that narwhals supports
+        The features, all numeric and finite, and the label column. It is not changed.
     label : str
-        Name of the column that holds the two classes, of whatever type. The class with fewer rows is the minority;
-        of equals, the first in sorted order.
+        Name of the column with the two classes, of any type. The class with fewer rows is the minority; if both have
+        the same number, the first in sorted order.
     percentage : float, default=100
-        Synthetic rows for every hundred minority rows, at least 0; a fraction of a row is left out. The number is
-        taken as it is written in decimals: 33.3 of 1000 rows are 333.
+        Number of synthetic rows per 100 minority rows, at least 0; the result is rounded down. It is computed exactly
+        from the decimal number as written: 33.3 % of 1000 rows are 333.
     k_neighbors : int, default=1
-        Nearest minority rows to choose from, fewer than there are minority rows.
+        Number of nearest minority rows to interpolate to, less than the number of minority rows.
     random_state : int, RandomState, Generator or None, default=None
-        The same int gives the same rows on every device.
+        Seed of the random numbers. The same int gives the same rows on every device.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         See :class:`gpusmote.SMOTE`.
 
     Returns
     -------
     table of the same kind
-        The same columns in the same order with the same dtypes: the originals, untouched and in order, then the
-        synthetic rows. What becomes of integer and bool columns and of a pandas index is as in
-        :meth:`gpusmote.SMOTE.fit_resample`.
+        The original rows, unchanged and in order, followed by the synthetic rows. The columns have the same order and
+        dtypes. Integer and bool columns and a pandas index are handled as in :meth:`gpusmote.SMOTE.fit_resample`.
 
     Raises
     ------
     InputError
-        If there is no such column, it has not exactly two classes or has missing values, or features cannot be used;
-        InputTypeError for columns that are not numbers and for what is no table; TooFewRowsError if ``k_neighbors``
-        is not less than the number of minority rows.
+        If the label column does not exist, does not have exactly two classes or has missing values, or if the features
+        cannot be used. Its subclass InputTypeError if a column is not numeric or ``table`` is not a table;
+        TooFewRowsError if ``k_neighbors`` is not less than the number of minority rows.
     ParameterError
         If another parameter has a value that is not allowed.
 
     See Also
     --------
-    gpusmote.SMOTE : As a scikit-learn estimator, for any number of classes.
+    gpusmote.SMOTE : The scikit-learn estimator, for any number of classes.
 
     Notes
     -----
-    The number of synthetic rows is exact, and each draws its pair of a minority row and a neighbor, every pair being
-    as likely as every other. :func:`gpusmote.r.SMOTE` gives each minority row the same number instead.
+    The number of synthetic rows is exact. Each draws a pair of a minority row and one of its neighbors; all pairs are
+    equally likely. In :func:`gpusmote.r.SMOTE`, each minority row gets the same number of synthetic rows instead.
 
     References
     ----------
@@ -95,12 +94,12 @@ def oversample(
     labels = nw.from_native(y_more, series_only=True).alias(label)
     at = frame.columns.index(label)
     order = [*range(at), len(frame.columns) - 1, *range(at, len(frame.columns) - 1)]
-    # By position: pandas has column names that are no strings.
+    # Reorder by position: column names of pandas need not be strings.
     return nw.from_native(X_more, eager_only=True).with_columns(labels)[:, order].to_native()
 
 
 def _read(table: Any, label: str) -> Any:
-    """The table as narwhals sees it, with a column ``label`` that has no gaps."""
+    """The table as a narwhals frame; its column ``label`` exists and has no missing values."""
     import narwhals as nw
 
     try:
@@ -108,10 +107,10 @@ def _read(table: Any, label: str) -> Any:
     except TypeError as error:
         raise InputTypeError(
             f"table is of type {type(table).__name__}.",
-            "Give a pandas, polars or pyarrow table (a lazy one collected first), or use gpusmote.SMOTE.",
+            "Pass a pandas, polars or pyarrow table (collect a lazy one first), or use gpusmote.SMOTE.",
         ) from error
     except nw.exceptions.DuplicateError as error:
-        raise InputError(f"table cannot be read: {error}", "Give each column a name of its own.") from error
+        raise InputError(f"table cannot be read: {error}", "Give each column a unique name.") from error
     if label not in frame.columns:
         raise InputError(
             f"table has no column {label!r}.", f"Its columns are {', '.join(map(repr, frame.columns[:20]))}."
@@ -119,18 +118,18 @@ def _read(table: Any, label: str) -> Any:
     if missing := int(frame.get_column(label).null_count()):
         raise InputError(
             f"Column {label!r} has {counted(missing, 'missing label')}.",
-            "Leave these rows out, or label them.",
+            "Drop these rows, or label them.",
         )
     return frame
 
 
 def _minority(y: Any, n_rows: int, name: str) -> tuple[Any, int]:
-    """The minority's label and rows."""
+    """The label of the minority class, and its number of rows."""
     target = wrap_target(y, n_rows)
     classes = target.classes.tolist()
     if len(classes) != 2:
         raise InputError(
-            f"Column {name!r} has {counted(len(classes), 'class')}, and a minority needs exactly two.",
+            f"Column {name!r} has {counted(len(classes), 'class')}; exactly two are needed.",
             "gpusmote.SMOTE takes any number of classes.",
         )
     smaller = int(target.counts.argmin())
@@ -139,14 +138,14 @@ def _minority(y: Any, n_rows: int, name: str) -> tuple[Any, int]:
 
 def _check_k(k: Any, minority: Any, have: int) -> None:
     if isinstance(k, numbers.Integral) and int(k) >= have:
-        hint = f"The largest k_neighbors that fits is {have - 1}." if have > 1 else "One row has no segment to lie on."
+        hint = f"The largest k_neighbors that fits is {have - 1}." if have > 1 else "SMOTE needs at least two rows."
         raise TooFewRowsError(
             f"Class {minority!r} has {counted(have, 'row')}, too few for {counted(int(k), 'neighbor')} of each.", hint
         )
 
 
 def _share(percentage: Any, have: int) -> int:
-    """``percentage`` per cent of the rows, rounded down, the product taken of the decimal number as it is written."""
+    """``percentage`` per cent of the rows, rounded down, computed exactly from the decimal number as written."""
     real = isinstance(percentage, numbers.Real) and not isinstance(percentage, bool)
     if not real or not math.isfinite(percentage) or percentage < 0:
         raise ParameterError(f"percentage is {percentage!r}.", "It must be a finite number of at least 0.")

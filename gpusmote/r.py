@@ -1,4 +1,4 @@
-"""R's package smotefamily in Python: the functions of :mod:`gpusmote.smotefamily` under a short name."""
+"""R's package smotefamily in Python; a short name for :mod:`gpusmote.smotefamily`."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""The random stream: which word of it belongs to which synthetic row.
+"""The random stream: the random numbers of each synthetic row.
 
-The stream is Philox4x64-10 (Salmon, Moraes, Dror & Shaw 2011, doi:10.1145/2063384.2063405) as NumPy has it,
-counter-based, so that any slice of the synthetic rows is drawn without the others, on any device.
+The generator is Philox4x64-10 (Salmon, Moraes, Dror & Shaw 2011, doi:10.1145/2063384.2063405) as in NumPy. It is
+counter-based, so the numbers of any slice of the synthetic rows can be drawn without the others, on any device.
 
-A class has a key of two 64-bit words (:func:`class_key`). Sample ``s`` of the class owns the raw words ``2 s`` and
+Each class has a key of two 64-bit words (:func:`class_key`). Sample ``s`` of the class uses the raw words ``2 s`` and
 ``2 s + 1`` of stream 0::
 
-    pick(s) = floor(word[2 s] * n / 2**64)           which of n (seed, neighbor) pairs, or which of k neighbors
+    pick(s) = floor(word[2 s] * n / 2**64)           index of one of n (seed, neighbor) pairs, or of k neighbors
     gap(s)  = floor(word[2 s + 1] / 2**11) * 2**-53   in [0, 1)
 
-Stream ``t`` is the same generator ``t * 2**64`` blocks further on; samplers that need more numbers take them there.
-Word ``4 b + i`` of a stream is word ``i`` of the block with counter ``b + 1 + t * 2**64``: NumPy increments the
-counter before it generates.
+Stream ``t`` is the same generator, ``t * 2**64`` blocks further on; samplers that need more numbers take them from
+another stream. Word ``4 b + i`` of a stream is word ``i`` of the block with counter ``b + 1 + t * 2**64``, because
+NumPy increments the counter before it generates a block.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from gpusmote.errors import ParameterError
 __all__ = ["Entropy", "class_key", "draw", "draw_at", "entropy_words", "permute", "philox_block", "seed_of", "words"]
 
 Entropy = tuple[int, ...]
-"""What all keys of one call are made from; kept in the plan, so that it can be replayed."""
+"""The numbers from which all keys of one call are derived. A plan stores them, so that it can be replayed."""
 
 _U32 = np.uint64(32)
 _LOW32 = np.uint64(0xFFFFFFFF)
 
 
 def entropy_words(random_state: object) -> Entropy:
-    """Entropy of one call from scikit-learn's ``random_state``.
+    """The entropy of one call, from scikit-learn's ``random_state``.
 
     Parameters
     ----------
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
-        An int stands for itself. From a generator four 64-bit words are drawn, once. None asks the operating system
-        for a whole number below 2**53, which every JSON reader keeps; NumPy's global generator is neither read nor
-        written.
+        An int is used as it is. From a generator, four 64-bit words are drawn once. For None, the operating system
+        gives an int below 2**53, which all JSON readers represent exactly; NumPy's global generator is neither read
+        nor changed.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def entropy_words(random_state: object) -> Entropy:
     Raises
     ------
     ParameterError
-        If it is none of these, or less than 0.
+        If ``random_state`` has another type, or is negative.
     """
     if random_state is None:
         return (secrets.randbits(53),)
@@ -68,7 +68,7 @@ def entropy_words(random_state: object) -> Entropy:
 
 
 def seed_of(entropy: Entropy) -> int:
-    """The whole number that gives the same keys as this entropy: ``random_state`` of the same call again.
+    """The int that, given as ``random_state``, gives the same keys as this entropy.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def seed_of(entropy: Entropy) -> int:
     >>> bool((class_key(drawn, 1) == class_key((seed_of(drawn),), 1)).all())
     True
     """
-    # SeedSequence reads a whole number, and each of several, as 32-bit words with the lowest first and no zeros on top.
+    # SeedSequence splits each int into 32-bit words, the lowest first, without leading zero words.
     seed = at = 0
     for word in entropy:
         seed |= word << at
@@ -85,14 +85,14 @@ def seed_of(entropy: Entropy) -> int:
 
 
 def class_key(entropy: Entropy, position: int, recipe: int | None = None) -> np.ndarray:
-    """Key of the class at ``position`` among the sorted classes, or of one recipe of a class that has several.
+    """The key of the class at ``position`` among the sorted classes, or of one of the several recipes of a class.
 
     Parameters
     ----------
     entropy : tuple of int
     position : int
     recipe : int, optional
-        Its number, from 0, where the rule of a sampler lists the recipes of a class.
+        Number of the recipe, from 0, if a sampler gives the class a list of recipes.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def class_key(entropy: Entropy, position: int, recipe: int | None = None) -> np.
 
 
 def words(key: np.ndarray, start: int, count: int, stream: int = 0) -> np.ndarray:
-    """Raw words ``start`` to ``start + count`` of a stream, by NumPy's own generator.
+    """Raw words ``start`` to ``start + count`` of a stream, from NumPy's generator.
 
     Returns
     -------
@@ -122,15 +122,15 @@ def words(key: np.ndarray, start: int, count: int, stream: int = 0) -> np.ndarra
 
 
 def draw(key: np.ndarray, start: int, stop: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pick and gap of the consecutive samples ``start`` to ``stop``.
+    """Pick and gap of the samples ``start`` to ``stop`` of a class.
 
     Parameters
     ----------
     key : ndarray of shape (2,), uint64
     start, stop : int
-        Samples of the class.
+        The first sample, and the one after the last.
     n : int
-        Number of things to pick from, at least 1.
+        Number of items to pick from, at least 1.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def draw(key: np.ndarray, start: int, stop: int, n: int) -> tuple[np.ndarray, np
 
     Examples
     --------
-    Any slice is the same as the whole:
+    A slice holds the same numbers as the whole:
 
     >>> key = class_key((7,), 0)
     >>> pick, gap = draw(key, 0, 100, 12)
@@ -153,13 +153,15 @@ def draw(key: np.ndarray, start: int, stop: int, n: int) -> tuple[np.ndarray, np
 
 
 def draw_at(key: np.ndarray, samples: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pick and gap of any samples in any order; the same numbers as :func:`draw`.
+    """Pick and gap of any samples in any order; the same numbers as from :func:`draw`.
 
     Parameters
     ----------
     key : ndarray of shape (2,), uint64
     samples : ndarray of shape (m,), int64
+        Numbers of the samples.
     n : int
+        Number of items to pick from, at least 1.
 
     Returns
     -------
@@ -182,7 +184,7 @@ def _pick_and_gap(pairs: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _multiply_high(a: np.ndarray, b: np.uint64 | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """High and low 64 bits of the 128-bit product ``a * b``, by the four products of 32-bit halves."""
+    """High and low 64 bits of the 128-bit product ``a * b``, from the four products of the 32-bit halves."""
     a_high, a_low = a >> _U32, a & _LOW32
     b_high, b_low = b >> _U32, b & _LOW32
     middle = a_high * b_low + ((a_low * b_low) >> _U32)
@@ -191,7 +193,7 @@ def _multiply_high(a: np.ndarray, b: np.uint64 | np.ndarray) -> tuple[np.ndarray
 
 
 def philox_block(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
-    """Philox4x64-10 of many counters at once.
+    """The Philox4x64-10 blocks of several counters.
 
     Parameters
     ----------
@@ -205,13 +207,13 @@ def philox_block(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    The first known answer of Random123 (key and counter all zero):
+    The first test vector of Random123 (key and counter are zero):
 
     >>> [hex(w) for w in philox_block(np.zeros(2, np.uint64), np.zeros((1, 4), np.uint64))[0]]
     ['0x16554d9eca36314c', '0xdb20fe9d672d0fdc', '0xd7e772cee186176b', '0x7e68b68aec7ba23b']
     """
     x0, x1, x2, x3 = (counter[:, i].copy() for i in range(4))
-    # 0-d arrays would warn when they wrap around; 1-d arrays wrap as the definition asks.
+    # NumPy warns when 0-d arrays overflow, but not for 1-d arrays; Philox needs the overflow.
     k0, k1 = np.array([key[0]], np.uint64), np.array([key[1]], np.uint64)
     for _ in range(10):
         high0, low0 = _multiply_high(x0, np.uint64(0xD2E7470EE14C6C93))
@@ -223,10 +225,10 @@ def philox_block(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
 
 
 def permute(key: np.ndarray, positions: np.ndarray, n: int, rounds: int = 8) -> np.ndarray:
-    """Where a pseudo-random permutation of ``range(n)`` sends ``positions``, without writing the permutation down.
+    """Images of ``positions`` under a pseudo-random permutation of ``range(n)``, which is not stored.
 
-    A Feistel network over the next even number of bits, whose round function is the finaliser of MurmurHash3; a
-    result of n or more is sent through again until it falls below n (Black & Rogaway 2002,
+    The permutation is a Feistel network over the next even number of bits, with the finalizer of MurmurHash3 as its
+    round function. A result of n or more is permuted again until it is below n (cycle walking; Black & Rogaway 2002,
     doi:10.1007/3-540-45760-7_9), fewer than four times on average.
 
     Parameters
@@ -235,11 +237,14 @@ def permute(key: np.ndarray, positions: np.ndarray, n: int, rounds: int = 8) -> 
     positions : ndarray of int64
         In [0, n).
     n : int
+        Number of positions in all.
+    rounds : int, default=8
+        Rounds of the Feistel network.
 
     Returns
     -------
     ndarray of int64
-        In [0, n), different for different positions.
+        In [0, n), a different number for each position.
 
     Examples
     --------

@@ -23,7 +23,7 @@ from gpusmote.atomic_write import remove_leftovers, whole_files
 from gpusmote.files import resample_file
 from tests.files.helpers import FORMS, table, write
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def write_whole(path, data, **options):
@@ -60,7 +60,7 @@ def test_a_file_that_may_not_grow(tmp_path, form, limit):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(errors.FileError, match="may not be so large") as caught:
+        with pytest.raises(errors.FileError, match="exceeds the file size limit") as caught:
             resample_file(source, out, target="class", force=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -406,14 +406,14 @@ def test_a_file_that_another_run_takes_for_a_leftover_is_made_anew(tmp_path, mon
 def test_what_is_removed_meanwhile_is_told_in_its_own_words(tmp_path, force):
     (tmp_path / "folder").mkdir()
     with (
-        pytest.raises(errors.FileError, match="its folder was removed meanwhile") as caught,
+        pytest.raises(errors.FileError, match="its folder was removed during the run") as caught,
         whole_files([tmp_path / "folder/a"], force=force),
     ):
         shutil.rmtree(tmp_path / "folder")
     assert caught.value.errno == errno.ENOENT
     assert "spelling" not in str(caught.value)
     with (
-        pytest.raises(errors.FileError, match="temporary file was removed meanwhile") as caught,
+        pytest.raises(errors.FileError, match="temporary file was removed during the run") as caught,
         whole_files([tmp_path / "a"], force=force),
     ):
         next(tmp_path.glob(".a.*")).unlink()

@@ -183,7 +183,7 @@ def test_a_column_that_is_not_there(make, donors):
 
 
 @every_library
-@pytest.mark.parametrize(("change", "message"), [("third", "3 classes"), ("benign", "1 class,")])
+@pytest.mark.parametrize(("change", "message"), [("third", "3 classes"), ("benign", "1 class;")])
 def test_other_than_two_classes(make, change, message, donors):
     kind = donors["kind"].where(donors["kind"] == "benign", change)
     kind = kind.where(donors.index != 0, "malignant" if change == "third" else change)

@@ -1,4 +1,4 @@
-"""Rows shared out in proportion to weights, as whole numbers that add up."""
+"""Apportionment of rows in proportion to weights, as whole numbers with a given sum."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ __all__ = ["apportion"]
 
 
 def apportion(n: int, weights: Array, backend: Backend) -> Array:
-    """How many of n each weight gets: by largest remainder, of equal remainders the first.
+    """Split n into whole numbers in proportion to weights, by the largest remainder method.
 
-    ``n * weight / total`` is rounded down, and what is left goes, one each, to the largest remainders.
+    Each ``n * weight / total`` is rounded down. The rest is given out, one each, to the largest remainders; ties go to
+    the weight that comes first.
 
     Parameters
     ----------
     n : int
-        To share out; at least 0.
+        Number to split, at least 0.
     weights : array of shape (s,), int64
-        At least 0, and small numbers such as counts of neighbors: the host makes a table of as many entries as the
-        largest says.
+        At least 0. They must be small numbers, such as counts of neighbors, because the host makes a table with as
+        many entries as the largest weight.
     backend : Backend
-        Where the weights lie.
+        The backend that holds the weights.
 
     Returns
     -------
     array of shape (s,), int64
-        Their sum is n, or 0 if that of the weights is.
+        Their sum is n, or 0 if the weights sum to 0.
 
     Examples
     --------
@@ -37,17 +38,17 @@ def apportion(n: int, weights: Array, backend: Backend) -> Array:
     array([3, 0, 5, 2])
     """
     xp = backend.xp
-    rows: list[int] = backend.to_host(xp.bincount(weights)).tolist()  # how many have each weight
+    rows: list[int] = backend.to_host(xp.bincount(weights)).tolist()  # number of rows with each weight
     total = sum(weight * number for weight, number in enumerate(rows))
     if not total:
         return xp.zeros_like(weights)
-    # Weights that are equal have one share and one remainder: a table of Python's own numbers, which do not overflow.
+    # Equal weights have equal shares and remainders, so a small table of Python ints (which cannot overflow) is enough.
     shares = [divmod(n * weight, total) for weight in range(len(rows))]
     left = n - sum(share * number for (share, _), number in zip(shares, rows, strict=True))
     alike: Counter[int] = Counter()
     for (_, remainder), number in zip(shares, rows, strict=True):
         alike[remainder] += number
-    for last in sorted(alike, reverse=True):  # all larger ones get one more, and of the last the first that are left
+    for last in sorted(alike, reverse=True):  # larger remainders all get one more; of the last, only the first rows
         if alike[last] >= left:
             break
         left -= alike[last]

@@ -1,4 +1,4 @@
-"""How much memory a call needs at most, told from the sizes of X and y alone."""
+"""Upper bound of the memory that a call needs, from the sizes of X and y alone."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def _real_dtype(dtype: Any) -> np.dtype:
 
 
 def _class_sizes(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted labels and the rows of each."""
+    """The sorted labels, and the number of rows of each."""
     if isinstance(y, Mapping):
         try:
             labels = sorted(y)
         except TypeError:
-            raise ParameterError("The labels of y cannot be sorted.", "Give labels of one kind.") from None
+            raise ParameterError("The labels of y cannot be sorted.", "Pass labels of one type.") from None
         sizes = [_at_least_1(y[label], f"The number of rows of class {label!r}") for label in labels]
         classes, counts = np.empty(len(labels), object), np.array(sizes, np.int64)
         classes[:] = labels
@@ -74,7 +74,7 @@ def _class_sizes(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         classes, counts = target.classes, target.counts
     if counts.sum() != n_rows:
         rows = counted(int(counts.sum()), "row")
-        raise ParameterError(f"y has {rows} in its classes, X has {n_rows:,}.", "Give every row of X its class.")
+        raise ParameterError(f"The classes of y have {rows}, X has {n_rows:,}.", "Pass one label for each row of X.")
     if len(classes) < 2:
-        raise ParameterError("y has one class only.", "There must be another class to balance it against.")
+        raise ParameterError("y has one class only.", "At least two classes are needed.")
     return classes, counts

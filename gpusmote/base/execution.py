@@ -1,4 +1,4 @@
-"""One call of a sampler, tried again where that can help: with smaller blocks, or on the CPU."""
+"""Execution of one call of a sampler, with a retry in smaller blocks and a fallback to the CPU."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """What a sampler was asked, checked.
+    """One call of a sampler, with checked input.
 
     Attributes
     ----------
     sampler : BaseSampler
     table : Table
+        X.
     target : Target
+        y.
     make : dict of int to int
-        Rows to make for each class that gets any.
+        Number of rows to make, for each class that gets any.
     checked : float
-        Seconds that the check took.
+        Seconds that the checks took.
     """
 
     sampler: Any
@@ -46,18 +48,20 @@ class Execution:
     checked: float
 
     def run(self, finish: Callable[[Plan], Result], output: bool) -> Result:
-        """``finish(plan)``, wherever the plan can be made.
+        """Make the plan and return ``finish(plan)``.
 
-        Where the device was chosen by gpusmote and X lies on the host, the CPU does the work of a device that fails or
-        has no room, with a warning; the process remembers a device that failed. Where memory runs out, the call is
-        tried once more with blocks of half the size. Each attempt draws the same random numbers. Nothing can be done
-        where FAISS ends the process, as it does on every CUDA error but a failed allocation.
+        If the device was chosen automatically and X is on the host, the call falls back to the CPU with a warning when
+        the device fails or has too little memory; a device that failed is not used again in this process. If memory
+        runs out, the call is tried once more with a quarter of the working memory. Each attempt draws the same random
+        numbers. There is no fallback from errors on which FAISS ends the process: every CUDA error except a failed
+        allocation.
 
         Parameters
         ----------
         finish : callable
+            Takes a plan and returns the result.
         output : bool
-            Whether ``finish`` makes the result in one piece.
+            Whether ``finish`` makes all rows at once.
         """
         rewind = _Rewind(self.sampler)
         backend: Backend | None = None
@@ -66,11 +70,11 @@ class Execution:
             return self._within_memory(backend, reason, finish, output, rewind)
         except (DeviceError, MemoryLimitError) as error:
             name = "the CUDA device" if backend is None else backend.name
-            why = self._surrender(error, backend)
+            why = self._fallback_reason(error, backend)
             if why is None:
                 raise
             note = f"The work was done on the CPU, because {name} {why}: {error.message}"
-            _let_go(error)
+            _drop_tracebacks(error)
         warn_once(note)
         rewind()
         return self._within_memory(Backend(), note, finish, output, rewind, note)
@@ -80,26 +84,26 @@ class Execution:
             return select(
                 self.sampler.device, self.sampler._work(self.table, self.target, self.make), self.table.device
             )
-        except RuntimeError as error:  # CuPy, asked which device is current
+        except RuntimeError as error:  # CuPy could not tell the current device
             found = translate_errors.translate(error, "CUDA")
             if found is None:
                 raise
             raise found from error
 
-    def _surrender(self, error: GpusmoteError, backend: Backend | None) -> str | None:
-        """What to tell where the CPU is to take over, or None."""
+    def _fallback_reason(self, error: GpusmoteError, backend: Backend | None) -> str | None:
+        """Why the call falls back to the CPU; None if it must not."""
         automatic = parse_device(self.sampler.device)[0] == "auto" == parse_device(setting("device"))[0]
         automatic = automatic and self.table.device == "cpu"
         if isinstance(error, DeviceError):
             if backend is not None and backend.name != "cpu" and (automatic or isinstance(error, DeviceLostError)):
                 translate_errors.remember(backend.name, error.message)
             return "failed" if automatic else None
-        elsewhere = backend is not None and backend.name != "cpu" and self._asked() is None
-        return "has too little memory" if automatic and elsewhere else None
+        unlimited = backend is not None and backend.name != "cpu" and self._memory_limit() is None
+        return "has too little memory" if automatic and unlimited else None
 
-    def _asked(self) -> Any:
-        asked = self.sampler.memory_limit
-        return setting("memory_limit") if asked is None else asked
+    def _memory_limit(self) -> Any:
+        limit = self.sampler.memory_limit
+        return setting("memory_limit") if limit is None else limit
 
     def _within_memory(
         self,
@@ -110,7 +114,7 @@ class Execution:
         rewind: _Rewind,
         note: str = "",
     ) -> Result:
-        limits = limits_of(self._asked(), backend)
+        limits = limits_of(self._memory_limit(), backend)
         sizes = self.sampler._sizes(self.table, self.target, self.make)
         estimate = arrange(sizes, backend.name, self.table.device, limits, output=output)
         report = Report(reason=reason, notes=[note] if note else [], seconds={"check": self.checked})
@@ -118,10 +122,10 @@ class Execution:
             return finish(self._plan(backend, estimate, report))
         except MemoryShortageError as error:
             first = error.message
-            _let_go(error)
+            _drop_tracebacks(error)
         backend.release()
         rewind()
-        again = f"{first} It was tried again with a quarter of the working memory."
+        again = f"{first} The call was tried again with a quarter of the working memory."
         report = Report(reason=reason, notes=[*report.notes, again], seconds={"check": self.checked})
         logger.warning("%s", again)
         try:
@@ -131,17 +135,17 @@ class Execution:
             raise MemoryLimitError(
                 f"{error.message} With a quarter of the working memory it ran out again; the call needs up to "
                 f"{estimate.total:,} bytes.",
-                f"memory_limit={max(1, (free or estimate.total) // 2)} would take half of what is free now.",
+                f"memory_limit={max(1, (free or estimate.total) // 2)} is half of the memory that is free now.",
             ) from error
 
     def _plan(self, backend: Backend, estimate: Estimate, report: Report) -> Plan:
-        """The plan, of work that is cut as the estimate says."""
+        """The plan, made in blocks of the sizes in the estimate."""
         sampler = self.sampler
         sampler.device_ = report.device = backend.name
         logger.info("%s runs on %s: %s", type(sampler).__name__, backend.name, report.reason)
         if estimate.memory.pool_rows is not None:
             rows = f"{estimate.memory.pool_rows:,} rows at a time"
-            report.notes.append(f"{backend.name} has no room for all rows: they go through it in blocks, {rows}.")
+            report.notes.append(f"The rows do not fit on {backend.name}: they are searched in blocks, {rows}.")
         report.bytes.update(estimate.as_dict())
         plan: Plan = sampler._planned(fit(estimate, backend), self.table, self.target, self.make, report)
         plan.memory_limit = sampler.memory_limit
@@ -149,7 +153,7 @@ class Execution:
 
 
 class _Rewind:
-    """Put a generator of the caller's back to where a call found it, so that another attempt draws the same."""
+    """Restore the state of the caller's generator, so that another attempt draws the same numbers."""
 
     def __init__(self, sampler: Any) -> None:
         state = sampler.random_state
@@ -167,8 +171,8 @@ class _Rewind:
         self._restore()
 
 
-def _let_go(error: BaseException) -> None:
-    """Drop the frames that an error keeps, and with them the arrays that are to make room."""
+def _drop_tracebacks(error: BaseException) -> None:
+    """Remove the tracebacks of an error, whose frames keep large arrays alive."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:

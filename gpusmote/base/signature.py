@@ -1,4 +1,4 @@
-"""What an ``__init__`` that takes ``**common`` can be given, written into its signature, where scikit-learn looks."""
+"""Explicit signatures for classes whose ``__init__`` takes ``**common``, so that scikit-learn finds all parameters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["write_signature"]
 
 
 def write_signature(cls: Any, root: type) -> None:
-    """Put in the place of ``**common`` the parameters that it hands on, class by class up to ``root``.
+    """Replace ``**common`` in the signature of a class by the parameters that it passes to its base classes.
 
     Parameters
     ----------
     cls : type
-        Its ``__init__``, or the first that it inherits, may take ``**common`` for what the next one takes, and so on.
+        Its ``__init__``, own or inherited, may pass ``**common`` on to the next ``__init__``, and so on up to ``root``.
     root : type
-        Its base, where the parameters end.
+        The base class that takes the last of the parameters.
 
     Examples
     --------
@@ -45,13 +45,13 @@ def write_signature(cls: Any, root: type) -> None:
     if "__init__" not in vars(cls):
         if inspect.signature(inits[0]) == signature:
             return
-        # An inherited one that others inherit too, beside other bases: theirs must not change.
+        # The inherited __init__ is shared with other subclasses, whose signatures must not change.
         cls.__init__ = _handing_on(cls)
     vars(cls)["__init__"].__signature__ = signature
 
 
 def _own(init: Callable[..., Any]) -> tuple[list[inspect.Parameter], bool]:
-    """The parameters that the function itself names, whatever is written into its signature; whether it takes more."""
+    """The parameters in a function's code, regardless of ``__signature__``, and whether it takes ``**kwargs``."""
     code = inspect.unwrap(init).__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     parameters = inspect.signature(init).parameters.values()

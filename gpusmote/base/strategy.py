@@ -1,4 +1,4 @@
-"""From ``sampling_strategy`` to the number of synthetic rows of each class."""
+"""The number of synthetic rows of each class, from ``sampling_strategy``."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ Strategy = float | str | Mapping[Any, float] | Callable[[np.ndarray], Mapping[An
 def rows_to_make(
     strategy: Strategy, classes: np.ndarray, counts: np.ndarray, labels: Callable[[], np.ndarray]
 ) -> dict[int, int]:
-    """Synthetic rows that each class gets.
+    """The number of synthetic rows of each class.
 
     Parameters
     ----------
     strategy : float, str, mapping or callable
-        What imbalanced-learn takes, and shares of the largest class in a mapping:
+        The forms that imbalanced-learn accepts, and also fractions of the largest class in a mapping:
 
-        - float in (0, 1], two classes only: the minority ends with ``floor(strategy * majority)`` rows, the product
-          taken of the decimal number as it is written (0.29 of 100 is 29, though ``0.29 * 100 < 29`` in floating
-          point);
-        - "minority": the smallest class ends with as many rows as the largest; "not minority", "not majority",
-          "all": every class but the smallest, but the largest, or none; "auto" is "not majority";
-        - mapping from label to the rows that the class ends with: an int, a float above 1 that is whole, or a float
-          in (0, 1], which is a share of the largest class's rows as above (so 1.0 is as many as the largest, and 1
-          is one row);
-        - callable: takes y, returns such a mapping.
+        - float in (0, 1], for two classes only: the size of the minority class becomes ``floor(strategy * majority)``.
+          The product is exact for the decimal number as written: 0.29 of 100 is 29, although ``0.29 * 100 < 29`` in
+          floating point.
+        - str: the classes to make as large as the largest. "minority" is the smallest class, "not minority" all but the
+          smallest, "not majority" all but the largest, "all" all classes; "auto" is "not majority".
+        - mapping from label to the size of the class after resampling: an int, a whole float above 1, or a float in
+          (0, 1], which is a fraction of the largest class as above. So 1.0 is the size of the largest class, and 1 is
+          one row.
+        - callable: takes y and returns such a mapping.
     classes : ndarray of shape (c,)
         Labels, sorted.
     counts : ndarray of shape (c,), int
-        Rows of each.
+        Number of rows of each class.
     labels : callable
-        Makes y for a callable strategy.
+        Returns y; called only for a callable strategy.
 
     Returns
     -------
     dict of int to int
-        Position in ``classes`` to rows to make, at least 0; classes that the strategy does not name are absent.
+        Position in ``classes`` to number of rows to make, at least 0. Classes that the strategy does not name are
+        absent.
 
     Raises
     ------
     StrategyError
-        If the strategy is not one of these, names a class that y does not have, or asks for fewer rows than there
-        are.
+        If the strategy has another form, names a class that y does not have, or asks for fewer rows than a class has.
 
     Examples
     --------
@@ -103,11 +103,11 @@ def _ratio(ratio: Any, classes: np.ndarray, counts: np.ndarray) -> dict[int, int
     if len(counts) != 2:
         raise StrategyError(
             f"sampling_strategy is a float, {ratio}, but y has {counted(len(counts), 'class')}.",
-            "A ratio needs exactly two; give a dict from label to rows, or to a share of the largest class: "
+            "A ratio needs exactly two; pass a dict from label to rows, or to a fraction of the largest class: "
             f"{{{classes.tolist()[int(counts.argmin())]!r}: {ratio}}}.",
         )
     if not 0 < ratio <= 1:
-        raise StrategyError(f"sampling_strategy is {ratio}.", "A ratio must lie in (0, 1].")
+        raise StrategyError(f"sampling_strategy is {ratio}.", "A ratio must be in (0, 1].")
     smallest = int(counts.argmin())
     have, majority = int(counts[smallest]), int(counts.max())
     wanted = _share(ratio, majority)
@@ -121,12 +121,12 @@ def _ratio(ratio: Any, classes: np.ndarray, counts: np.ndarray) -> dict[int, int
 
 
 def _share(ratio: Any, majority: int) -> int:
-    """``floor(ratio * majority)``, the product taken of the decimal number as it is written."""
+    """``floor(ratio * majority)``, computed exactly from the decimal number as written."""
     return math.floor(Fraction(str(ratio)) * majority)
 
 
 def _as_label(label: Any, classes: np.ndarray) -> Any:
-    """A key of a mapping as ``classes.tolist()`` would write it: dates and times have several forms."""
+    """A key of a mapping in the form of ``classes.tolist()``; dates and times have several forms."""
     if classes.dtype.kind not in "mM":
         return label
     try:
@@ -141,8 +141,8 @@ def _mapped(strategy: Mapping[Any, Any], classes: np.ndarray, counts: np.ndarray
     unknown = [label for label in strategy if label not in position]
     if unknown:
         raise StrategyError(
-            f"sampling_strategy names {', '.join(map(repr, unknown))}, which y does not hold.",
-            f"Its classes are {', '.join(map(repr, list(position)[:20]))}.",
+            f"sampling_strategy names {', '.join(map(repr, unknown))}, which y does not contain.",
+            f"The classes of y are {', '.join(map(repr, list(position)[:20]))}.",
         )
     make: dict[int, int] = {}
     for label, asked in sorted(strategy.items(), key=lambda item: position[item[0]]):
@@ -153,14 +153,14 @@ def _mapped(strategy: Mapping[Any, Any], classes: np.ndarray, counts: np.ndarray
             raise StrategyError(
                 f"sampling_strategy asks for {counted(wanted, 'row')}{share if asked <= 1 else ''} of class {label!r}, "
                 f"which has {have:,}.",
-                "Over-sampling only adds rows: the number is the class's rows afterwards, originals included.",
+                "Over-sampling only adds rows; the number is the size of the class afterwards, originals included.",
             )
         make[position[label]] = wanted - have
     return make
 
 
 def _wanted(asked: Any, label: Any, largest: int) -> int:
-    """The rows that a class is to end with, from one value of a mapping."""
+    """The size of a class after resampling, from one value of a mapping."""
     if isinstance(asked, numbers.Real) and not isinstance(asked, (bool, np.bool_)):
         number: Any = asked
         if isinstance(asked, numbers.Integral) or (1 < number < math.inf and number == math.floor(number)):
@@ -169,6 +169,6 @@ def _wanted(asked: Any, label: Any, largest: int) -> int:
             return _share(number, largest)
     raise StrategyError(
         f"sampling_strategy asks for {asked!r} rows of class {label!r}.",
-        "It must be a whole number of rows (an int, or a float above 1), or a float in (0, 1]: a share of the largest "
-        "class's rows.",
+        "It must be a whole number of rows (an int, or a float above 1), or a fraction of the largest class (a float "
+        "in (0, 1]).",
     )

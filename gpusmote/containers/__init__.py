@@ -1,30 +1,34 @@
-"""The caller's containers on one side, work arrays on the other; nothing else in gpusmote knows a container.
+"""Conversion between the caller's containers and the arrays that gpusmote computes with.
+
+Only this package knows pandas, polars, pyarrow, SciPy sparse, CuPy arrays and DLPack.
 
 =====================================  ==========================================================================
-X                                      comes back as
+X                                      result
 =====================================  ==========================================================================
 NumPy array, any real dtype            NumPy array of that dtype (object arrays of numbers: new values are floats)
-nested list                            nested list of what ``numpy.asarray`` makes of it
-SciPy sparse, csr or csc               the same class and format; the synthetic rows never exist as a dense whole
+nested list                            nested list with the values of ``numpy.asarray(X)``
+SciPy sparse, csr or csc               the same class and format; the synthetic rows are made dense only in blocks
 SciPy sparse, any other format         csr, of the same family (matrix or array)
 pandas DataFrame                       DataFrame: columns, dtypes (nullable, Arrow, sparse), attrs; a new default
                                        index
-subclass of DataFrame                  what its ``_constructor`` gives, as from pandas' own operations
+subclass of DataFrame                  the result of its ``_constructor``, as in operations of pandas
 polars frame, pyarrow Table, batch     the same schema, Arrow's metadata included
 CuPy array                             CuPy array on the same device
-array that speaks DLPack (torch, jax)  its library's array on the same device, detached from any gradient
-anything else that NumPy reads         NumPy array
+array that supports DLPack (torch,     array of its library on the same device, detached from any gradient
+jax)
+other objects that NumPy can read      NumPy array
 =====================================  ==========================================================================
 
 y may be any one-dimensional container of these libraries, a table of one column, or a table of indicator columns
-(one 1 in each row), and comes back as what it is; see :mod:`gpusmote.containers.target`.
+(exactly one 1 in each row). It is returned as the same kind; see :mod:`gpusmote.containers.target`.
 
-Neighbors and synthetic rows are computed in float64 and given in float32 where every column is float32. A synthetic
-value of an **integer** column is rounded to the nearest whole number, ties to even, and kept within the dtype; one of
-a **bool** column becomes the nearer end (a tie: False). So it is in nullable, Arrow and sparse columns, too. Float
-columns stay float even where they hold only whole numbers. Integers beyond 2**53, which float64 does not hold, are
-refused, and so is what would lose digits (longdouble, decimals) or has no arithmetic (text, categories, dates). A
-sampler that only repeats rows takes columns of any type (:func:`wrap_rows`): they are taken from X itself.
+Neighbors and synthetic rows are computed in float64. The rows are float32 if every column is float32. A synthetic value
+of an **integer** column is rounded to the nearest whole number (ties to even) and clipped to the range of the dtype. A
+value of a **bool** column becomes the nearer of False and True (False if both are equally near). The same holds for
+nullable, Arrow and sparse columns. Float columns stay float even if they hold only whole numbers. Integers beyond
+2**53, which float64 cannot represent, raise an error, and so do types that would lose digits (longdouble, decimals) or
+cannot be interpolated (text, categories, dates). A sampler that only repeats rows takes columns of any
+type (:func:`wrap_rows`): the rows are taken from X itself.
 """
 
 from __future__ import annotations
@@ -47,7 +51,7 @@ __all__ = ["Table", "Target", "Write", "row_taker", "wrap_features", "wrap_rows"
 
 
 def wrap_features(X: Any) -> Table:
-    """The table that reads and restores this kind of X.
+    """Wrap X in a :class:`Table`, which reads it and builds results of the same kind.
 
     Parameters
     ----------
@@ -57,18 +61,18 @@ def wrap_features(X: Any) -> Table:
     Returns
     -------
     Table
-        Checked for all but :meth:`Table.check_finite`, which reads every value.
+        Its shape and dtypes are checked, but not its values: see :meth:`Table.check_finite`.
 
     Raises
     ------
     InputError
-        If X is no table of at least one row and one column.
+        If X is not a table with at least one row and one column.
     InputTypeError
-        If it is a container, or has columns, that cannot be read as numbers.
+        If the container, or a column, cannot be read as numbers.
     """
     if isinstance(X, np.ndarray):
         return from_ndarray(X)
-    if isinstance(X, Table):  # of a caller within gpusmote who reads rows in a way of its own
+    if isinstance(X, Table):  # from another module of gpusmote, such as files
         return X
     if scipy.sparse.issparse(X):
         from gpusmote.containers.sparse_table import SparseTable
@@ -125,7 +129,7 @@ def _wrap_other(X: Any) -> Table:
 
         return from_dlpack(X)
     if is_sequence_like(X) or isinstance(X, numbers.Number):
-        return from_array_like(X)  # a number, for the error that says what shape is expected
+        return from_array_like(X)  # for a number, this raises the error about the expected shape
     raise InputTypeError(
         f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
         "Pass a NumPy array, a nested list, a SciPy sparse matrix, a pandas, polars or pyarrow table, or a CuPy or "

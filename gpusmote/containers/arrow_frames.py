@@ -1,4 +1,4 @@
-"""polars and pyarrow tables: read through narwhals, built by the library itself, which alone keeps all of a schema."""
+"""polars and pyarrow tables: read with narwhals, built with the library itself to keep the whole schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpusmote.containers.table import Table, WrappedTable
 
 __all__ = ["ArrowTable", "PolarsTable", "from_record_batch"]
 
-# By narwhals' names. What is missing is refused: decimals and 128-bit integers, too, which float64 does not hold.
+# Names of narwhals dtypes. Others are refused, including decimals and 128-bit integers, which float64 cannot represent.
 _DTYPES = {
     name: np.dtype(name.lower())
     for name in (
@@ -23,7 +23,7 @@ _DTYPES = {
 
 
 def _read_columns(names: list[str], columns: list[Any]) -> list[Column]:
-    """The columns of a frame, each a series that narwhals knows."""
+    """The columns of a frame, given as series that narwhals supports."""
     import narwhals.stable.v2 as nw
 
     series = [nw.from_native(column, series_only=True) for column in columns]
@@ -35,7 +35,7 @@ def _read_columns(names: list[str], columns: list[Any]) -> list[Column]:
 
 
 class PolarsTable(FrameTable):
-    """A polars DataFrame; the originals' memory is shared with the result, as polars.concat does."""
+    """A polars DataFrame. The result shares the memory of the original rows, as with polars.concat."""
 
     def __init__(self, X: Any) -> None:
         super().__init__(_read_columns(X.columns, X.get_columns()), X.columns, len(X))
@@ -53,7 +53,7 @@ class PolarsTable(FrameTable):
 
 
 class ArrowTable(FrameTable):
-    """A pyarrow Table, with its schema's metadata; the originals' memory is shared with the result."""
+    """A pyarrow Table with the metadata of its schema. The result shares the memory of the original rows."""
 
     def __init__(self, X: Any) -> None:
         super().__init__(_read_columns(X.column_names, X.columns), X.column_names, len(X))
@@ -70,7 +70,7 @@ class ArrowTable(FrameTable):
 
 
 def from_record_batch(X: Any) -> Table:
-    """The table of a pyarrow RecordBatch, which comes back as one, in memory of its own."""
+    """Wrap a pyarrow RecordBatch; the result is a RecordBatch in newly allocated memory."""
     inner = ArrowTable(sys.modules["pyarrow"].Table.from_batches([X]))
     return WrappedTable(inner, _to_record_batch, inner.names, inner.itemsize)
 

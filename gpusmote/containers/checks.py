@@ -1,6 +1,6 @@
-"""What is asked of X before anything is computed, and the errors that say where it fails.
+"""Checks of X, with errors that name the columns.
 
-Where scikit-learn and imbalanced-learn have a sentence that their users (and estimator checks) know, it is kept.
+Where the estimator checks of scikit-learn and imbalanced-learn match the text of an error, the same text is used.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ __all__ = [
 ]
 
 EXACT_INTEGER = 2**53
-"""Every whole number up to this one, and its negative, is a float64."""
+"""Largest n such that all whole numbers from -n to n are exact in float64."""
 
 ColumnLabels = Sequence[Hashable] | None
-"""The columns' names in the caller's container, or None where they are only numbered."""
+"""The column names of the caller's container, or None if its columns have no names."""
 
 ENCODE = (
     "Encode text and categories as bool columns, whose synthetic values are rounded to 0 and 1 (for instance with "
     "sklearn.preprocessing.OneHotEncoder(dtype=bool))."
 )
-"""What to do about text: dummies of a float type would become fractions."""
+"""Hint for columns of text. It says bool, because synthetic values of float indicator columns would be fractions."""
 
 _IMPUTE = (
-    "Fill the gaps (for instance with sklearn.impute.SimpleImputer), or drop those rows or columns, "
-    "before the resampling."
+    "Fill the missing values (for instance with sklearn.impute.SimpleImputer), or drop those rows or columns, "
+    "before resampling."
 )
 
 
 @dataclasses.dataclass
 class BadColumn:
-    """How many values of a column are not finite numbers."""
+    """The number of values of a column that are not finite numbers."""
 
     column: int
     nan: int = 0
@@ -59,19 +59,19 @@ class BadColumn:
     null: int = 0
 
     def describe(self, labels: ColumnLabels) -> str:
-        """For instance ``column 'fare' (3 NaN, 1 infinite)``; scikit-learn's words for both are in it."""
+        """Text such as ``column 'fare' (3 NaN, 1 infinite)``, in the terms of scikit-learn."""
         counts = [(self.nan, "NaN"), (self.infinite, "infinite"), (self.null, "null")]
         found = ", ".join(f"{count:,} {kind}" for count, kind in counts if count)
         return f"{column_label(self.column, labels)} ({found})"
 
 
 def column_label(column: int, labels: ColumnLabels) -> str:
-    """The column by its name, or by its number from 0 where it has no name."""
+    """The name of a column, or its number from 0 if it has no name, for messages."""
     return f"column {column if labels is None else labels[column]!r}"
 
 
 def listing(items: Sequence[str], most: int = 5) -> str:
-    """The first few of ``items``, and how many more there are.
+    """The first ``most`` items, and the number of the others, for messages.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def listing(items: Sequence[str], most: int = 5) -> str:
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
-    """Refuse what is not a table of at least one row and one column."""
+    """Raise InputError unless ``shape`` is that of a table with at least one row and one column."""
     if len(shape) < 2:
         got = "scalar" if not shape else "1D"
         raise InputError(
@@ -100,19 +100,19 @@ def check_shape(shape: tuple[int, ...]) -> None:
         if not count:
             raise InputError(
                 f"Found array with 0 {what}(s) (shape=({shape[0]}, {shape[1]})) while a minimum of 1 is required.",
-                f"Look at what selected the {what}s of X.",
+                f"Check the code that selects the {what}s of X.",
             )
 
 
 def check_dtype(dtype: np.dtype) -> None:
-    """Refuse a NumPy dtype that does not hold real numbers which float64 can hold."""
+    """Raise InputTypeError unless a NumPy dtype holds real numbers that fit in float64."""
     if dtype.kind in "biuO" or (dtype.kind == "f" and dtype.itemsize <= 8):
         return
     if dtype.kind == "c":
         raise InputTypeError(f"Complex data not supported: X is {dtype}.", "Pass real and imaginary parts as columns.")
     if dtype.kind == "f":
         raise InputTypeError(
-            f"X is {dtype}, of which float64, in which everything is computed, keeps only a part.",
+            f"X is {dtype}, but rows are computed in float64, which has fewer digits.",
             "Convert it: X.astype(np.float64).",
         )
     if dtype.kind in "SUT":
@@ -122,24 +122,29 @@ def check_dtype(dtype: np.dtype) -> None:
         )
     raise InputTypeError(
         f"X has dtype {dtype}; rows are interpolated, so every column must be numbers.",
-        "Convert it to a numeric dtype: dates, for instance, to the days since one of them.",
+        "Convert it to a numeric dtype, for instance dates to the number of days since a fixed date.",
     )
 
 
 def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
-    """Numbers that are Python objects, as float64 with NaN for None.
+    """Convert Python numbers to float64, and None to NaN.
 
     Parameters
     ----------
     values : ndarray of shape (n, d), object
     labels : sequence or None
+        Column names for messages.
+
+    Returns
+    -------
+    ndarray of shape (n, d), float64
 
     Raises
     ------
     InputTypeError
-        If anything but a real number or None is found; text is refused even where it could be read as a number.
+        If a value is neither a real number nor None. Text is refused even if it could be parsed as a number.
     InputError
-        If an integer is not exactly a float64.
+        If an integer is beyond 2**53.
     """
     kinds = [set(map(type, values[:, j].tolist())) for j in range(values.shape[1])]
     bad = [(j, kind) for j, found in enumerate(kinds) for kind in found if not _is_number(kind)]
@@ -150,7 +155,7 @@ def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
         names = [f"{column_label(j, labels)} ({kind.__name__})" for j, kind in bad]
         raise InputTypeError(
             f"X holds objects that are not numbers in {listing(names)}{_why_not(example)}.",
-            f"{ENCODE} Convert decimals and fractions to float (X.astype(float)), or leave these columns out.",
+            f"{ENCODE} Convert decimals and fractions to float (X.astype(float)), or drop these columns.",
         )
     for j, found in enumerate(kinds):
         if any(issubclass(kind, (int, np.integer)) for kind in found):
@@ -162,12 +167,12 @@ def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
 
 
 def _is_number(kind: type) -> bool:
-    # Not numbers.Real: fractions are real, but no float holds them.
+    # Not numbers.Real, which includes fractions.Fraction: a float cannot represent it exactly.
     return issubclass(kind, (int, float, np.integer, np.floating, np.bool_, type(None)))
 
 
 def _why_not(example: Any) -> str:
-    """Python's own words for why ``example`` is no number; empty where it could be read as one."""
+    """Python's error text for converting ``example`` to float; empty for text and if the conversion works."""
     if isinstance(example, (str, bytes)):
         return ""
     try:
@@ -178,16 +183,20 @@ def _why_not(example: Any) -> str:
 
 
 def check_values(values: np.ndarray, labels: ColumnLabels) -> None:
-    """Raise unless every value is finite and is held exactly by a float64.
+    """Raise unless every value is finite and exact in float64.
 
     Parameters
     ----------
     values : ndarray of shape (n, d), any numeric dtype
     labels : sequence or None
+        Column names for messages.
 
     Raises
     ------
-    NonFiniteError, InputError
+    NonFiniteError
+        If a value is NaN or infinite.
+    InputError
+        If an integer is beyond 2**53.
     """
     if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
         for extreme in (values.max(), values.min()):
@@ -199,7 +208,7 @@ def check_values(values: np.ndarray, labels: ColumnLabels) -> None:
 
 
 def surely_finite(values: np.ndarray) -> bool:
-    """Whether all is finite, told by one pass without a temporary array; False may only mean that the sum overflows."""
+    """Whether the sum of all values is finite, a fast check in one pass. False may also mean that the sum overflows."""
     if values.dtype.kind != "f":
         return True
     with np.errstate(over="ignore", invalid="ignore"):
@@ -207,14 +216,14 @@ def surely_finite(values: np.ndarray) -> bool:
 
 
 def find_bad_columns(values: Any, xp: Any = np) -> list[BadColumn]:
-    """The columns with NaN or infinity, and how many they have; ``values`` may lie on ``xp``'s device."""
+    """The columns with NaN or infinite values, and their numbers. ``values`` is an array of the module ``xp``."""
     nan = xp.isnan(values).sum(axis=0).tolist()
     infinite = xp.isinf(values).sum(axis=0).tolist()
     return [BadColumn(j, *counts) for j, counts in enumerate(zip(nan, infinite, strict=True)) if any(counts)]
 
 
 def refuse_non_finite(bad: list[BadColumn], labels: ColumnLabels, n_features: int) -> None:
-    """Raise NonFiniteError about ``bad``; nothing happens when there is none."""
+    """Raise NonFiniteError for the columns ``bad``, if there are any."""
     if not bad:
         return
     total = sum(column.nan + column.infinite + column.null for column in bad)
@@ -232,9 +241,9 @@ def refuse_non_finite(bad: list[BadColumn], labels: ColumnLabels, n_features: in
 
 
 def refuse_inexact(column: int, value: int, labels: ColumnLabels) -> None:
-    """Raise InputError about an integer that a float64 rounds."""
+    """Raise InputError for an integer that float64 cannot represent exactly."""
     raise InputError(
-        f"X holds the integer {value} in {column_label(column, labels)}; beyond 2**53 = {EXACT_INTEGER} float64, in "
-        "which neighbors and synthetic rows are computed, skips whole numbers.",
-        "Leave the column out if it is an identifier; otherwise subtract an offset, or convert it to float64 yourself.",
+        f"X holds the integer {value} in {column_label(column, labels)}; neighbors and synthetic rows are computed in "
+        f"float64, which cannot represent all integers beyond 2**53 = {EXACT_INTEGER}.",
+        "Drop the column if it is an identifier; otherwise subtract an offset, or convert it to float64 yourself.",
     )

@@ -1,4 +1,4 @@
-"""Arrays of other libraries, by DLPack: those on the host as NumPy arrays, those on a CUDA device as CuPy's."""
+"""CuPy arrays, and arrays of other libraries that support DLPack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ON_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 
 
 class DeviceTable(Table):
-    """A CuPy array. The result is one, too, on the same device, allocated once.
+    """A CuPy array. The result is a CuPy array on the same device, allocated once.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class DeviceTable(Table):
         self.device = f"cuda:{int(X.device.id)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _on_device, (DeviceTable, *_off_device(self._X))
+        return _on_device, (DeviceTable, *_to_host(self._X))
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         cupy = _cupy()
@@ -65,7 +65,7 @@ class DeviceTable(Table):
         return backend.asarray(chosen)
 
     def _on_host(self, rows: np.ndarray | slice | None, backend: Backend) -> np.ndarray:
-        """Rows block by block: there may be no room on the device for a copy of them."""
+        """Copy rows to the host in blocks, because a copy of all of them may not fit on the device."""
         cupy = _cupy()
         chosen = rows if isinstance(rows, np.ndarray) else np.arange(self.n_rows)[slice(None) if rows is None else rows]
         out = np.empty((len(chosen), self.n_features), self.work_dtype)
@@ -79,7 +79,7 @@ class DeviceTable(Table):
     def only(self, work: Array, backend: Backend) -> Any:
         cupy = _cupy()
         with self._X.device:
-            values = _here(cupy, work)
+            values = _on_current_device(cupy, work)
             if values.dtype == self._X.dtype:
                 return values.copy()
             out = cupy.empty(values.shape, self._X.dtype)
@@ -96,11 +96,11 @@ class DeviceTable(Table):
             if backend.name == self.device and new.dtype == self.work_dtype:
                 write(0, n_new, new)
                 return out
-            # Rows made elsewhere (device="cpu"), or in another dtype, come over block by block.
+            # Rows that were made on another device (device="cpu"), or in another dtype, are copied in blocks.
             blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, backend.xp)
             for start, stop, rows in blocks:
                 with self._X.device:
-                    store(_here(cupy, rows), new[start:stop], cupy)
+                    store(_on_current_device(cupy, rows), new[start:stop], cupy)
         return out
 
     def check_finite(self) -> None:
@@ -117,13 +117,13 @@ class DeviceTable(Table):
                         refuse_inexact(j, value, None)
 
 
-def _here(cupy: Any, work: Array) -> Array:
-    """A work array of wherever, on the current device."""
+def _on_current_device(cupy: Any, work: Array) -> Array:
+    """A work array, copied to the current device if necessary."""
     return transfer.bring(cupy, work) if isinstance(work, cupy.ndarray) else cupy.asarray(work)
 
 
 def from_dlpack(X: Any) -> Table:
-    """The table of an array that speaks DLPack; it comes back as its library's array, on its device, detached."""
+    """Wrap an array that supports DLPack; the result is an array of its library, on its device, without gradient."""
     device = _device_type(X, "X")
     if device in _ON_CUDA:
         if isinstance(X, _cupy().ndarray):
@@ -133,26 +133,27 @@ def from_dlpack(X: Any) -> Table:
 
 
 def host_copy(y: Any) -> np.ndarray:
-    """The values of an array that speaks DLPack, on the host."""
+    """The values of an array that supports DLPack, on the host."""
     if _device_type(y, "y") not in _ON_CUDA:
         return np.asarray(_exchange(y, np.from_dlpack, "y"))
-    if hasattr(y, "cpu"):  # torch brings it to the host by itself, CuPy installed or not
+    if hasattr(y, "cpu"):  # torch can copy to the host without CuPy
         return np.asarray(_exchange(y.detach().cpu(), np.from_dlpack, "y"))
     cupy = _cupy()
     return np.asarray(cupy.asnumpy(y if isinstance(y, cupy.ndarray) else _exchange(y, cupy.from_dlpack, "y")))
 
 
 class TakeOnDevice:
-    """``y[rows]`` of a CuPy array. Of rows in order, then few runs of one row each, nothing goes to the device.
+    """Compute ``y[rows]`` for a CuPy array ``y``.
 
-    So are the rows that the labels of a resampled table are taken from.
+    The labels of a resampled table are all rows in order, then a few runs that repeat one row. For such rows, no index
+    array is copied to the device.
     """
 
     def __init__(self, y: Any) -> None:
         self._y = y
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _on_device, (TakeOnDevice, *_off_device(self._y))
+        return _on_device, (TakeOnDevice, *_to_host(self._y))
 
     def __call__(self, rows: np.ndarray) -> Any:
         cupy, y = _cupy(), self._y
@@ -174,46 +175,46 @@ class TakeOnDevice:
 def _device_type(array: Any, name: str) -> int:
     try:
         device = int(array.__dlpack_device__()[0])
-    except Exception as error:  # each library has its own for devices that DLPack does not know
+    except Exception as error:  # the exception type for unsupported devices differs between libraries
         raise InputTypeError(
-            f"{name} lies on a device that DLPack cannot reach: {error}.", "Move it to the host."
+            f"{name} is on a device that DLPack does not support: {error}.", "Copy it to the host."
         ) from error
     if device not in (*_ON_HOST, *_ON_CUDA):
         raise InputTypeError(
-            f"{name} lies on a device of DLPack's type {device}; gpusmote works on the host and on CUDA devices.",
-            "Move it to the host (for a torch tensor: .cpu()).",
+            f"{name} is on a device of DLPack type {device}; gpusmote works on the host and on CUDA devices.",
+            "Copy it to the host (for a torch tensor: .cpu()).",
         )
     return device
 
 
 def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:
-    """The array without a copy, as the importer's library has it."""
+    """Pass an array to another library through DLPack, without a copy."""
     try:
         return importer(array.detach() if hasattr(array, "detach") else array)
-    except Exception as error:  # BufferError, RuntimeError, TypeError, ValueError: there is no rule among libraries
+    except Exception as error:  # BufferError, RuntimeError, TypeError or ValueError, depending on the library
         raise InputTypeError(
             f"{name} is {indefinite(type_name(array))} of dtype {getattr(array, 'dtype', 'unknown')} that DLPack "
-            f"cannot hand over: {error}",
-            "Convert it to a dense array of a dtype that NumPy has, such as float32.",
+            f"cannot export: {error}",
+            "Convert it to a dense array with a dtype of NumPy, such as float32.",
         ) from error
 
 
 def _restorer(X: Any) -> Callable[[Any], Any]:
-    """What makes an array of X's library of a NumPy or CuPy array, without a copy."""
+    """A function that turns a NumPy or CuPy array into an array of X's library, without a copy."""
     if hasattr(X, "__array_namespace__"):
         importer: Callable[[Any], Any] | None = X.__array_namespace__().from_dlpack
     else:
         importer = getattr(sys.modules[type(X).__module__.partition(".")[0]], "from_dlpack", None)
     if importer is None:
         raise InputTypeError(
-            f"X is {indefinite(type_name(X))}, whose library has no from_dlpack by which an array could be given back.",
+            f"X is {indefinite(type_name(X))}, whose library has no from_dlpack to build the result with.",
             "Pass a NumPy or CuPy array.",
         )
     return importer
 
 
-def _off_device(array: Any) -> tuple[np.ndarray, int]:
-    """What :func:`_on_device` makes a CuPy array of: CuPy's own pickles forget the device."""
+def _to_host(array: Any) -> tuple[np.ndarray, int]:
+    """The values and the device number of a CuPy array, for pickling: CuPy does not pickle the device number."""
     with array.device:
         return _cupy().asnumpy(array), int(array.device.id)
 
@@ -229,7 +230,7 @@ def _cupy() -> Any:
         import cupy
     except ImportError as error:
         raise DeviceError(
-            f"An array lies on a CUDA device, and CuPy, which reads it there, cannot be imported: {error}.",
-            'pip install "gpusmote[cuda12]", or move the array to the host.',
+            f"An array is on a CUDA device, but CuPy, which is needed to read it, cannot be imported: {error}.",
+            'pip install "gpusmote[cuda12]", or copy the array to the host.',
         ) from error
     return cupy

@@ -1,4 +1,4 @@
-"""Data frames: a table whose columns each have a dtype of their own."""
+"""Data frames: tables in which each column has its own dtype."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from gpusmote.messages import counted
 
 __all__ = ["Column", "FrameTable", "refuse_column_types"]
 
-_GATHER_VALUES = 262_144  # 2 MiB of float64: while a block of rows is filled column by column, it stays in the cache
-_FRAME_BYTES = 128 << 20  # of one frame of synthetic rows: each costs some microseconds a column
+_GATHER_VALUES = 262_144  # 2 MiB of float64: a block that is filled column by column stays in the cache
+_FRAME_BYTES = 128 << 20  # of one frame of synthetic rows; building a frame costs some microseconds per column
 
 
 class Column:
-    """One column as NumPy sees it.
+    """One column of a data frame, read as a NumPy array.
 
     Parameters
     ----------
     dtype : numpy.dtype
-        Of the column (object where it holds Python's numbers); decides rounding, and together with the others the
-        work dtype.
+        dtype of the column (object for Python numbers). It decides the rounding and, with the other columns, the work
+        dtype.
     nulls : int
-        Missing values.
+        Number of missing values.
     read : callable
-        ``read()`` gives the values, ndarray of shape (n,), numeric; called only where ``nulls`` is 0.
+        ``read()`` returns the values, a numeric ndarray of shape (n,). It is called only if ``nulls`` is 0.
     keep : bool, default=True
-        Whether what was read is kept for the next time; not where it is much larger than what it is read from.
+        Whether the values are cached. False for sparse columns, whose values take much more memory than the column.
     """
 
     def __init__(self, dtype: np.dtype, nulls: int, read: Callable[[], np.ndarray], keep: bool = True) -> None:
@@ -56,7 +56,7 @@ class Column:
 
     @property
     def values(self) -> np.ndarray:
-        # No cached_property: in Python 3.11 it holds a lock, which a process forked meanwhile would wait for.
+        # Not cached_property: its lock in Python 3.11 can block a process that is forked while the lock is held.
         values = self._read() if self._kept is None else self._kept
         if self.keep:
             self._kept = values
@@ -64,17 +64,17 @@ class Column:
 
 
 class FrameTable(Table):
-    """A data frame of whatever library; a subclass says how one is built.
+    """A data frame; the subclass for each library builds the frames of the result.
 
     Parameters
     ----------
     columns : list of Column
     labels : list
-        The columns' names, of any kind and possibly repeated.
+        Column names, of any type; they may repeat.
     n_rows : int
     """
 
-    copies = 2  # frames of new rows, then the frame of all rows
+    copies = 2  # the frames of new rows, then the frame of all rows
     _X: Any
 
     def __init__(self, columns: list[Column], labels: list[Hashable], n_rows: int) -> None:
@@ -85,20 +85,20 @@ class FrameTable(Table):
         self.n_rows, self.n_features = n_rows, len(columns)
         single = all(native(column.dtype) == np.float32 for column in columns)
         self.work_dtype = np.dtype(np.float32 if single else np.float64)
-        self._by_blocks = all(column.keep for column in columns)  # the others are read whole each time
+        self._by_blocks = all(column.keep for column in columns)  # other columns are read as a whole each time
         self.itemsize = sum(column.dtype.itemsize for column in columns) / len(columns)
         self.kept = sum(n_rows * column.dtype.itemsize for column in columns if column.keep)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._X,)  # the columns are read again where it is unpickled
+        return type(self), (self._X,)  # unpickling reads the columns again
 
     @abc.abstractmethod
     def _new_frame(self, columns: list[np.ndarray]) -> Any:
-        """The caller's kind of frame, with the schema of X and these columns."""
+        """A frame of the caller's library with the schema of X and these columns."""
 
     @abc.abstractmethod
     def _join(self, new: list[Any]) -> Any:
-        """X, and below it the frames ``new``."""
+        """Concatenate X and the frames ``new``."""
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         if not isinstance(rows, np.ndarray):
@@ -119,7 +119,7 @@ class FrameTable(Table):
         return self._new_frame(self._stored(backend.to_host(work)))
 
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
-        # Frame by frame rather than as whole columns, so that sparse columns are never dense from end to end.
+        # In several frames, so that sparse columns are never dense as a whole.
         blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, block_bytes=_FRAME_BYTES)
         return self._join([self._new_frame(self._stored(rows)) for _, _, rows in blocks])
 
@@ -136,7 +136,7 @@ class FrameTable(Table):
                 check_values(column.values[:, None], [label])
 
     def _stored(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The columns of work rows, each in its dtype."""
+        """The columns of an array of rows, each converted to its dtype."""
         columns = [np.empty(len(rows), column.dtype) for column in self._columns]
         for j, column in enumerate(columns):
             store(rows[:, j], column)
@@ -144,11 +144,11 @@ class FrameTable(Table):
 
 
 def refuse_column_types(refused: list[tuple[Hashable, str]]) -> None:
-    """Raise InputTypeError about columns, by name and type, that are not numbers; nothing happens for none."""
+    """Raise InputTypeError for columns (name, type) that are not numeric, if there are any."""
     if refused:
         names = [f"{column_label(0, [label])} ({kind})" for label, kind in refused]
         raise InputTypeError(
             f"X has {counted(len(refused), 'column')} whose type is not numeric: {listing(names)}.",
-            f"{ENCODE} Convert dates and decimals to float64, or leave these columns out: rows are interpolated, so "
+            f"{ENCODE} Convert dates and decimals to float64, or drop these columns: rows are interpolated, so "
             "every column must be numbers.",
         )

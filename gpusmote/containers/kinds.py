@@ -1,4 +1,4 @@
-"""What kind of container an object is, told without importing its library: a caller who has one has imported it."""
+"""Detection of container types without importing their libraries: if a caller has one, its library is imported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["is_instance", "is_sequence_like", "refuse_known_features", "type_nam
 
 
 def is_instance(value: Any, module: str, *classes: str) -> bool:
-    """Whether ``value`` is of one of the ``module``'s classes; False where the module is not loaded.
+    """Whether ``value`` is an instance of one of the classes of a module; False if the module is not loaded.
 
     Examples
     --------
@@ -26,12 +26,12 @@ def is_instance(value: Any, module: str, *classes: str) -> bool:
 
 
 def is_sequence_like(value: Any) -> bool:
-    """Whether NumPy can be asked to read ``value`` as an array."""
+    """Whether NumPy may be able to read ``value`` as an array."""
     return hasattr(value, "__array__") or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
 
 
 def type_name(value: Any) -> str:
-    """The type with its library, for messages."""
+    """The name of the type with its library, for messages."""
     kind = type(value)
     library = kind.__module__.partition(".")[0]
     return kind.__qualname__ if library == "builtins" else f"{library}.{kind.__qualname__}"
@@ -43,18 +43,18 @@ _ONE_DIMENSIONAL = (
     ("pyarrow", "Array", "ChunkedArray"),
 )
 _HINTS = {
-    # Library, and what to call to have something that gpusmote reads. A lazy container is never collected silently.
+    # Library: how to convert its containers to a supported one. Lazy containers are never collected without notice.
     "polars": "Call X.collect() first.",
     "dask": "Call X.compute() first.",
-    "cupyx": "Make it dense, X.toarray(), or bring it to the host as a SciPy matrix, X.get().",
+    "cupyx": "Make it dense, X.toarray(), or copy it to the host as a SciPy matrix, X.get().",
     "cudf": "Pass X.to_cupy(), or X.to_pandas().",
-    "narwhals": "Pass the frame that it stands for: X.to_native().",
+    "narwhals": "Pass the native frame: X.to_native().",
     "pyspark": "Pass X.toPandas().",
 }
 
 
 def refuse_known_features(X: Any) -> None:
-    """Raise about kinds of X that are known and not taken, with the call that makes them into one that is."""
+    """Raise for known types of X that are not supported, with a hint how to convert them."""
     if any(is_instance(X, *kind) for kind in _ONE_DIMENSIONAL):
         check_shape((len(X),))
     library = type(X).__module__.partition(".")[0]

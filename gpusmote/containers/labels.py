@@ -1,7 +1,7 @@
-"""y's containers: how labels are read from each, and how rows are taken from it.
+"""Reading of labels from the containers of y, and selection of their rows.
 
-New labels are always taken from rows that have them. So every container comes back with its dtype, categories, name
-and encoding as they were, and none of them has to be built.
+The labels of synthetic rows are selected from the rows of y. So each container keeps its dtype, categories, name and
+encoding, and no container has to be built.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["Labels", "read_labels", "refuse_missing", "row_taker"]
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """y read. What is to be called can be pickled: it goes with a plan to other processes.
+    """The labels of y. All fields can be pickled, because a plan takes them to other processes.
 
     Attributes
     ----------
     values : ndarray of shape (n,) or (n, c)
         The labels, or positions in ``categories``; on the host.
     take : callable
-        ``take(rows)`` gives y's container with these rows (ndarray of int64), in this order.
+        ``take(rows)`` returns a container like y with these rows (ndarray of int64), in this order.
     categories : ndarray or None
-        What ``values`` are positions in, where the container is categorical.
+        The categories, if the container is categorical.
     """
 
     values: np.ndarray
@@ -42,7 +42,7 @@ class Labels:
 
 
 def read_labels(y: Any) -> Labels:
-    """The labels of any container that gpusmote knows.
+    """Read the labels of any supported container.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def read_labels(y: Any) -> Labels:
 
 
 def refuse_missing(missing: np.ndarray, kind: str) -> None:
-    """Raise NonFiniteError if any label is marked, with the first rows that are."""
+    """Raise NonFiniteError if any label is marked as missing; the message names the first rows."""
     rows = np.flatnonzero(missing)
     if len(rows):
         first = ", ".join(str(row) for row in rows[:5].tolist())
@@ -97,7 +97,7 @@ def _read_numpy(y: np.ndarray) -> Labels:
 def _read_list(y: list[Any]) -> Labels:
     values = _to_numpy(y)
     if values.dtype.kind in "US" and values.ndim == 1 and len(set(map(type, y))) > 1:
-        values = np.array(y, dtype=object)  # NumPy would write the numbers among the strings as text
+        values = np.array(y, dtype=object)  # else NumPy would convert numbers in a list with strings to text
     return Labels(values, partial(_take_list, y))
 
 
@@ -106,7 +106,7 @@ def _take_sparse(y: Any, rows: np.ndarray) -> Any:
 
 
 def _take_numpy(values: np.ndarray, dtype: np.dtype, rows: np.ndarray) -> np.ndarray:
-    # A pickled array comes back in the machine's byte order.
+    # Unpickling may have changed the byte order of the array to the native one.
     return values.take(rows, axis=0).astype(dtype, copy=False)
 
 
@@ -119,7 +119,7 @@ def _to_numpy(y: Any) -> np.ndarray:
         return np.asarray(y)
     except ValueError as error:
         raise InputError(
-            f"Unknown label type: y cannot be read as an array: {error}.", "Pass one label a row."
+            f"Unknown label type: y cannot be read as an array: {error}.", "Pass one label for each row."
         ) from error
 
 
@@ -136,7 +136,7 @@ def _read_pandas(y: Any) -> Labels:
 
 def _take_pandas(y: Any, rows: np.ndarray) -> Any:
     taken = y.take(rows)
-    taken.index = sys.modules["pandas"].RangeIndex(len(rows))  # as reset_index(drop=True), without another copy
+    taken.index = sys.modules["pandas"].RangeIndex(len(rows))  # like reset_index(drop=True), without another copy
     return taken
 
 
@@ -150,7 +150,7 @@ def _read_arrow(y: Any) -> Labels:
 
 
 def _known_arrow(y: Any) -> Any:
-    """The series or frame that narwhals knows."""
+    """y as a narwhals series or frame."""
     import narwhals.stable.v2 as nw
 
     whole = sys.modules["pyarrow"].chunked_array([y]) if is_instance(y, "pyarrow", "Array") else y
@@ -177,19 +177,21 @@ def _take_dlpack(y: Any, rows: np.ndarray) -> Any:
 
 
 def row_taker(name: str, values: Any, n_rows: int) -> Callable[[np.ndarray], Any]:
-    """How rows are taken from a container that has one entry for each row of X, whatever the entries are.
+    """A function that selects rows from a container with one entry of any type for each row of X.
 
     Parameters
     ----------
     name : str
-        Of the argument, for the error.
+        Name of the argument, for the error.
     values : container of shape (n_rows, ...), or None
+    n_rows : int
+        Number of rows of X.
 
     Returns
     -------
     callable
-        ``take(rows)`` gives a container of the same kind with these rows (ndarray of int64), in this order; a pandas
-        one has a new default index. None gives None.
+        ``take(rows)`` returns a container of the same kind with these rows (ndarray of int64), in this order. A pandas
+        container gets a new default index. For None, it returns None.
 
     Raises
     ------
@@ -203,7 +205,7 @@ def row_taker(name: str, values: Any, n_rows: int) -> Callable[[np.ndarray], Any
         has = f"is {values!r}" if found is None else f"has length {found:,}"
         raise InputError(
             f"{name} {has}, and X has {counted(n_rows, 'row')}.",
-            "Keywords of fit_resample carry one entry for each row of X; parameters go to the constructor.",
+            "Keywords of fit_resample need one entry for each row of X; pass parameters to the constructor.",
         )
     if isinstance(values, list):
         return partial(_take_list, values)
@@ -226,7 +228,7 @@ def row_taker(name: str, values: Any, n_rows: int) -> Callable[[np.ndarray], Any
 
 
 def _length(values: Any) -> int | None:
-    """The number of entries of a container; None of what is none."""
+    """The number of entries of a container; None if ``values`` is not a container."""
     if (shape := getattr(values, "shape", None)) is not None:
         return int(shape[0]) if shape else None
     return len(values) if is_sequence_like(values) or _is_arrow(values) else None

@@ -1,4 +1,4 @@
-"""NumPy arrays, and what NumPy reads as one: nested lists, objects with ``__array__``."""
+"""NumPy arrays, and objects that NumPy can read as arrays: nested lists, objects with ``__array__``."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from gpusmote.messages import counted
 
 __all__ = ["NumpyTable", "from_array_like", "from_ndarray"]
 
-_GATHER_BYTES = 1 << 20  # that one thread gathers at once
+_GATHER_BYTES = 1 << 20  # size of the block that one thread gathers
 _LIST_ITEM_BYTES = 32.0  # a Python float and the reference to it
-_LIST_BYTES = 64.0  # of the list of one row, and the reference to it
+_LIST_BYTES = 64.0  # the list of one row and the reference to it
 
 
 class NumpyTable(Table):
-    """A NumPy array; it comes back as a C-contiguous array of the same dtype, byte order included.
+    """A NumPy array. The result is a C-contiguous array of the same dtype and byte order.
 
     Parameters
     ----------
     X : ndarray of shape (n, d)
-        Of any real dtype up to 64 bits, or object with nothing but numbers.
+        Of any real dtype up to 64 bits, or of dtype object with numbers only.
     labels : sequence or None, default=None
-        What error messages call the columns.
+        Column names for messages.
     """
 
     def __init__(self, X: np.ndarray, labels: ColumnLabels = None) -> None:
         check_dtype(X.dtype)
         check_shape(X.shape)
         self._X = X
-        self._dtype = X.dtype  # by itself: a pickled array comes back in the machine's byte order
+        self._dtype = X.dtype  # stored separately, because unpickling may change the byte order of the array
         self._labels = labels
         self._numbers = object_to_float(X, labels) if X.dtype.kind == "O" else X
         self.n_rows, self.n_features = X.shape
@@ -57,7 +57,7 @@ class NumpyTable(Table):
         if rows is None:
             chosen = numbers
         elif isinstance(rows, np.ndarray) and numbers.flags.c_contiguous:
-            chosen = numbers.take(rows, axis=0)  # twice as fast as indexing, but it would copy a column-major array
+            chosen = numbers.take(rows, axis=0)  # twice as fast as indexing, but copies a Fortran-ordered array whole
         else:
             chosen = numbers[rows]
         return np.ascontiguousarray(chosen, dtype=self.work_dtype)
@@ -69,7 +69,7 @@ class NumpyTable(Table):
             return
 
         def gather(start: int, stop: int) -> None:
-            # Straight into the buffer, which NumPy does in this mode only; all rows are within.
+            # mode="clip" makes NumPy write directly into out; all rows are in range.
             np.take(numbers, rows[start:stop], axis=0, out=out[start:stop], mode="clip")
 
         run_blocks(gather, len(rows), max(1, _GATHER_BYTES // max(1, out.nbytes // len(out))))
@@ -95,22 +95,22 @@ class NumpyTable(Table):
 
 
 def from_ndarray(X: np.ndarray) -> Table:
-    """The table of an array; the kinds whose meaning NumPy's base class would lose are refused."""
+    """Wrap a NumPy array. Raises for matrices and for arrays with masked values."""
     if isinstance(X, np.matrix):
-        raise InputTypeError("X is an np.matrix, which NumPy itself advises against.", "Convert it: np.asarray(X).")
+        raise InputTypeError("X is an np.matrix, which NumPy advises against.", "Convert it: np.asarray(X).")
     if isinstance(X, np.ma.MaskedArray) and X.ndim == 2 and np.ma.is_masked(X):
         mask = np.ma.getmaskarray(X)
         row, column = np.argwhere(mask)[0].tolist()
         raise InputError(
             f"X is a masked array with {counted(int(mask.sum()), 'masked value')}, the first in row {row}, column "
-            f"{column}; a synthetic row has no mask.",
-            "Fill the gaps: X.filled(value).",
+            f"{column}; synthetic rows cannot have masked values.",
+            "Fill the masked values: X.filled(value).",
         )
     return NumpyTable(np.asarray(X))
 
 
 def from_array_like(X: Any) -> Table:
-    """The table of a nested list, which comes back as a nested list, or of another thing that NumPy reads."""
+    """Wrap a nested list (the result is a nested list) or another object that NumPy can read."""
     try:
         values = np.asarray(X)
     except ValueError as error:
@@ -127,7 +127,7 @@ def from_array_like(X: Any) -> Table:
 
 
 def _check_integers(X: Any, values: np.ndarray) -> None:
-    """Refuse an integer of X that became another number in ``values``, because there are floats beside it."""
+    """Raise InputError for an integer of X that NumPy rounded when it converted a list with floats."""
     for row, column in np.argwhere(abs(values) >= EXACT_INTEGER).tolist():
         value = X[row][column]
         if isinstance(value, (int, np.integer)) and abs(int(value)) > EXACT_INTEGER:

@@ -1,7 +1,7 @@
-"""pandas DataFrames. pandas is never imported here: a caller who has a frame has imported it.
+"""pandas DataFrames. pandas is not imported here, because a caller who has a DataFrame has imported it.
 
-Results always have a new default index, as imbalanced-learn gives it: any label given to a synthetic row could be that
-of another row of the caller's.
+Results have a new default index, as in imbalanced-learn. Any index label given to a synthetic row could also be the
+label of another row of the caller.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ __all__ = ["from_pandas"]
 
 
 def from_pandas(X: Any) -> Table:
-    """The table of a pandas DataFrame.
+    """Wrap a pandas DataFrame.
 
-    Frames of one dtype, which are one block of memory, are read and built as the block that they are; the others
-    column by column.
+    A frame with a single dtype is read and built as one NumPy or SciPy array, other frames column by column.
     """
     pd: Any = sys.modules["pandas"]
     check_shape(X.shape)
@@ -36,24 +35,25 @@ def from_pandas(X: Any) -> Table:
     shared = dtypes[0] if len(set(dtypes)) == 1 else None
     if isinstance(shared, pd.SparseDtype) and shared.fill_value == 0:
         matrix = SparseTable(X.sparse.to_coo().tocsr(), labels)
-        return WrappedTable(matrix, _Shell(X.iloc[:0], shared), string_names(labels))
+        return WrappedTable(matrix, _FrameBuilder(X.iloc[:0], shared), string_names(labels))
     if isinstance(shared, np.dtype) and shared.kind != "O":
         table = NumpyTable(X.to_numpy(), labels)
-        if not np.may_share_memory(table._X, X.iloc[:, -1].to_numpy()):  # columns of one dtype in several blocks
+        if not np.may_share_memory(table._X, X.iloc[:, -1].to_numpy()):  # several blocks of one dtype were copied
             table.kept += table._X.nbytes
-        return WrappedTable(table, _Shell(X.iloc[:0]), string_names(labels))
+        return WrappedTable(table, _FrameBuilder(X.iloc[:0]), string_names(labels))
     return PandasTable(X)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Shell:
-    """From a NumPy or SciPy table to the frame that it is the values of.
+class _FrameBuilder:
+    """Builds a DataFrame from a NumPy or SciPy array of its values.
 
     Attributes
     ----------
     head : DataFrame without rows
+        Columns, class and attrs of the frame.
     sparse : SparseDtype or None
-        Of all columns, where they are sparse.
+        dtype of all columns, if they are sparse.
     """
 
     head: Any
@@ -70,23 +70,23 @@ class _Shell:
 
 
 def _like(frame: Any, X: Any) -> Any:
-    """The frame as one of X's class, with its attrs and what else the class declares as its metadata."""
-    return X._constructor(frame).__finalize__(X)  # how pandas itself makes results of a subclass
+    """The frame in the class of X, with the attrs and other metadata of X."""
+    return X._constructor(frame).__finalize__(X)  # as pandas does for results of a subclass
 
 
 def _is_numeric(dtype: Any) -> bool:
-    # Categories and strings, too, are of kind "O", but only NumPy's object dtype may hold Python's numbers.
+    # Categories and strings also have kind "O", but only NumPy's object dtype may hold Python numbers.
     return dtype.kind in "biufc" or (isinstance(dtype, np.dtype) and dtype.kind == "O")
 
 
 def _numpy_dtype(dtype: Any) -> np.dtype:
-    """The NumPy dtype of a numeric dtype's values, which may be sparse, nullable or Arrow's."""
+    """The NumPy dtype of the values of a numeric dtype, which may be sparse, nullable or Arrow-backed."""
     found: np.dtype = np.dtype(getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype)))
     return found
 
 
 class PandasTable(FrameTable):
-    """A pandas DataFrame whose columns differ in dtype, or have dtypes of pandas' own."""
+    """A pandas DataFrame with different dtypes, or with dtypes that NumPy does not have."""
 
     def __init__(self, X: Any) -> None:
         labels = X.columns.tolist()

@@ -1,4 +1,4 @@
-"""How a computed value becomes a value of the column's dtype: the one place where this is decided."""
+"""Conversion of computed values to the dtype of a column."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ __all__ = ["native", "store"]
 
 
 def native(dtype: np.dtype) -> np.dtype:
-    """``dtype`` in this machine's byte order."""
+    """``dtype`` in the native byte order."""
     return dtype.newbyteorder("=")
 
 
 def store(values: Array, out: Array, xp: Any = np) -> None:
-    """Write ``values`` into ``out`` by the rule of its dtype.
+    """Convert ``values`` to the dtype of ``out`` and write them there.
 
-    Integers: the nearest whole number, ties to even, kept within the dtype. Bool: the nearer end, which for a tie is
-    the even one, False. Floats: rounded once, kept within the dtype's finite range. Objects: Python floats.
-
-    Both libraries round float64 to float16 directly, and not by way of float32, which would round some values twice:
-    CuPy assigns a double to CUDA's ``half``, for which every chip has an instruction.
+    - Integers: rounded to the nearest whole number, ties to even, and clipped to the range of the dtype.
+    - Bool: the nearer of False and True; False for 0.5.
+    - Floats: rounded once, clipped to the finite range of the dtype. NumPy and CuPy both round float64 to float16
+      directly; rounding to float32 first would round some values twice.
+    - Object: Python floats.
 
     Parameters
     ----------
     values : array, float32 or float64
-        Finite; not written to.
+        Finite. Not changed.
     out : array of the same shape
         Of any numeric dtype, or object.
     xp : module, default=numpy
-        Whose arrays these are.
+        The module of the arrays, numpy or cupy.
 
     Examples
     --------
@@ -55,7 +55,10 @@ def store(values: Array, out: Array, xp: Any = np) -> None:
 
 
 def _float_limits(dtype: np.dtype, floats: np.dtype) -> tuple[float, float]:
-    """The outermost of ``floats`` that ``dtype`` holds: float64(2**63 - 1) is 2**63, which int64 does not."""
+    """The smallest and the largest float that fit in an integer dtype.
+
+    The largest integer itself may not be exact: float64(2**63 - 1) is 2**63, which does not fit in int64.
+    """
     info = np.iinfo(dtype)
     high = floats.type(info.max)
     return float(info.min), float(high if int(high) <= info.max else np.nextafter(high, floats.type(0)))

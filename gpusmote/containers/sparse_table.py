@@ -23,29 +23,29 @@ from gpusmote.containers.table import Table, Write, write_in_blocks
 __all__ = ["SparseTable"]
 
 _Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""data, indices and indptr of compressed rows (or columns)."""
+"""data, indices and indptr of a csr (or csc) matrix."""
 
 
 class SparseTable(Table):
-    """A SciPy sparse matrix or array: csr and csc come back in their format, any other format as csr.
+    """A SciPy sparse matrix or array. The result of csr and csc has the same format, that of other formats is csr.
 
-    Only the rows that are asked for become dense, and the synthetic rows become sparse block by block. The
-    originals' stored entries come back as they are: in their order, explicit zeros and repeated entries included.
+    Only rows that are taken become dense, and the synthetic rows are converted to sparse ones in blocks. The stored
+    entries of the original rows are not changed, including their order, explicit zeros and duplicate entries.
 
     Parameters
     ----------
     X : scipy.sparse matrix or array of shape (n, d)
     labels : sequence or None, default=None
-        What error messages call the columns.
+        Column names for messages.
     """
 
-    copies = 3  # values and their columns in blocks, then in one piece
+    copies = 3  # values and column indices, in blocks and then concatenated
 
     def __init__(self, X: Any, labels: ColumnLabels = None) -> None:
         check_dtype(X.dtype)
         check_shape(X.shape)
         self._X = X if X.format in ("csr", "csc") else X.tocsr()
-        self._rows = self._X if self._X.format == "csr" else self._X.tocsr()  # rows are cut from this one
+        self._rows = self._X if self._X.format == "csr" else self._X.tocsr()  # for selecting rows
         self._labels = labels
         self.n_rows, self.n_features = X.shape
         self.work_dtype = np.dtype(np.float32 if native(X.dtype) == np.float32 else np.float64)
@@ -68,15 +68,15 @@ class SparseTable(Table):
         if not blocks:
             return self._X.copy()
         new = self._in_format(_stack(blocks), n_new)
-        stored = int(self._X.indptr[-1])  # the arrays may be longer than what is in use
+        stored = int(self._X.indptr[-1])  # the arrays may be longer than the number of entries
         old = self._X.data[:stored], self._X.indices[:stored], self._X.indptr
         parts = _stack([old, new]) if self._X.format == "csr" else _interleave(old, new, self.n_rows)
         return self._build(parts, self.n_rows + n_new)
 
     def check_finite(self) -> None:
-        # Another matrix around the same arrays: SciPy notes on a matrix what it finds out about it.
+        # A new matrix with the same arrays, because has_canonical_format sets flags on the matrix.
         X = type(self._X)((self._X.data, self._X.indices, self._X.indptr), shape=self._X.shape)
-        if not X.has_canonical_format:  # a value may be the sum of several entries
+        if not X.has_canonical_format:  # a value may be the sum of duplicate entries
             X = X.copy()
             X.sum_duplicates()
         data = X.data[: X.indptr[-1]]
@@ -97,7 +97,7 @@ class SparseTable(Table):
         return out
 
     def _in_format(self, parts: _Parts, n_rows: int) -> _Parts:
-        """Compressed rows, as compressed columns where the caller's format is csc."""
+        """Convert csr parts to the format of the caller's matrix."""
         if self._X.format == "csr":
             return parts
         turned = sp.csr_array(parts, shape=(n_rows, self.n_features)).tocsc()
@@ -111,25 +111,25 @@ class SparseTable(Table):
 
 
 def _columns(X: Any) -> np.ndarray:
-    """Column of each stored entry."""
+    """The column of each stored entry."""
     if X.format == "csr":
         return np.asarray(X.indices[: X.indptr[-1]])
     return np.repeat(np.arange(X.shape[1]), np.diff(X.indptr))
 
 
 def _count(X: Any, marked: np.ndarray) -> np.ndarray:
-    """How many of the marked entries each column has; nothing is built where there are none."""
+    """The number of marked entries in each column."""
     found = _columns(X)[marked] if marked.any() else np.zeros(0, np.int64)
     return np.bincount(found, minlength=X.shape[1])
 
 
 def _index_dtype(own: np.dtype, largest: int) -> np.dtype:
-    """The caller's index dtype, unless the result has outgrown it."""
+    """The index dtype of the caller's matrix, or int64 if the result needs it."""
     return own if largest <= np.iinfo(own).max else np.dtype(np.int64)
 
 
 def _compress(rows: np.ndarray) -> _Parts:
-    """The entries of dense rows that are not zero."""
+    """The csr parts of dense rows."""
     stored = rows != 0
     indptr = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(np.count_nonzero(stored, axis=1), out=indptr[1:])
@@ -138,7 +138,7 @@ def _compress(rows: np.ndarray) -> _Parts:
 
 
 def _stack(blocks: list[_Parts]) -> _Parts:
-    """Compressed rows of several tables, one below the other."""
+    """Concatenate csr matrices vertically."""
     sizes = [len(data) for data, _, _ in blocks]
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
     pointers = [indptr[1:].astype(np.int64) + start for (_, _, indptr), start in zip(blocks, starts, strict=True)]
@@ -150,10 +150,10 @@ def _stack(blocks: list[_Parts]) -> _Parts:
 
 
 def _interleave(old: _Parts, new: _Parts, n_old: int) -> _Parts:
-    """Compressed columns of two tables, the second one's ``n_old`` rows further down."""
+    """Concatenate two csc matrices vertically; the first has ``n_old`` rows."""
     old_start, new_start = old[2].astype(np.int64), new[2].astype(np.int64)
-    # In each column the old entries come first: they move down by what is new in the columns before, and the new
-    # ones by what is old up to and including their own column.
+    # In each column the old entries come first. They are shifted by the number of new entries in the columns before;
+    # new entries by the number of old entries in all columns up to and including their own.
     to_old = np.arange(len(old[0])) + np.repeat(new_start[:-1], np.diff(old_start))
     to_new = np.arange(len(new[0])) + np.repeat(old_start[1:], np.diff(new_start))
     data = np.empty(len(to_old) + len(to_new), old[0].dtype)

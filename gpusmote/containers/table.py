@@ -1,4 +1,4 @@
-"""What every container of X must offer."""
+"""The interface of all containers of X."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from gpusmote.backends.cpu import Array, Backend
 __all__ = ["Table", "WrappedTable", "Write", "block_rows", "string_names", "write_in_blocks"]
 
 Write = Callable[[int, int, Array], None]
-"""``write(start, stop, out)`` fills ``out`` (work dtype, on the host or the plan's device) with synthetic rows."""
+"""``write(start, stop, out)`` writes the synthetic rows start to stop into ``out`` (work dtype, on the backend)."""
 
 _BLOCK_BYTES = 32 << 20
 
 
 class Table(abc.ABC):
-    """X as the caller gave it: read through :meth:`take`, given back by :meth:`only` and :meth:`append`.
+    """The caller's X: :meth:`take` reads it, :meth:`only` and :meth:`append` build containers of the same kind.
 
-    Nothing here ever writes to the caller's data.
+    The caller's data are never changed.
 
     Attributes
     ----------
     n_rows, n_features : int
     names : list of str or None
-        The columns' names, where the container has names and all are strings.
+        The column names, if there are any and all of them are strings.
     work_dtype : numpy.dtype
-        float32 where all of X is float32, else float64 (which holds every other numeric dtype that gpusmote takes).
+        float32 if all columns are float32, else float64.
     numeric : bool
-        Whether X is read as numbers; otherwise its rows can only be repeated, by :meth:`gather`.
+        Whether X is read as numbers. If not, its rows can only be repeated, by :meth:`gather`.
     device : str
-        "cpu" or "cuda:N": where the caller's data lie.
+        "cpu" or "cuda:N": the device of the caller's data.
     itemsize : float
         Bytes of one value in the caller's container.
     kept : int
-        Bytes of copies of X that reading makes and keeps, at most.
+        Upper bound of the bytes of X that are copied and cached when it is read.
     copies : int
-        How often the synthetic rows exist in the caller's container while :meth:`append` works.
+        Number of copies of the synthetic rows that :meth:`append` holds in the caller's format at one time.
     """
 
     n_rows: int
@@ -54,21 +54,21 @@ class Table(abc.ABC):
     copies: int = 1
 
     def result_bytes(self, n_new: int) -> int:
-        """Bytes that :meth:`append` holds at most while it makes so many rows, but for its blocks."""
+        """Upper bound of the bytes that :meth:`append` needs for ``n_new`` rows, without its blocks."""
         return int((self.n_rows + self.copies * n_new) * self.n_features * self.itemsize)
 
     def rows_bytes(self, n_new: int) -> int:
-        """Bytes of so many rows as a work array and as :meth:`only` gives them."""
+        """Bytes of ``n_new`` rows as a work array, plus the result of :meth:`only`."""
         wrapped = self.result_bytes(n_new) - self.result_bytes(0)
         return wrapped + n_new * self.n_features * self.work_dtype.itemsize
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
-        """Rows as a C-contiguous work array on the backend's device.
+        """Rows as a C-contiguous array on the backend's device.
 
         Parameters
         ----------
         rows : ndarray of int64 on the host, slice of positive step, or None
-            None is all the rows; the result may then share memory with the caller's data and must not be written.
+            None means all rows; the result may then share memory with the caller's data and must not be changed.
         backend : Backend
 
         Returns
@@ -89,7 +89,7 @@ class Table(abc.ABC):
         return backend.upload(read, (len(chosen), self.n_features), self.work_dtype)
 
     def gather(self, rows: np.ndarray) -> Any:
-        """The caller's kind of container with these rows of X, whatever its columns hold; where not ``numeric``.
+        """The caller's kind of container with these rows of X, whatever its columns hold; if it is not ``numeric``.
 
         Parameters
         ----------
@@ -97,21 +97,21 @@ class Table(abc.ABC):
         """
         raise NotImplementedError
 
-    _by_blocks = True  # whether rows are read block by block without reading more than they hold
+    _by_blocks = True  # whether a block of rows can be read without reading the whole container
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
-        """As :meth:`take`, on the host. Of a table on the host."""
+        """Like :meth:`take`, for a table on the host and the CPU backend."""
         raise NotImplementedError
 
     def _gather_into(self, rows: np.ndarray | slice, out: np.ndarray) -> None:
-        """The same rows, written to ``out``."""
+        """Write rows into ``out``."""
         out[...] = self._gather(rows)
 
     @abc.abstractmethod
     def only(self, work: Array, backend: Backend) -> Any:
-        """The caller's kind of container, made of just these rows.
+        """A container of the caller's kind with these rows only.
 
-        Integer and bool columns are rounded as :func:`gpusmote.containers.rounding.store` says.
+        Values are rounded by :func:`gpusmote.containers.rounding.store`.
 
         Parameters
         ----------
@@ -122,22 +122,22 @@ class Table(abc.ABC):
 
     @abc.abstractmethod
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
-        """The caller's kind of container: the originals, untouched and in order, then ``n_new`` rows by ``write``."""
+        """A container of the caller's kind: the original rows, unchanged and in order, then ``n_new`` new rows."""
 
     @abc.abstractmethod
     def check_finite(self) -> None:
-        """Raise unless every value is a finite number that a float64 holds exactly.
+        """Raise unless every value is a finite number that is exact in float64.
 
         Raises
         ------
         NonFiniteError
-            NaN, infinity or nulls; it names columns and counts.
+            If there are NaN, infinite or missing values. The message names the columns and the counts.
         InputError
-            An integer beyond 2**53; it names the column.
+            If there is an integer beyond 2**53. The message names the column.
         """
 
     def fingerprint(self) -> str:
-        """Hash of the shape, work dtype and all values: whether two tables give the same rows."""
+        """Hash of the shape, the work dtype and all values; tables with equal hashes give the same rows."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.n_rows} {self.n_features} {self.work_dtype.str}".encode())
         step = block_rows(self.n_features, self.work_dtype)
@@ -148,16 +148,18 @@ class Table(abc.ABC):
 
 
 class WrappedTable(Table):
-    """A container that is another one in a shell: the table ``inner`` does the work, ``restore`` builds the shell.
+    """A table that delegates to another table and converts the results.
 
     Parameters
     ----------
     inner : Table
+        The table that does the work.
     restore : callable
-        ``restore(result)`` gives the caller's container around what ``inner`` gave.
+        ``restore(result)`` converts a result of ``inner`` to the caller's container.
     names : list of str or None, default=None
+        Column names.
     itemsize : float or None, default=None
-        Where the shell makes values larger than ``inner`` knows.
+        Bytes that the conversion adds to each value.
     """
 
     def __init__(
@@ -189,13 +191,13 @@ class WrappedTable(Table):
 
 
 def string_names(labels: Sequence[Hashable]) -> list[str] | None:
-    """``labels`` where all are strings (scikit-learn's ``feature_names_in_``), else None."""
+    """``labels`` if all are strings (scikit-learn's ``feature_names_in_``), else None."""
     names = [label for label in labels if isinstance(label, str)]
     return names if len(names) == len(labels) else None
 
 
 def block_rows(n_features: int, dtype: np.dtype, block_bytes: int = _BLOCK_BYTES) -> int:
-    """Rows of a block that is worked on at once where the whole is not to exist."""
+    """Number of rows in a block of ``block_bytes`` bytes, at least 1."""
     return max(1, block_bytes // max(1, n_features * dtype.itemsize))
 
 
@@ -208,9 +210,9 @@ def write_in_blocks(
     xp: Any = np,
     block_bytes: int = _BLOCK_BYTES,
 ) -> Iterator[tuple[int, int, Array]]:
-    """Yield ``start, stop, rows`` for all the rows that ``write`` makes.
+    """Yield ``start, stop, rows`` for all new rows, block by block.
 
-    ``rows`` is the same memory each time, so that the whole never exists in the work dtype.
+    ``rows`` uses the same memory each time, so the new rows never exist as a whole in the work dtype.
     """
     step = min(block_rows(n_features, dtype, backend.memory.size(block_bytes)), max(1, n_new))
     scratch = xp.empty((step, n_features), dtype)

@@ -1,4 +1,4 @@
-"""y as whole-number codes and the labels that they stand for."""
+"""The caller's y: the code of each row, the classes, and containers with labels of the same kind."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gpusmote.messages import counted
 
 __all__ = ["Target", "encode", "wrap_target"]
 
-_FEW_CLASSES = 256  # for which a pass over all rows a class takes less time and memory than a sort
+_FEW_CLASSES = 256  # up to so many classes, one pass over all rows per class is cheaper than a sort
 
 
 class Target:
-    """y as the caller gave it.
+    """The caller's y, encoded.
 
     Parameters
     ----------
@@ -26,13 +26,13 @@ class Target:
     Attributes
     ----------
     codes : ndarray of shape (n,), int64
-        Position of each row's label in ``classes``; on the host.
+        Position of the label of each row in ``classes``; on the host.
     classes : ndarray of shape (c,)
         The labels that occur, sorted; for indicator columns, the positions of the columns.
     counts : ndarray of shape (c,), int64
-        Rows of each.
+        Number of rows of each class.
     row_bytes : int
-        Bytes a row that sorting the labels into classes, or making the resampled ones, takes at most.
+        Upper bound of the bytes per row for encoding the labels or for making those of the resampled table.
     """
 
     row_bytes = 48
@@ -47,46 +47,46 @@ class Target:
         self.classes, self.codes = _classes_and_codes(labels)
         self.counts = np.bincount(self.codes, minlength=len(self.classes))
         self._row_of_class = np.empty(len(self.classes), np.int64)
-        self._row_of_class[self.codes] = np.arange(len(self.codes))  # some row of each: whichever is written last
+        self._row_of_class[self.codes] = np.arange(len(self.codes))  # any row of each class serves
 
     def rows_of(self, c: int) -> np.ndarray:
-        """Positions of the rows of one class, ascending."""
+        """Positions of the rows of class number ``c``, ascending."""
         if len(self.classes) <= _FEW_CLASSES:
             return np.flatnonzero(self.codes == c)
-        if self._order is None:  # a pass over all rows for each class would be quadratic
+        if self._order is None:  # a pass over all rows for each class would take quadratic time
             self._order, self._ends = np.argsort(self.codes, kind="stable"), np.cumsum(self.counts)
         return self._order[self._ends[c] - self.counts[c] : self._ends[c]]
 
     def only(self, codes: np.ndarray) -> Any:
-        """The caller's kind of container with the labels of these codes."""
+        """A container of the caller's kind with the labels of these codes."""
         return self._take(self._row_of_class[codes])
 
     def append(self, codes: np.ndarray) -> Any:
-        """The original labels, then those of ``codes``, in the caller's kind of container."""
+        """A container of the caller's kind: the original labels, then those of ``codes``."""
         return self._take(np.concatenate([np.arange(len(self.codes)), self._row_of_class[codes]]))
 
 
 def wrap_target(y: Any, n_rows: int) -> Target:
-    """The target that reads and restores this kind of y.
+    """Wrap y in a :class:`Target`, which encodes it and builds labels of the same kind.
 
     Parameters
     ----------
     y : container of n labels
-        A NumPy array, list, pandas Series, polars Series, pyarrow array or array that speaks DLPack; labels are whole
-        numbers, bool, text, or any objects that can be sorted; floats must be whole. It may be a table of one column,
-        or of several columns of which exactly one is 1 in each row. Labels belong to rows by position: an index is
-        not looked at.
+        A NumPy array, list, pandas Series, polars Series, pyarrow array or array that supports DLPack. The labels are
+        whole numbers (floats too), bool, text, or any objects that can be sorted. y may also be a table of one column,
+        or of indicator columns, of which exactly one is 1 in each row. Labels belong to rows by position; an index is
+        ignored.
     n_rows : int
-        Rows of X.
+        Number of rows of X.
 
     Raises
     ------
     InputError
-        If the lengths differ, or y is not a list of classes.
+        If the lengths differ, or the labels are not classes.
     NonFiniteError
         If labels are missing.
     """
-    if isinstance(y, Target):  # as a Table is its own table
+    if isinstance(y, Target):
         return y
     labels = read_labels(y)
     if labels.values.ndim == 0:
@@ -110,7 +110,7 @@ def _classes_and_codes(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
         values = _indicated(values)
     if labels.categories is None:
         return encode(values)
-    # Categories are classes by declaration, whatever their type, and their own order need not be the sorted one.
+    # Categories may be of any type, floats included. Their own order may differ from the sorted order.
     present, codes = encode(values)
     used = labels.categories[present]
     classes, position = _encode_objects(used.astype(object))
@@ -118,19 +118,19 @@ def _classes_and_codes(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _indicated(values: np.ndarray) -> np.ndarray:
-    """Which column is 1, of indicator columns."""
+    """The column that is 1 in each row of indicator columns."""
     numeric = values.ndim == 2 and values.dtype.kind in "biuf"
     if not numeric or not (((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all()):
         raise InputError(
             f"Multilabel and multioutput targets are not supported. y has shape {values.shape}, and not every row of "
             "it is a single 1 among zeros.",
-            "Pass one label a row, or one indicator column a class.",
+            "Pass one label for each row, or one indicator column for each class.",
         )
     return np.asarray(values.argmax(axis=1))
 
 
 def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted classes and each row's position among them.
+    """The sorted classes, and the position of each row's class among them.
 
     Parameters
     ----------
@@ -138,7 +138,8 @@ def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    classes : ndarray of shape (c,), ``values``' dtype in this machine's byte order
+    classes : ndarray of shape (c,)
+        Of the dtype of ``values``, in the native byte order.
     codes : ndarray of shape (n,), int64
 
     Raises
@@ -161,7 +162,7 @@ def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         refuse_missing(np.isnat(values), "NaT")
     elif kind not in "biu":
         what = "Complex data not supported" if kind == "c" else "Unknown label type"
-        raise InputTypeError(f"{what}: y is {values.dtype}.", "Pass whole numbers or text, one label a row.")
+        raise InputTypeError(f"{what}: y is {values.dtype}.", "Pass whole numbers or text, one label for each row.")
     classes, codes = np.unique(values, return_inverse=True)
     return classes, codes.astype(np.int64, copy=False)
 
@@ -178,17 +179,19 @@ def _refuse_continuous(row: int, value: Any) -> None:
     raise InputError(
         f"Unknown label type: continuous. y holds {float(value)!r} in row {row}, which is a measurement rather than a "
         "class.",
-        "Make classes of it first, for instance y > threshold, or numpy.digitize(y, edges).",
+        "Convert y to classes first, for instance y > threshold, or numpy.digitize(y, edges).",
     )
 
 
 def _encode_objects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """By hashing: a sort of Python objects takes five times as long, and says less about what cannot be sorted."""
+    """Encode Python objects by hashing, which is five times as fast as sorting them all and gives clearer errors."""
     labels = values.tolist()
     try:
         found: list[Any] = list(dict.fromkeys(labels))
     except TypeError as error:
-        raise InputTypeError(f"Unknown label type: {error}.", "Pass numbers or text, one label a row.") from error
+        raise InputTypeError(
+            f"Unknown label type: {error}.", "Pass numbers or text, one label for each row."
+        ) from error
     if any(_is_missing(label) for label in found):
         refuse_missing(np.array([_is_missing(label) for label in labels]), "None or NaN")
     try:
@@ -201,7 +204,7 @@ def _encode_objects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ) from error
     classes = np.empty(len(found), values.dtype)
     for code, label in enumerate(found):
-        classes[code] = label  # one by one: NumPy would take a list of tuples for a table
+        classes[code] = label  # one by one, because NumPy would read a list of tuples as a table
     position = {label: code for code, label in enumerate(found)}
     return classes, np.fromiter((position[label] for label in labels), np.int64, len(labels))
 

@@ -1,4 +1,4 @@
-"""One file a sampler: which rows are seeds, among which rows their neighbors are sought, how far rows may lie."""
+"""Over-sampling methods, one module each: which rows are seeds, which pool holds their neighbors, the range of gaps."""
 
 from __future__ import annotations
 

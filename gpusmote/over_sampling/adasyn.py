@@ -13,16 +13,16 @@ __all__ = ["ADASYN"]
 
 
 class ADASYN(BaseSampler):
-    """Adaptive synthetic sampling: the more of a row's neighbors belong to other classes, the more rows start from it.
+    """Adaptive synthetic sampling (ADASYN).
 
-    Of the ``n_neighbors`` nearest rows of all classes to row i of the class, let f_i be of other classes. Of the n rows
-    to make, it gets::
+    Rows with more neighbors of other classes get more synthetic rows. For row i of the class, let f_i be the number of
+    rows of other classes among its ``n_neighbors`` nearest rows of all classes. Of the n rows to make, row i gets::
 
         g_i = n * f_i / (f_1 + f_2 + ...)
 
-    as a whole number: rounded down, and the rows that are then missing go, one each, to the largest remainders, of
-    equal ones to the lower row. A row that starts from it lies on the segment to one of its ``n_neighbors`` nearest
-    rows of the class, each as likely as the others::
+    Each g_i is rounded down to a whole number. The rows still missing are given one each to the rows with the largest
+    remainders; ties go to the row that comes first. Each synthetic row lies on the segment between row i and one of its
+    ``n_neighbors`` nearest rows of the class, chosen uniformly::
 
         row = base + gap * (neighbor - base),   gap uniform on [0, 1)
 
@@ -33,14 +33,16 @@ class ADASYN(BaseSampler):
     random_state : int, RandomState, Generator or None, default=None
         See :class:`SMOTE`.
     n_neighbors : int or estimator, default=5
-        Neighbors among all rows, which decide how many rows start from each; and as many in the class, to choose from.
+        Number of nearest neighbors: among all rows, to set how many synthetic rows each row gets, and within the
+        class, to interpolate to.
 
-        Or a scikit-learn neighbors estimator (fitted on all rows, then on the class, the row itself counted among its
-        neighbors).
+        Or a scikit-learn neighbors estimator. It is fitted on all rows, then on the class; its ``n_neighbors`` counts
+        the row itself.
     no_seeds : {"smote", "raise", "skip"}, default="smote"
         See :class:`BorderlineSMOTE`.
 
-        Here it is a class none of whose rows has a neighbor of another class. imbalanced-learn raises an error.
+        In ADASYN a class has no seeds if none of its rows has a neighbor of another class. imbalanced-learn raises an
+        error in this case.
     device, bit_generator, shrink_k, search, recall_target, memory_limit
         See :class:`SMOTE`.
 
@@ -51,22 +53,22 @@ class ADASYN(BaseSampler):
 
     See Also
     --------
-    SMOTE : Starts from every row of the class.
-    BorderlineSMOTE : Starts only from rows near the border to other classes.
+    SMOTE : Uses every row of the class as a seed.
+    BorderlineSMOTE : Uses only rows near the border to other classes as seeds.
 
     Notes
     -----
-    The paper has two classes, leaves open how g_i becomes a whole number, and has the neighbor be one of the rows of
-    the class among the n_neighbors of all. Here, as in imbalanced-learn, every other class is foreign, and the
-    neighbor is one of the n_neighbors nearest within the class, so that a row all of whose neighbors are foreign has
-    segments too.
+    The paper covers two classes, does not say how g_i is rounded, and chooses the neighbor from the rows of the class
+    among the n_neighbors nearest of all rows. Here, as in imbalanced-learn, the rows of all other classes count
+    together, and the neighbor is one of the n_neighbors nearest rows within the class. So a row whose neighbors all
+    belong to other classes can be used too.
 
-    imbalanced-learn rounds each g_i to the nearest whole number, so that a class may end with more or fewer rows than
-    were asked for; here each is within 1 of n * f_i / (f_1 + f_2 + ...), and their sum is n.
+    imbalanced-learn rounds each g_i to the nearest whole number, so a class may get more or fewer rows than requested.
+    Here each number is within 1 of n * f_i / (f_1 + f_2 + ...), and they sum to n.
 
-    With ``bit_generator="mt19937"`` the rows equal imbalanced-learn's for the same ``random_state`` where its rounded
-    numbers add up to n and none of them was half way between two. In the first class where that is not so, and in all
-    after it, the same draws go to other rows.
+    With ``bit_generator="mt19937"`` the rows equal imbalanced-learn's for the same ``random_state`` if its rounded
+    numbers sum to n and no g_i lies exactly between two whole numbers. From the first class where this does not hold,
+    the rows differ.
 
     References
     ----------

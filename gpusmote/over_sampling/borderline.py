@@ -13,15 +13,16 @@ __all__ = ["BorderlineSMOTE"]
 
 
 class BorderlineSMOTE(BaseSampler):
-    """SMOTE that starts only from rows near the border to other classes.
+    """SMOTE that uses only rows near the border to other classes as seeds.
 
-    Of the ``m_neighbors`` nearest rows of all classes to a row of the class, let f be of other classes. The row is
-    a seed, "in danger", if::
+    For a row of the class, let f be the number of rows of other classes among its ``m_neighbors`` nearest rows of all
+    classes. The row is "in danger", and so a seed, if::
 
         m_neighbors / 2 <= f < m_neighbors
 
-    (with f = m_neighbors it is noise). "borderline-1" seeks the ``k_neighbors`` neighbors of a seed in the class,
-    "borderline-2" among all rows, and a synthetic row goes at most half the way to a neighbor of another class.
+    With f = m_neighbors it is noise. "borderline-1" interpolates between a seed and one of its ``k_neighbors`` nearest
+    rows of the class. "borderline-2" uses its ``k_neighbors`` nearest of all rows; the gap towards a row of another
+    class is at most 0.5.
 
     Parameters
     ----------
@@ -30,18 +31,19 @@ class BorderlineSMOTE(BaseSampler):
     random_state : int, RandomState, Generator or None, default=None
         See :class:`SMOTE`.
     k_neighbors : int or estimator, default=5
-        Neighbors to choose from.
+        Number of nearest neighbors of a seed to interpolate to.
     m_neighbors : int or estimator, default=10
-        Neighbors that decide whether a row is in danger.
+        Number of nearest neighbors that decide whether a row is in danger.
     kind : {"borderline-1", "borderline-2"}, default="borderline-1"
-        Whether the neighbors of a seed are sought in its class, or among all rows: then a row goes at most half the
-        way to one of another class.
+        "borderline-1" interpolates between a seed and its neighbors of the same class, "borderline-2" between a seed
+        and its neighbors of any class, at most half of the way to a neighbor of another class.
     no_seeds : {"smote", "raise", "skip"}, default="smote"
-        What happens to a class in which no row is a seed: "smote" takes all its rows as seeds, so that the class ends
-        with the rows that were asked for, and warns; "raise" is an error (:class:`~gpusmote.errors.NoSeedsError`);
-        "skip" leaves it as it is, and warns.
+        What to do for a class without seeds: "smote" uses all its rows as seeds and warns, so the class still gets
+        the requested number of rows; "raise" raises an error (:class:`~gpusmote.errors.NoSeedsError`); "skip" makes no
+        rows for it and warns.
 
-        Here it is a class none of whose rows is in danger. imbalanced-learn leaves it as it is.
+        In Borderline-SMOTE a class has no seeds if none of its rows is in danger. imbalanced-learn makes no rows in
+        this case.
     device, bit_generator, shrink_k, search, recall_target, memory_limit
         See :class:`SMOTE`.
 
@@ -52,13 +54,13 @@ class BorderlineSMOTE(BaseSampler):
 
     See Also
     --------
-    SMOTE : Starts from every row of the class.
-    ADASYN : Starts from a row the more often, the more of its neighbors are of other classes.
+    SMOTE : Uses every row of the class as a seed.
+    ADASYN : Makes more rows from seeds with more neighbors of other classes.
 
     Notes
     -----
-    The paper has "borderline-2" use the nearest neighbor of other classes beside the k of the class; here, as in
-    imbalanced-learn, the k nearest of all rows are used.
+    In the paper, "borderline-2" uses the k nearest rows of the class and the nearest row of another class. Here, as in
+    imbalanced-learn, it uses the k nearest of all rows.
 
     References
     ----------

@@ -11,88 +11,88 @@ __all__ = ["SMOTE"]
 
 
 class SMOTE(BaseSampler):
-    """Synthetic Minority Over-sampling Technique.
+    """Synthetic Minority Over-sampling Technique (SMOTE).
 
-    Each synthetic row lies on the segment between a row of the class and one of its k nearest neighbors of the
+    Each synthetic row lies on the segment between a row of the class and one of its k nearest neighbors in the
     class::
 
         row = base + gap * (neighbor - base),   gap uniform on [0, 1)
 
-    where every (base, neighbor) pair is as likely as every other.
+    All (base, neighbor) pairs are equally likely.
 
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable, default="auto"
-        How many rows each class ends with: a ratio of minority to majority, a dict from label to rows (or to a share
-        of the largest class's rows, a float up to 1), or which classes end with as many as the largest: "minority",
-        "not minority", "not majority" (which is "auto"), "all".
+        The size of each class after resampling, originals included: a ratio of minority to majority; a dict from label
+        to number of rows (or to a fraction of the largest class, a float up to 1); or the classes to make as large as
+        the largest: "minority", "not minority", "not majority" (the same as "auto"), "all".
 
-        Or a callable that takes y and returns such a dict. All forms that imbalanced-learn takes are among these.
+        Or a callable that takes y and returns such a dict. These include all forms that imbalanced-learn accepts.
     random_state : int, RandomState, Generator or None, default=None
-        The same number gives the same rows on every device.
+        Seed of the random numbers. The same int gives the same rows on every device.
 
-        None and generators give other rows each time; ``report_.seed`` is the number that makes them again.
+        None and generators give different rows on each call; ``report_.seed`` is an int that gives the same rows again.
     k_neighbors : int or estimator, default=5
-        Neighbors to choose from.
+        Number of nearest neighbors of a seed to interpolate to.
 
-        Or a scikit-learn neighbors estimator (fitted on the class, the row itself counted among its neighbors).
+        Or a scikit-learn neighbors estimator. It is fitted on the class; its ``n_neighbors`` counts the row itself.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        Where the work is done: "cpu", "cuda", "cuda:1" (the second of them), or "auto": a CUDA device where there is
-        one and the work pays for the trip. The rows do not depend on it.
+        Where to compute: "cpu", "cuda", "cuda:1" (the second CUDA device), or "auto": a CUDA device if there is one and
+        the work is large enough, else the CPU. The rows do not depend on it.
 
-        "auto" first follows :func:`gpusmote.get_config`.
+        :func:`gpusmote.set_config` changes what "auto" means.
     bit_generator : {"philox", "mt19937"}, optional
-        The random stream: "philox", gpusmote's own and the default, or "mt19937", which draws in the order in which
-        imbalanced-learn draws, so that the rows equal its rows for the same ``random_state``.
+        The random number generator: "philox" (the default), or "mt19937", which draws in imbalanced-learn's order, so
+        that the rows equal imbalanced-learn's for the same ``random_state``.
 
         :func:`gpusmote.set_config` changes the default.
     shrink_k : bool, default=False
-        Whether a class that has too few rows for so many neighbors is made with as many as it has, instead of an
-        error.
+        Whether to use fewer neighbors for a class that has too few rows, instead of raising an error.
     search : {"exact", "approximate"}, default="exact"
-        "approximate" lets FAISS look only where near rows are likely, for large classes whose rows do not spread evenly
-        in all directions; small or even ones are searched exactly all the same, and a note says so. On another device,
-        or with another version of FAISS, it may give other rows.
+        "approximate" searches with an inverted file index (IVF) of FAISS, which pays for large classes whose rows form
+        clusters. Where it does not pay, the search is exact and a note says so. The rows may differ between devices and
+        between versions of FAISS.
 
-        It needs ``pip install faiss-cpu``, or the GPU build; the notes are in ``report_.notes``; it has no say where
-        neighbors are sought by an estimator.
+        It needs ``pip install faiss-cpu``, or the GPU build. The notes are in ``report_.notes``. It has no effect if
+        the neighbors come from an estimator.
     recall_target : float in (0, 1], default=0.95
-        For the approximate search: the share of the nearest neighbors that must be found, as measured on 1,000 rows.
+        For the approximate search: the fraction of the nearest neighbors to find, measured on 1,000 rows.
 
-        More is looked into until the share is two standard errors above the target; ``report_.search`` says what was
-        reached.
+        More lists are searched until the recall is two standard errors above the target; ``report_.search`` holds the
+        recall that was reached.
     memory_limit : int, float, str or dict, optional
-        The most that a call may allocate at any one time in the memory of what does the work (the host's for the CPU
-        path, the device's for CUDA), output and plan included where they lie there, X and y not: bytes (an int, or text
-        such as "8GB" or "512MiB"), or a share of what is free ("50%", or a float up to 1). ``{"cpu": ..., "cuda":
-        ...}`` sets the two apart. Default: what :func:`gpusmote.get_config` says, else what is free less a margin of 5
-        % on the host and 10 % on a device. Inside it the work is cut into blocks; a class that is larger than the
-        device goes through it in blocks, too. The rows do not depend on it. CuPy's memory pool keeps its limit and
-        allocator.
+        The most memory that a call may allocate at any one time: bytes (an int, or text such as "8GB" or "512MiB"), or
+        a fraction of the free memory ("50%", or a float up to 1). It applies to the memory where the work is done (the
+        host's for the CPU path, the device's for CUDA), and includes the output and the plan if they are there, but not
+        X and y. ``{"cpu": ..., "cuda": ...}`` sets the two separately. The default is the limit of
+        :func:`gpusmote.get_config`, else the free memory less a margin of 5 % on the host and 10 % on a device. To stay
+        within the limit, the work is done in blocks; so is a class that is larger than the device's memory. The rows do
+        not depend on it. The limit and the allocator of CuPy's memory pool are not changed.
 
     Attributes
     ----------
     sampling_strategy_ : dict
-        Label to number of synthetic rows.
+        Number of synthetic rows for each label.
     n_features_in_ : int
+        Number of columns of X.
     feature_names_in_ : ndarray of str
-        Only where X has names that are all strings.
+        Column names of X; only if all of them are strings.
     n_synthetic_ : int
-        Synthetic rows of the last call; they follow the originals.
+        Number of synthetic rows of the last call; they follow the originals.
     sample_origins_ : structured ndarray of shape (n_synthetic_,)
-        Where each of them comes from: ``class``, ``base`` and ``neighbor`` (positions of rows in X), ``gap``. Computed
-        when it is first read.
+        Where each synthetic row comes from: ``class``, ``base`` and ``neighbor`` (row positions in X), ``gap``.
+        Computed on first access.
     metadata_ : dict of str to container
-        What was given to ``fit_resample`` beside X and y, with an entry for each synthetic row, too.
+        The metadata given to ``fit_resample``, with an entry for each synthetic row appended.
     device_ : str
-        Where the work was done.
+        The device that did the work.
     report_ : Report
         Seconds, bytes, certified queries and seed of the last call.
 
     See Also
     --------
-    BorderlineSMOTE : Starts only from rows near the border to other classes.
-    ADASYN : Starts from a row the more often, the more of its neighbors are of other classes.
+    BorderlineSMOTE : Uses only rows near the border to other classes as seeds.
+    ADASYN : Makes more rows from seeds with more neighbors of other classes.
 
     References
     ----------

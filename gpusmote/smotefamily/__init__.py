@@ -1,40 +1,42 @@
-"""The samplers as R's package smotefamily has them: the same functions, arguments, defaults and result.
+"""The functions of R's package smotefamily, with the same arguments, defaults and results.
 
-Every function takes a table ``X`` and one label a row, ``target``. The class with the fewest rows (of equals the
-first in sorted order) is the minority P, and only it is filled up; all other rows together are N. The result is a
-:class:`Result` of data frames. What is different from the samplers of :mod:`gpusmote` is that each base row gets the
-same number of synthetic rows, ``dup_size`` (in ADAS a number of its own), and that they come in blocks, one a base row.
+Each function takes a table ``X`` and ``target``, one label for each row. The class with the fewest rows is the minority
+P (with a tie, the first in sorted order); only this class gets synthetic rows. All other rows together are N. The
+result is a :class:`Result` with data frames. There are two differences from the samplers of :mod:`gpusmote`: each base
+row gets the same number of synthetic rows, ``dup_size`` (in ADAS, each base row has its own number), and the synthetic
+rows are in blocks, one for each base row.
 
-R writes ``dupSize`` in all functions but SMOTE, and has its seed in the session; here it is ``dup_size`` and
-``random_state`` everywhere. The stream is gpusmote's own, so that rows for a seed are not R's rows, whatever
-``bit_generator`` is set to; the device is the one that :func:`gpusmote.get_config` names.
+The names of the arguments are ``dup_size`` and ``random_state`` in all functions. (R uses ``dupSize`` in all functions
+except SMOTE, and the seed of the R session.) The random numbers are gpusmote's, whatever ``bit_generator`` is, so a
+seed does not give the rows that it gives in R. The device is that of :func:`gpusmote.get_config`.
 
-Decided otherwise than in R:
+Different from R on purpose:
 
-- ties between equally distant rows go to the one that comes first in ``X``, not to the one that the shuffle put
-  first: which rows generate, and how many rows come out, depends on the data alone, never on ``random_state``;
-- labels become text in ``data``, ``syn_data`` and ``orig_P`` as ``str`` writes them ("True", "1.0"; R has "TRUE", "1").
+- A tie between equally distant rows goes to the row that comes first in ``X``, not first in the shuffled order. So the
+  base rows and the number of synthetic rows depend only on the data, not on ``random_state``.
+- Labels in ``data``, ``syn_data`` and ``orig_P`` are converted to text by ``str``: "True", "1.0" (in R "TRUE", "1").
 
-What smotefamily 1.3.1 gets wrong, and what happens here instead:
+Bugs of smotefamily 1.3.1, and what happens here instead:
 
-- it stops on an ``X`` that is a matrix, which it documents, and on a single column: both work, and the columns of an
-  array are called V1, V2 and so on;
-- missing or infinite values in majority rows are copied to the result, in minority rows they end in an unrelated
-  error: both are a :class:`~gpusmote.errors.NonFiniteError` that names the columns;
-- missing labels and a ``target`` that is too short end in an unrelated error, and one that is too long adds an empty
-  row: each is an :class:`~gpusmote.errors.InputError` that says so;
-- a level of a factor that no row has is taken for the minority: such categories are passed over;
-- a fractional ``dup_size`` is cut down but reported as given: it is a :class:`~gpusmote.errors.ParameterError`;
-- ``dup_size=0`` where the classes are so close that it comes to no row at all gives nothing, without a word, or an
-  unrelated error: the result has no synthetic rows in every function, and a warning says so;
-- K = 1 stops in most functions: it works;
-- a K that is too large for the rows it is sought among ends in an unrelated error: it is a
-  :class:`~gpusmote.errors.TooFewRowsError` that names the largest K that fits;
-- BLSMOTE type2 fills the rows towards majority neighbors with missing values, having looked these neighbors up
-  among the minority rows: they lie on the segment to the majority row;
-- ADAS ends in an unrelated error where no minority row has another class among its neighbors: it is a
-  :class:`~gpusmote.errors.NoSeedsError` that says so;
-- lines are printed: nothing is.
+- It fails for a matrix ``X``, although the documentation allows one, and for a single column. Here both work; the
+  columns of an array are named V1, V2, ...
+- Missing or infinite values are copied to the result if they are in majority rows, and raise an unrelated error if they
+  are in minority rows. Here both raise a :class:`~gpusmote.errors.NonFiniteError` that names the columns.
+- Missing labels and a ``target`` that is too short raise an unrelated error; a ``target`` that is too long adds an
+  empty row. Here each raises an :class:`~gpusmote.errors.InputError`.
+- A factor level without rows is used as the minority. Here such categories are ignored.
+- A fractional ``dup_size`` is truncated, but reported as given. Here it raises a
+  :class:`~gpusmote.errors.ParameterError`.
+- If ``dup_size=0`` gives no synthetic rows, because the classes are almost equal in size, the functions return none or
+  raise an unrelated error. Here the result of every function has no synthetic rows, with a warning.
+- K = 1 fails in most functions. Here it works.
+- A K that is too large for the number of rows raises an unrelated error. Here it raises a
+  :class:`~gpusmote.errors.TooFewRowsError` with the largest possible K.
+- BLSMOTE type2 looks up majority neighbors among the minority rows, so that rows towards them are missing values. Here
+  these rows lie on the segment to the majority row.
+- ADAS raises an unrelated error if no minority row has a neighbor of another class. Here it raises a
+  :class:`~gpusmote.errors.NoSeedsError`.
+- The functions print text. Here nothing is printed.
 """
 
 from __future__ import annotations

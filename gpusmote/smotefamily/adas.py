@@ -16,43 +16,43 @@ __all__ = ["ADAS"]
 
 
 def ADAS(X: Any, target: Any, K: int = 5, random_state: Any = None) -> Result:  # noqa: N802
-    """ADASYN of He, Bai, Garcia & Li (2008), with the interface of R's smotefamily.
+    """ADASYN (He, Bai, Garcia & Li 2008) with the interface of R's smotefamily.
 
-    Of the K nearest of all rows to minority row i, let f_i be of other classes. With P minority and N other rows, row i
-    gets this many synthetic rows::
+    For minority row i, let f_i be the number of rows of other classes among its K nearest rows of all classes. With P
+    minority and N other rows, row i gets this number of synthetic rows::
 
-        dup_size_i = round((N - P) * f_i / (f_1 + f_2 + ...)),   halves to the even number
+        dup_size_i = round((N - P) * f_i / (f_1 + f_2 + ...)),   ties to even
 
-    each on the segment to one of its K nearest minority rows, drawn with replacement::
+    Each lies on the segment between row i and one of its K nearest minority rows, drawn with replacement::
 
         row = base + gap * (neighbor - base),   gap uniform on [0, 1)
 
-    Since each number is rounded by itself, their sum may be some more or less than N - P.
+    Because each number is rounded separately, their sum may differ from N - P.
 
     Parameters
     ----------
-    X : pandas.DataFrame of shape (n, d), or what pandas can make one of
+    X : pandas.DataFrame of shape (n, d), or data that pandas can convert to one
         See :func:`SMOTE`.
     target : sequence of n labels
         See :func:`SMOTE`.
     K : int, default=5
-        Neighbors among all rows, which decide how many rows a minority row gets; and as many among the minority
-        rows, to choose from, fewer than there are.
+        Number of nearest neighbors: among all rows, to set how many synthetic rows each minority row gets, and among
+        the minority rows, to interpolate to. Less than the number of minority rows.
     random_state : int, RandomState, Generator or None, default=None
-        Decides the order of ``orig_P`` and the draws, never how many rows a minority row gets.
+        Seed of the order of ``orig_P`` and of the draws. The number of rows does not depend on it.
 
     Returns
     -------
     Result
-        With ``K``; ``dup_size`` has one number for each row of ``orig_P``, and their sum is the number of rows of
-        ``syn_data``. ``K_all``, ``outcast`` and ``eps`` are None.
+        ``dup_size`` has one number for each row of ``orig_P``; they sum to the number of rows of ``syn_data``.
+        ``K_all``, ``outcast`` and ``eps`` are None.
 
     Raises
     ------
     InputError
         If X or target cannot be used; TooFewRowsError if K is not less than the number of minority rows.
     NoSeedsError
-        If no minority row has another class among its neighbors.
+        If no minority row has a neighbor of another class.
     ParameterError
         If K or random_state has a value that is not allowed.
     MissingPackageError
@@ -65,15 +65,15 @@ def ADAS(X: Any, target: Any, K: int = 5, random_state: Any = None) -> Result:  
 
     See Also
     --------
-    SMOTE : As many rows from every minority row.
-    gpusmote.ADASYN : As a scikit-learn estimator, with rows that add up.
+    SMOTE : The same number of rows from every minority row.
+    gpusmote.ADASYN : The scikit-learn estimator, which makes exactly the requested number of rows.
 
     Notes
     -----
-    The paper has the neighbors that rows lie towards among the K nearest of all rows. R does otherwise, and so does
-    this function.
+    In the paper, the neighbor of a base row is one of the minority rows among its K nearest of all rows. This function
+    follows R instead.
 
-    :mod:`gpusmote.r` lists where R's behaviour is not followed.
+    :mod:`gpusmote.r` lists the differences from R.
 
     References
     ----------
@@ -99,15 +99,15 @@ def ADAS(X: Any, target: Any, K: int = 5, random_state: Any = None) -> Result:  
     foreign = K - call.count_own(K)
     if not foreign.any():
         raise NoSeedsError(
-            f"No row of class {call.label!r} has another class among its K={K} nearest: there is no border to fill.",
-            "A larger K may find some; SMOTE starts from every row.",
+            f"No row of class {call.label!r} has a row of another class among its K={K} nearest neighbors.",
+            "Try a larger K, or use SMOTE, which makes rows from every row of the class.",
         )
     counts = _rounded(call.difference, foreign)
     if not counts.any():
         warn(
-            f"ADAS makes no synthetic row: class {call.label!r} has {counted(len(counts), 'row')}, the others "
+            f"ADAS makes no synthetic rows: class {call.label!r} has {counted(len(counts), 'row')}, the others "
             f"{len(counts) + call.difference:,}, and each row's share of the difference is rounded to 0. SMOTE with "
-            "dup_size=1 makes one for each."
+            "dup_size=1 makes one row for each."
         )
     made = counts > 0
     rows = call.make(Recipe(seeds=call.minority[made], pool=call.own, k=K, counts=counts[made]))
@@ -115,7 +115,7 @@ def ADAS(X: Any, target: Any, K: int = 5, random_state: Any = None) -> Result:  
 
 
 def _rounded(n: int, weights: np.ndarray) -> np.ndarray:
-    """``n * weight / total``, each rounded to the nearest whole number, of two as near to the even one."""
+    """``n * weight / total`` for each weight, rounded to the nearest whole number, ties to even."""
     total = int(weights.sum())
     table: list[int] = []
     for weight in range(int(weights.max()) + 1):

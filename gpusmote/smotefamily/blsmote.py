@@ -18,38 +18,41 @@ __all__ = ["BLSMOTE"]
 def BLSMOTE(  # noqa: N802
     X: Any, target: Any, K: int = 5, C: int = 5, dup_size: Any = 0, method: str = "type1", random_state: Any = None
 ) -> Result:
-    """Borderline-SMOTE of Han, Wang & Mao (2005), with the interface of R's smotefamily.
+    """Borderline-SMOTE (Han, Wang & Mao 2005) with the interface of R's smotefamily.
 
-    A minority row is in DANGER if, of the C nearest of all rows, more than none and at most half are minority rows.
+    A minority row is in DANGER if at least one and at most half of its C nearest rows of all classes are minority rows.
     Each DANGER row gets ``dup_size`` synthetic rows::
 
         row = base + gap * (neighbor - base)
 
-    "type1" draws the neighbor among the K nearest DANGER rows, with a gap uniform on [0, 1); "type2" draws it among
-    the C nearest of all rows, with a gap uniform on [0, 1) towards a minority row and on [0, 0.5) towards another.
+    "type1" draws the neighbor from the K nearest DANGER rows, with a gap uniform on [0, 1). "type2" draws it from the C
+    nearest of all rows; the gap is uniform on [0, 1) towards a minority row and on [0, 0.5) towards another row.
 
     Parameters
     ----------
-    X : pandas.DataFrame of shape (n, d), or what pandas can make one of
+    X : pandas.DataFrame of shape (n, d), or data that pandas can convert to one
         See :func:`SMOTE`.
     target : sequence of n labels
         See :func:`SMOTE`.
     K : int, default=5
-        Neighbors that "type1" chooses from, fewer than there are DANGER rows; "type2" does not use it.
+        Number of nearest neighbors that "type1" interpolates to, less than the number of DANGER rows; "type2" does not
+        use it.
     C : int, default=5
-        Neighbors among all rows that decide whether a row is in DANGER. At least 2: with one, none ever is.
+        Number of nearest neighbors among all rows that decide whether a row is in DANGER. At least 2, because with one
+        neighbor no row can be in DANGER.
     dup_size : int or sequence of int, default=0
-        Synthetic rows a DANGER row. 0 is ``floor((N - P) / D)`` for D DANGER, P minority and N other rows. Of
-        several numbers the largest counts, or 0 if it is among them.
+        Number of synthetic rows for each DANGER row. 0 means ``floor((N - P) / D)`` for D DANGER, P minority and N
+        other rows. Of several numbers, 0 is used if it is among them, else the largest.
     method : {"type1", "type2"}, default="type1"
+        How the neighbor is drawn; see above.
     random_state : int, RandomState, Generator or None, default=None
-        Decides the order of ``orig_P`` and the draws, never which rows are in DANGER.
+        Seed of the order of ``orig_P`` and of the draws. The DANGER rows do not depend on it.
 
     Returns
     -------
     Result
-        With ``K``, ``K_all`` (C) and ``dup_size``; ``outcast`` and ``eps`` are None. The blocks of ``syn_data``
-        belong to the DANGER rows, in the order in which they stand in ``orig_P``.
+        ``K_all`` is C; ``outcast`` and ``eps`` are None. The blocks of ``syn_data`` belong to the DANGER rows, in the
+        order of ``orig_P``.
 
     Raises
     ------
@@ -66,19 +69,19 @@ def BLSMOTE(  # noqa: N802
     Warns
     -----
     GpusmoteWarning
-        If ``dup_size=0`` comes to no synthetic row.
+        If ``dup_size=0`` gives no synthetic rows.
 
     See Also
     --------
-    SMOTE : Starts from every minority row.
-    gpusmote.BorderlineSMOTE : As a scikit-learn estimator, with the neighbors of the paper.
+    SMOTE : Makes rows from every minority row.
+    gpusmote.BorderlineSMOTE : The scikit-learn estimator, with the neighbors of imbalanced-learn.
 
     Notes
     -----
-    The paper has the neighbors of its first type among all minority rows, and adds to those of its second type,
-    k minority rows, the nearest row of another class. R does otherwise, and so does this function.
+    In the paper, the neighbors of the first type are the k nearest minority rows; those of the second type are the k
+    nearest minority rows and the nearest row of another class. This function follows R instead.
 
-    :mod:`gpusmote.r` lists where R's behaviour is not followed.
+    :mod:`gpusmote.r` lists the differences from R.
 
     References
     ----------
@@ -104,7 +107,7 @@ def BLSMOTE(  # noqa: N802
     danger = _danger(call, C)
     if method == "type1":
         pool = call.pool(danger, "DANGER")
-        hint = 'A larger C may find more, and method="type2" does not need K.'
+        hint = 'A larger C may give more DANGER rows, and method="type2" does not use K.'
         call.refuse_too_large("K", K, pool, f"of class {call.label!r} in DANGER", hint)
     size = call.rows_a_base(dup_size, len(danger))
     counts = np.full(len(danger), size)
@@ -118,14 +121,14 @@ def BLSMOTE(  # noqa: N802
 
 
 def _danger(call: Call, C: int) -> np.ndarray:
-    """Positions in X of the rows in DANGER, in the order of ``orig_P``."""
+    """The positions in X of the DANGER rows, in the order of ``orig_P``."""
     own = call.count_own(C)
     danger = call.minority[(own > 0) & (2 * own <= C)]
     if not len(danger):
         alone, safe = int((own == 0).sum()), int((2 * own > C).sum())
         raise NoSeedsError(
-            f"No row of class {call.label!r} is in DANGER: of {len(own):,}, {alone:,} have no row of the class among "
-            f"their C={C} nearest, {safe:,} have more than half.",
-            "Another C may find some; SMOTE starts from every row.",
+            f"No row of class {call.label!r} is in DANGER: of {len(own):,} rows, {alone:,} have no row of the class "
+            f"among their C={C} nearest neighbors, and {safe:,} have more than half.",
+            "Try another C, or use SMOTE, which makes rows from every row of the class.",
         )
     return danger

@@ -1,4 +1,4 @@
-"""One call of a function: the same engine as the samplers', asked for counts a row, and R's frames around it."""
+"""The code that the functions share: checks, the search, the rows for a given count per base row, and R's result."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from gpusmote.synthesis.class_plan import ClassPlan
 
 __all__ = ["Call", "whole_number_from"]
 
-_OTHERS, _MINORITY = 0, 1  # positions of the two classes that are left; each names a key of the random stream
+_OTHERS, _MINORITY = 0, 1  # the two classes; each has a key of the random stream
 
 logger = logging.getLogger("gpusmote")
 
 
 def whole_number_from(least: int) -> list[Any]:
-    """What scikit-learn's parameter validation holds a number of neighbors to."""
+    """The scikit-learn parameter constraint "an integer of at least ``least``"."""
     return [NumberInterval(numbers.Integral, least, None, closed="left")]
 
 
 class Call:
-    """What the functions have in common: each adds its rule, as a :class:`~gpusmote.base.recipe.Recipe` with counts.
+    """One call of a function. The function gives it a :class:`~gpusmote.base.recipe.Recipe` with counts.
 
     Parameters
     ----------
     function : str
         Name of the function, for messages.
     X, target, random_state
-        As the caller gave them.
+        The arguments of the caller.
     among_all : bool
-        Whether neighbors are sought among all rows; tells how large the work is.
+        Whether neighbors are searched among all rows, for the estimate of the work.
     **checked : (value, constraints)
-        The function's other parameters, with what scikit-learn's validation holds them to.
+        The other parameters of the function, with constraints for scikit-learn's parameter validation.
 
     Attributes
     ----------
     minority : ndarray of int64
-        Positions in X of the minority rows in the order of ``orig_P``.
+        Positions in X of the minority rows, in the order of ``orig_P``.
     own, everyone : Pool
         The minority rows, and all rows.
     """
@@ -82,8 +82,8 @@ class Call:
         self._backend = self._within_memory(backend)
         logger.info("r.%s runs on %s: %s", function, self._device.name, reason)
         self._entropy = random_stream.entropy_words(random_state)
-        # Sorting random words is a shuffle that does not hang on how NumPy's own happens to work. The others make no
-        # rows, so that their key is free for it.
+        # The shuffle sorts random words, so it does not depend on NumPy's shuffle. It uses the key of the other
+        # classes, which make no rows.
         shuffle = np.argsort(random_stream.words(random_stream.class_key(self._entropy, _OTHERS), 0, p), kind="stable")
         self.minority = self._split.minority[shuffle]
         self._codes = self._backend.asarray(self._split.is_minority.astype(np.int64))
@@ -92,10 +92,10 @@ class Call:
         self.everyone = Pool(self._backend, self._table, None, "X", self._search)
 
     def _sizes(self, n: int, p: int, among_all: bool, options: Mapping[str, Any]) -> Sizes:
-        """What the memory of a call depends on, but for the rows to make.
+        """The sizes that decide the memory of a call, without the number of rows to make.
 
-        X is read into a copy of its own. ``data`` and ``syn_data`` hold every synthetic row, ``data`` and the two
-        originals every other: the rows, and once more what the frames are made from.
+        X is copied once. Each synthetic row is in ``data`` and ``syn_data``, each original row in ``data`` and
+        ``orig_P`` or ``orig_N``; the arrays that the frames are built from hold the rows once more.
         """
         d = self._table.n_features
         k = max(int(options[name]) for name in ("K", "C") if name in options)
@@ -103,17 +103,17 @@ class Call:
 
     @property
     def _device(self) -> Backend:
-        """What does the searches."""
+        """The backend that does the searches."""
         return self._backend.search_device or self._backend
 
     def _arranged(self, backend: Backend, n_new: int, output: bool) -> Estimate:
-        """The work within the ``memory_limit`` of :func:`gpusmote.get_config`, or what is free."""
+        """The estimate within the ``memory_limit`` of :func:`gpusmote.get_config`, or the free memory."""
         p = len(self._split.minority)
         sizes, limits = dataclasses.replace(self._call_sizes, classes=((p, n_new),)), setting("memory_limit")
         return arrange(sizes, backend.name, "cpu", limits_of(limits, backend), output=output)
 
     def _within_memory(self, backend: Backend) -> Backend:
-        """The backend, its work cut; the CPU where a device that nobody asked for has no room."""
+        """The backend with its working memory; falls back to the CPU if the device has too little memory."""
         try:
             return fit(self._arranged(backend, 0, False), backend)
         except MemoryLimitError as error:
@@ -124,20 +124,20 @@ class Call:
 
     @property
     def label(self) -> Any:
-        """The minority's."""
+        """The label of the minority class."""
         return self._split.label
 
     @property
     def difference(self) -> int:
-        """How many more other rows there are than minority rows."""
+        """The number of other rows less the number of minority rows."""
         return len(self._split.others) - len(self._split.minority)
 
     def pool(self, rows: np.ndarray, description: str) -> Pool:
-        """Rows of X, by position in any order, as a pool to seek neighbors among."""
+        """A pool of rows of X, given by their positions in any order, in which neighbors can be searched."""
         return Pool(self._backend, self._table, np.sort(rows), description, self._search)
 
     def refuse_too_large(self, name: str, k: int, pool: Pool, which: str, hint: str = "") -> None:
-        """TooFewRowsError unless each row of the pool has k others."""
+        """Raise TooFewRowsError unless the pool has more than k rows."""
         if k < pool.size:
             return
         raise TooFewRowsError(
@@ -146,20 +146,17 @@ class Call:
         )
 
     def count_own(self, k: int) -> np.ndarray:
-        """How many of the k nearest of all rows are minority rows, for each row of ``minority``."""
+        """For each row of ``minority``, the number of minority rows among its k nearest of all rows."""
         with self._backend.active():
             neighbors = self.everyone.nearest(self._backend.asarray(self.minority), k)
             return k - self._backend.to_host(self._backend.count_foreign(self._codes, neighbors, _MINORITY))
 
     def is_foreign(self, rows: Array) -> Array:
-        """Which of these positions of X, on the device, are of other classes; bool."""
+        """Whether rows of X, given by positions on the device, are of other classes."""
         return self._codes[rows] != _MINORITY
 
     def rows_a_base(self, dup_size: Any, n_base: int) -> int:
-        """R's rule for ``dup_size``: 0 fills up as far as whole rows a base row go; of several numbers the largest.
-
-        Warns where 0 comes to no row at all.
-        """
+        """The number of synthetic rows for each base row, from ``dup_size`` by R's rule; warns if 0 gives none."""
         wanted = _whole(dup_size)
         if wanted:
             return wanted
@@ -167,18 +164,18 @@ class Call:
         filled = (n - p) // n_base
         if not filled:
             warn(
-                f"dup_size=0 comes to no synthetic row: class {self.label!r} has {counted(p, 'row')}, the others "
+                f"dup_size=0 gives no synthetic rows: class {self.label!r} has {counted(p, 'row')}, the others "
                 f"{n:,}, and the difference is less than one for each of {counted(n_base, 'base row')}. dup_size=1 "
                 "makes one for each."
             )
         return filled
 
     def make(self, recipe: Recipe) -> np.ndarray:
-        """The rows of a recipe with counts, ndarray of shape (their sum, d), float64, in the order of its seeds."""
+        """The rows of a recipe with counts, in the order of its seeds; ndarray of shape (sum of counts, d), float64."""
         backend, pool = self._backend, recipe.pool
         ends = np.cumsum(np.asarray(recipe.counts, np.int64))
         n_new = int(ends[-1]) if len(ends) else 0
-        self._arranged(self._device, n_new, True)  # refuses what would not fit
+        self._arranged(self._device, n_new, True)  # raises if the rows do not fit
         out = np.empty((n_new, self._table.n_features), np.float64)
         if not n_new:
             return out
@@ -195,7 +192,7 @@ class Call:
         return out
 
     def result(self, rows: np.ndarray, *, method: str, **fields: Any) -> Result:
-        """R's ten fields around the synthetic rows; those that are not given are None."""
+        """The result with the synthetic rows; fields that are not given are None."""
         whole, order = self._split, self.minority
         text = load_pandas().Series(whole.labels).astype(str).array
         in_data = np.concatenate([order, np.repeat(order[:1], len(rows)), whole.others])
@@ -230,7 +227,7 @@ def _validate(function: str, checked: Mapping[str, tuple[Any, list[Any]]]) -> No
 
 
 def _whole(dup_size: Any) -> int:
-    """One number from dup_size: 0 if 0 is among several, else the largest."""
+    """``dup_size`` as one number: of several, 0 if it is among them, else the largest."""
     try:
         several = list(dup_size)
     except TypeError:
@@ -238,7 +235,7 @@ def _whole(dup_size: Any) -> int:
     if not several or not all(_is_whole(number) for number in several):
         raise ParameterError(
             f"dup_size is {dup_size!r}.",
-            "It must be a whole number of at least 0, the synthetic rows a base row, or several of them.",
+            "It must be a whole number of at least 0 (synthetic rows for each base row), or a sequence of them.",
         )
     return 0 if 0 in several else int(max(several))
 

@@ -14,34 +14,35 @@ __all__ = ["SMOTE"]
 
 
 def SMOTE(X: Any, target: Any, K: int = 5, dup_size: Any = 0, random_state: Any = None) -> Result:  # noqa: N802
-    """SMOTE of Chawla, Bowyer, Hall & Kegelmeyer (2002), with the interface of R's smotefamily.
+    """SMOTE (Chawla, Bowyer, Hall & Kegelmeyer 2002) with the interface of R's smotefamily.
 
-    Each minority row gets ``dup_size`` synthetic rows, each on the segment to one of its K nearest minority rows,
-    drawn with replacement::
+    Each minority row gets ``dup_size`` synthetic rows. Each lies on the segment between the minority row and one of its
+    K nearest minority rows, drawn with replacement::
 
         row = base + gap * (neighbor - base),   gap uniform on [0, 1)
 
     Parameters
     ----------
-    X : pandas.DataFrame of shape (n, d), or what pandas can make one of
-        Finite numbers. polars and pyarrow tables are taken too; the columns of an array are called V1, V2, ...
-        Distances are Euclidean on the columns as they are. Never written to.
+    X : pandas.DataFrame of shape (n, d), or data that pandas can convert to one
+        Finite numbers. polars and pyarrow tables work too; the columns of an array are named V1, V2, ... The distance
+        is Euclidean, without scaling. X is not changed.
     target : sequence of n labels
-        The class with the fewest rows is the minority, of equals the first in sorted order (of a categorical: in
-        the order of its categories). A Series' index is not looked at.
+        The class with the fewest rows is the minority; with a tie, the first in sorted order (for a categorical, in the
+        order of its categories). The index of a Series is ignored.
     K : int, default=5
-        Neighbors to choose from, fewer than there are minority rows. The row itself is not among them, exact
-        duplicates of it are. Of equally distant rows the first in X is taken.
+        Number of nearest neighbors to interpolate to, less than the number of minority rows. A row is not its own
+        neighbor, but exact duplicates of it are neighbors. A tie goes to the row that comes first in X.
     dup_size : int or sequence of int, default=0
-        Synthetic rows a minority row. 0 is ``floor((N - P) / P)`` for P minority and N other rows, which is balanced
-        only where the division leaves nothing over. Of several numbers the largest counts, or 0 if it is among them.
+        Number of synthetic rows for each minority row. 0 means ``floor((N - P) / P)`` for P minority and N other rows,
+        which balances the classes only if the division has no remainder. Of several numbers, 0 is used if it is among
+        them, else the largest.
     random_state : int, RandomState, Generator or None, default=None
-        Decides the order of ``orig_P`` and the draws.
+        Seed of the order of ``orig_P`` and of the draws.
 
     Returns
     -------
     Result
-        With ``K`` and ``dup_size``; ``K_all``, ``outcast`` and ``eps`` are None.
+        ``K_all``, ``outcast`` and ``eps`` are None.
 
     Raises
     ------
@@ -55,16 +56,16 @@ def SMOTE(X: Any, target: Any, K: int = 5, dup_size: Any = 0, random_state: Any 
     Warns
     -----
     GpusmoteWarning
-        If ``dup_size=0`` comes to no synthetic row.
+        If ``dup_size=0`` gives no synthetic rows.
 
     See Also
     --------
-    BLSMOTE : Starts only from rows near the border.
-    gpusmote.SMOTE : As a scikit-learn estimator.
+    BLSMOTE : Makes rows only from rows near the border to other classes.
+    gpusmote.SMOTE : The scikit-learn estimator.
 
     Notes
     -----
-    :mod:`gpusmote.r` lists where R's behaviour is not followed.
+    :mod:`gpusmote.r` lists the differences from R.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""From X and target to the minority and the others."""
+"""The split of X and target into the minority class and the other classes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ __all__ = ["Split", "load_pandas", "split"]
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """X and target, checked; nothing here is written to, as it may be the caller's own memory.
+    """X and target, checked. The arrays may share memory with the caller's data, so they must not be changed.
 
     Attributes
     ----------
     frame : pandas.DataFrame
         X with the caller's dtypes and index.
     labels : pandas array of shape (n,)
-        ``target`` with its own dtype.
+        ``target`` with its dtype.
     values : ndarray of shape (n, d), float64
-        X as numbers.
+        The values of X.
     is_minority : ndarray of shape (n,), bool
+        Whether each row is of the minority class.
     label : object
-        Of the minority.
+        Label of the minority class.
     """
 
     frame: Any
@@ -40,11 +41,12 @@ class Split:
 
     @property
     def minority(self) -> np.ndarray:
-        """Positions of its rows in X, ascending; likewise :attr:`others`."""
+        """Positions in X of the minority rows, ascending."""
         return np.flatnonzero(self.is_minority)
 
     @property
     def others(self) -> np.ndarray:
+        """Positions in X of the other rows, ascending."""
         return np.flatnonzero(~self.is_minority)
 
 
@@ -69,14 +71,20 @@ def split(X: Any, target: Any) -> Split:
     if len(present) < 2:
         raise InputError(
             f"target has one class only, {classes[int(present[0])]!r}.",
-            "There must be other rows to balance it against.",
+            "At least two classes are needed.",
         )
     smallest = int(present[counts[present].argmin()])
     return Split(frame, labels, values, codes == smallest, classes[smallest])
 
 
 def load_pandas() -> Any:
-    """The module pandas, needed here and nowhere else in gpusmote."""
+    """Import pandas, which is optional.
+
+    Raises
+    ------
+    MissingPackageError
+        If pandas is not installed.
+    """
     try:
         import pandas
     except ImportError as error:
@@ -87,7 +95,7 @@ def load_pandas() -> Any:
 
 
 def _frame(X: Any) -> Any:
-    """X as a pandas frame: its own, or one with its column names, or V1, V2, ... as R names a matrix's columns."""
+    """X as a pandas DataFrame. Columns without names are named V1, V2, ..., as R names the columns of a matrix."""
     pd = load_pandas()
     if isinstance(X, pd.DataFrame):
         return X
@@ -107,41 +115,45 @@ def _frame(X: Any) -> Any:
         ) from error
     if values.ndim != 2:
         raise InputError(
-            f"X has {counted(values.ndim, 'dimension')}, and a table has 2.",
-            "Give a data frame, or an array of shape (rows, columns).",
+            f"X has {counted(values.ndim, 'dimension')}; a table has 2.",
+            "Pass a data frame, or an array of shape (rows, columns).",
         )
     return pd.DataFrame(values, columns=[f"V{j + 1}" for j in range(values.shape[1])])
 
 
 def _labels(target: Any, n_rows: int) -> Any:
-    """target as a pandas array, one label a row; a Series' index says nothing, R goes by position too."""
+    """target as a pandas array, with one label for each row by position; the index of a Series is ignored, as in R."""
     pd = load_pandas()
     if hasattr(target, "to_pandas"):
         target = target.to_pandas()
     if getattr(target, "ndim", 1) != 1:
         raise InputError(
-            f"target has {counted(target.ndim, 'dimension')}.", "Give one label a row: a list, an array or a column."
+            f"target has {counted(target.ndim, 'dimension')}.",
+            "Pass one label for each row: a list, an array or a column.",
         )
     try:
         labels = pd.Series(target).array
     except (TypeError, ValueError) as error:
-        raise InputError(f"target cannot be read as labels: {error}", "Give one label a row, in a list.") from error
+        raise InputError(
+            f"target cannot be read as labels: {error}", "Pass a list with one label for each row."
+        ) from error
     if len(labels) != n_rows:
         raise InputError(
-            f"target has {counted(len(labels), 'label')} and X {counted(n_rows, 'row')}.", "Give one label a row."
+            f"target has {counted(len(labels), 'label')}, X has {counted(n_rows, 'row')}.",
+            "Pass one label for each row.",
         )
     missing = np.flatnonzero(pd.isna(labels))
     if len(missing):
         shown = ", ".join(map(str, missing[:5].tolist())) + (", ..." if len(missing) > 5 else "")
         raise InputError(
             f"target has {counted(len(missing), 'missing label')} (rows {shown}, counted from 0).",
-            "Leave these rows out, or give them a class of their own.",
+            "Drop these rows, or give them a label.",
         )
     return labels
 
 
 def _codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
-    """Position of each label among the sorted classes (a categorical's own order), and the classes."""
+    """The position of each label among the sorted classes, and the classes. A categorical has its own order."""
     pd = load_pandas()
     if isinstance(labels, pd.Categorical):
         return labels.codes.astype(np.int64), labels.categories.tolist()
@@ -151,7 +163,8 @@ def _codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
         order = sorted(range(len(classes)), key=classes.__getitem__)
     except TypeError as error:
         raise InputError(
-            "target holds labels that have no order, such as numbers beside text.", "Give labels of one type."
+            "The labels of target cannot be sorted, for instance because they mix numbers and text.",
+            "Pass labels of one type.",
         ) from error
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))

@@ -106,9 +106,9 @@ def test_dates_can_be_named(unit):
     y = np.repeat(np.array(["2021-01-01", "2022-01-01"], f"M8[{unit}]"), [9, 4])
     for key in (np.datetime64("2022-01-01"), y[-1], datetime.datetime(2022, 1, 1)):
         assert list(ours({key: 9}, y).values()) == [5]
-    with pytest.raises(StrategyError, match="which y does not hold"):
+    with pytest.raises(StrategyError, match="which y does not contain"):
         ours({np.datetime64("2023-01-01"): 9}, y)
-    with pytest.raises(StrategyError, match="which y does not hold"):
+    with pytest.raises(StrategyError, match="which y does not contain"):
         ours({"soon": 9}, y)
 
 
@@ -117,9 +117,9 @@ def test_dates_can_be_named(unit):
     [
         ("most", [5, 3], "sampling_strategy is 'most'"),
         (0.5, [5, 3, 2], "a float, 0.5, but y has 3 classes"),
-        (1.5, [5, 3], "A ratio must lie in (0, 1]"),
+        (1.5, [5, 3], "A ratio must be in (0, 1]"),
         (0.2, [10, 5], "asks for 2 minority rows, and there are 5 already"),
-        ({"z": 5}, [5, 3], "names 'z', which y does not hold. Its classes are 'a', 'b'"),
+        ({"z": 5}, [5, 3], "names 'z', which y does not contain. The classes of y are 'a', 'b'"),
         ({"b": 2}, [5, 3], "asks for 2 rows of class 'b', which has 3"),
         ({"b": 4.5}, [5, 3], "asks for 4.5 rows of class 'b'"),
         ({"b": np.inf}, [5, 3], "asks for inf rows of class 'b'"),

@@ -167,7 +167,7 @@ def test_a_disk_that_takes_no_more_leaves_what_was_there(source: Path, tmp_path:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
     )
     assert (done.returncode, done.stdout) == (1, ""), done
-    assert done.stderr.startswith(f"error: {out} cannot be written: a file may not be so large here.")
+    assert done.stderr.startswith(f"error: {out} cannot be written: it exceeds the file size limit.")
     assert out.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "out.csv"]
 

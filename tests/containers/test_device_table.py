@@ -70,21 +70,23 @@ def wrap_target_values(y):
 
 
 def test_libraries_that_cannot_give_an_array_back():
-    with pytest.raises(InputTypeError, match="whose library has no from_dlpack by which an array could be given back"):
+    with pytest.raises(InputTypeError, match="whose library has no from_dlpack to build the result with"):
         wrap_features(Foreign(X))
     with pytest.raises(InputTypeError) as caught:
         wrap_features(Foreign(X, Namespace, device=8))
     assert str(caught.value) == (
-        "X lies on a device of DLPack's type 8; gpusmote works on the host and on CUDA devices. Move it to the host "
+        "X is on a device of DLPack type 8; gpusmote works on the host and on CUDA devices. Copy it to the host "
         "(for a torch tensor: .cpu())."
     )
 
 
 def test_a_device_array_without_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(DeviceError, match="An array lies on a CUDA device, and CuPy, which reads it there") as caught:
+    with pytest.raises(
+        DeviceError, match="An array is on a CUDA device, but CuPy, which is needed to read it"
+    ) as caught:
         wrap_features(Foreign(X, Namespace, device=2))
-    assert caught.value.hint == 'pip install "gpusmote[cuda12]", or move the array to the host.'
+    assert caught.value.hint == 'pip install "gpusmote[cuda12]", or copy the array to the host.'
 
 
 # CuPy, by the stand-in

@@ -360,7 +360,7 @@ def test_columns_that_are_no_numbers_are_named(X, named):
     assert str(caught.value) == (
         f"X has {named.format('whose type is not numeric')}. Encode text and categories as bool columns, whose "
         "synthetic values are rounded to 0 and 1 (for instance with sklearn.preprocessing.OneHotEncoder(dtype=bool)). "
-        "Convert dates and decimals to float64, or leave these columns out: rows are interpolated, so every column "
+        "Convert dates and decimals to float64, or drop these columns: rows are interpolated, so every column "
         "must be numbers."
     )
 
@@ -369,7 +369,7 @@ def test_columns_that_are_no_numbers_are_named(X, named):
     ("X", "hint"),
     [
         (pl.LazyFrame({"a": [1.0]}), "Call X.collect() first."),
-        (nw.from_native(pl.DataFrame({"a": [1.0]})), "Pass the frame that it stands for: X.to_native()."),
+        (nw.from_native(pl.DataFrame({"a": [1.0]})), "Pass the native frame: X.to_native()."),
     ],
 )
 def test_known_kinds_that_are_not_taken(X, hint):

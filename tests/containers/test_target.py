@@ -209,28 +209,28 @@ def test_array_likes_become_arrays():
         ),
         (
             np.array([0.0, 1.25, 2.5]),
-            "Unknown label type: continuous. y holds 1.25 in row 1, which is a measurement rather than a class. Make "
-            "classes of it first, for instance y > threshold, or numpy.digitize(y, edges).",
+            "Unknown label type: continuous. y holds 1.25 in row 1, which is a measurement rather than a class. "
+            "Convert y to classes first, for instance y > threshold, or numpy.digitize(y, edges).",
         ),
         (
             np.array([0, 0.5, 1], object),
-            "Unknown label type: continuous. y holds 0.5 in row 1, which is a measurement rather than a class. Make "
-            "classes of it first, for instance y > threshold, or numpy.digitize(y, edges).",
+            "Unknown label type: continuous. y holds 0.5 in row 1, which is a measurement rather than a class. Convert "
+            "y to classes first, for instance y > threshold, or numpy.digitize(y, edges).",
         ),
         (
             np.array([[1, 1], [0, 1], [1, 0]]),
             "Multilabel and multioutput targets are not supported. y has shape (3, 2), and not every row of it is a "
-            "single 1 among zeros. Pass one label a row, or one indicator column a class.",
+            "single 1 among zeros. Pass one label for each row, or one indicator column for each class.",
         ),
         (
             np.array([["a", "b"]] * 3),
             "Multilabel and multioutput targets are not supported. y has shape (3, 2), and not every row of it is a "
-            "single 1 among zeros. Pass one label a row, or one indicator column a class.",
+            "single 1 among zeros. Pass one label for each row, or one indicator column for each class.",
         ),
         (
             np.zeros((3, 2, 2), int),
             "Multilabel and multioutput targets are not supported. y has shape (3, 2, 2), and not every row of it is a "
-            "single 1 among zeros. Pass one label a row, or one indicator column a class.",
+            "single 1 among zeros. Pass one label for each row, or one indicator column for each class.",
         ),
         (
             np.array(5),

@@ -41,11 +41,11 @@ def test_torch_is_read_without_a_copy_and_detached():
 def test_torch_tensors_that_have_no_numpy_form():
     with pytest.raises(InputTypeError) as caught:
         wrap_features(torch.tensor(X, dtype=torch.bfloat16))
-    assert caught.value.message.startswith("X is a torch.Tensor of dtype torch.bfloat16 that DLPack cannot hand over: ")
-    assert caught.value.hint == "Convert it to a dense array of a dtype that NumPy has, such as float32."
-    with pytest.raises(InputTypeError, match="DLPack cannot hand over"):
+    assert caught.value.message.startswith("X is a torch.Tensor of dtype torch.bfloat16 that DLPack cannot export: ")
+    assert caught.value.hint == "Convert it to a dense array with a dtype of NumPy, such as float32."
+    with pytest.raises(InputTypeError, match="DLPack cannot export"):
         wrap_features(torch.tensor(X).to_sparse())
-    with pytest.raises(InputTypeError, match="lies on a device that DLPack cannot reach"):
+    with pytest.raises(InputTypeError, match="is on a device that DLPack does not support"):
         wrap_features(torch.tensor(X, device="meta"))
     with pytest.raises(InputError, match="Expected 2D array, got 1D array instead"):
         wrap_features(torch.tensor([1.0]))

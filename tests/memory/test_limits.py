@@ -225,7 +225,7 @@ def test_an_estimate_knows_strategies_labels_and_dtypes():
         assert estimate.output == 1100 * 7 * 2 + 1100 * 48  # rows and labels
         assert estimate.where == "cpu"
     assert SMOTE(sampling_strategy="minority").estimate(1000, 7, y=y).output == 1300 * (7 * 8 + 48)
-    with pytest.raises(ParameterError, match=r"y has 1,000 rows in its classes, X has 999"):
+    with pytest.raises(ParameterError, match=r"The classes of y have 1,000 rows, X has 999"):
         SMOTE().estimate(999, 7, y={"a": 500, "b": 500})
 
 

@@ -97,8 +97,8 @@ def test_factor_level_that_no_row_has_is_passed_over(cancer):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda target: target[:-1], "416 labels and X 417 rows"),
-        (lambda target: [*target, "benign"], "418 labels and X 417 rows"),
+        (lambda target: target[:-1], "416 labels, X has 417 rows"),
+        (lambda target: [*target, "benign"], "418 labels, X has 417 rows"),
         (lambda target: [None, *target[1:]], r"1 missing label \(rows 0, counted"),
         (lambda target: [5, *target[1:]], "no order"),
         (lambda target: ["benign"] * len(target), "one class only, 'benign'"),

@@ -203,7 +203,7 @@ def test_a_sampler_makes_the_same_rows(cuda, sampler):
     assert found.tobytes() == expected.tobytes()
     assert sampler.device_ == "cuda:0"
     (note,) = sampler.report_.notes
-    assert note.startswith("cuda:0 has no room for all rows")
+    assert note.startswith("The rows do not fit on cuda:0")
     assert sampler.report_.search.queries == sum(
         getattr(sampler.report_.search, name) for name in ("certified_first", "certified_second", "certified_last")
     )
