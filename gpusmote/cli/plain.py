@@ -18,7 +18,7 @@ __all__ = ["ABOUT", "BENCH_OPTIONS", "COMMANDS", "GENERAL_OPTIONS", "INFO_OPTION
 ABOUT = "Rows for rare classes, from file to file: SMOTE and its variants on the CPU or a CUDA GPU."
 COMMANDS = {
     "resample": "Add synthetic rows to a table in a file.",
-    "plan": "Say what resample would make, hold and take, without making it.",
+    "plan": "Say what resample would make, how much memory it would hold, and on which device.",
     "info": "Print versions, devices, memory, and what would be chosen.",
     "bench": "Measure SMOTE beside imbalanced-learn's.",
 }
