@@ -133,10 +133,9 @@ def plan(
     report: Report = None,
     force: Force = False,
 ) -> None:
-    """Say what resample would make, hold and take, without making it.
+    """Say what resample would make, how much memory it would hold, and on which device.
 
-    Counts and bytes are computed. Seconds are measured on the first rows of each class and carried over: of the search
-    as if it grew with the square of the rows, which is the most that it does.
+    It reads the column of classes, not the features; a CSV file is read whole. Bytes are an upper bound.
     """
     from gpusmote.cli.dry_run import forecast
 

@@ -7,20 +7,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gpusmote.backends import select
 from gpusmote.backends.device import require
 from gpusmote.base.sampler import BaseSampler
 from gpusmote.errors import MemoryLimitError
 from gpusmote.files import Progress
 from gpusmote.files.amounts import checked_sampler, decided
-from gpusmote.files.budget import Budget, budget_of
 from gpusmote.files.engine import open_source
 from gpusmote.files.labels import FileTarget
-from gpusmote.files.needs import Needs, needs_of
+from gpusmote.files.memory import FileMemory, Needs, file_memory, needs_of
 from gpusmote.files.passes import Passes
-from gpusmote.files.resident_rows import ResidentRows
 from gpusmote.io_errors import naming
 from gpusmote.synthesis.report import Report
 
@@ -41,11 +37,11 @@ class Forecast:
     device, reason : str
         Where the work would be done, and why there.
     bytes : dict of str to int
-        On the host: ``held`` (rows of the classes that get rows, and all labels), ``needed`` (with the blocks that
-        stream by, which are the larger the more may be used), ``peak`` (with the search, in blocks likewise),
+        On the host: ``held`` (rows that are read, and all labels), ``needed`` (with libraries and blocks, which are
+        the larger the more may be used), ``peak`` (the most at any one time, the search included: an upper bound),
         ``limit`` (absent where the system does not say); ``written`` (a file of the source's form, about).
     refusal : MemoryLimitError or None
-        What the run would raise for memory on the host; ``peak`` is of blocks as small as they can be then.
+        What the run would raise for memory on the host; ``peak`` is of the smallest search then.
     """
 
     source: str
@@ -99,22 +95,20 @@ def forecast(
         As the run would, but for memory on the host.
     """
     sampler = checked_sampler(sampler, percentage, dup_size)
-    budget = budget_of(memory_limit, sampler)
-    file = open_source(source, budget)
+    memory = file_memory(memory_limit, sampler)
+    file = open_source(source, memory)
     try:
         require(sampler.device)
-        passes = Passes(file, target, budget, Report(), progress)
+        passes = Passes(file, target, memory, Report(), progress)
         labels = passes.scan()
         with naming(source):
             make = {c: n for c, n in decided(sampler, labels, target, percentage, dup_size).items() if n}
-        everything = bool(make) and sampler._looks_at_all_rows
-        groups = None if everything else [np.flatnonzero(labels.codes == c) for c in make]
-        rows = ResidentRows(passes.features, len(labels.codes), groups)
+        rows = passes.to_hold(sampler, make)
         backend, reason = select(sampler.device, sampler._work(rows, labels, make), "cpu")
         with naming(source):
-            needs = needs_of(sampler, rows, labels, make, backend, budget)
+            needs = needs_of(memory, file, sampler, rows, labels, make, backend)
         written = round(file.size * (1 + sum(make.values()) / rows.n_rows))
-        size = {**_memory(needs, budget), "written": written}
+        size = {**_bytes(needs, memory), "written": written}
     finally:
         file.close()
     made = rows.n_rows, rows.n_features, sum(make.values()), _classes(labels, make)
@@ -127,7 +121,7 @@ def _classes(labels: FileTarget, make: dict[int, int]) -> list[dict[str, Any]]:
     return [{"label": label, "before": n, "after": n + make.get(c, 0)} for c, (label, n) in counted]
 
 
-def _memory(needs: Needs, budget: Budget) -> dict[str, int]:
-    """Bytes on the host, and with them what they are held to."""
-    limit = {} if budget.limit is None else {"limit": budget.limit}
+def _bytes(needs: Needs, memory: FileMemory) -> dict[str, int]:
+    """Bytes on the host, and the limit."""
+    limit = {} if memory.limit.bytes is None else {"limit": memory.limit.bytes}
     return {"held": needs.held, "needed": needs.needed, "peak": needs.peak, **limit}

@@ -15,7 +15,6 @@ import pyarrow.csv
 
 from gpusmote.errors import FileError
 from gpusmote.files.formats import Form
-from gpusmote.files.io_budget import text_block
 from gpusmote.files.labels import FileTarget
 from gpusmote.files.sources import Source
 from gpusmote.files.spelling import FeatureParser
@@ -28,9 +27,6 @@ _COLUMN = re.compile(r"In CSV column #(\d+)")
 _LINE_END = re.compile(rb'(?:[^"\r\n]|"[^"]*")*(\r\n|\r|\n)')
 _LOOK_BYTES = 64 << 10
 _SEPARATORS = (",", ";", "\t", "|")
-_BLOCKS_AHEAD = 26  # as text, as positions of values, as columns
-_PARSED = 1  # of a small file there is no more to read ahead
-_COMPRESSION = 5  # what of the text a compressed file is taken to be, in times
 
 
 class CsvSource(Source):
@@ -123,10 +119,8 @@ class CsvSource(Source):
         """How many bytes of the file have been read, where it is being read."""
         return None if self._running is None or self._running.closed else int(self._running.tell())
 
-    def held_at_once(self, group: int) -> int:
-        # pyarrow reads far ahead, and keeps it as text, as positions and as columns.
-        text = self.size * (_COMPRESSION if self.form.compression else 1)
-        return min(_BLOCKS_AHEAD * text_block(group), _PARSED * text)
+    def held_at_once(self) -> int:
+        return 0  # all of it is read in blocks
 
     def close(self) -> None:
         for file in (self._running, self._converted):

@@ -14,9 +14,9 @@ from gpusmote.base.sampler import BaseSampler
 from gpusmote.errors import FileError, ParameterError
 from gpusmote.files.allocators import give_back
 from gpusmote.files.amounts import checked_sampler, decided
-from gpusmote.files.budget import Budget, budget_of
 from gpusmote.files.csv_source import CsvSource
 from gpusmote.files.formats import file_path, form_of
+from gpusmote.files.memory import FileMemory, file_memory
 from gpusmote.files.passes import Passes
 from gpusmote.files.report import FileReport
 from gpusmote.files.sinks import Sink, open_sink
@@ -52,30 +52,22 @@ def run(request: Request) -> FileReport:
     look at the files shows, then whether the device is there, for which packages may have to be loaded.
     """
     sampler = checked_sampler(request.sampler, request.percentage, request.dup_size)
-    budget = budget_of(request.memory_limit, sampler)
+    memory = file_memory(request.memory_limit, sampler)
     named = {"source": request.source, "origins": request.origins, "destination": request.destination}
     path = {name: _path(name, value) for name, value in named.items() if name != "origins" or value is not None}
     outputs = [path[name] for name in ("origins", "destination") if name in path]  # the destination appears last
     for output in outputs:
         form_of(output)
     _refuse_same(list(path.values()))
-    source = open_source(path["source"], budget)
+    source = open_source(path["source"], memory)
     clock = Report()
     try:
         # Publishing is what the end of the block does; the stack tells its time apart.
         with contextlib.ExitStack() as stack:
             files = stack.enter_context(whole_files(outputs, force=request.force))
             require(sampler.device)
-            passes = Passes(
-                source,
-                request.target,
-                budget,
-                clock,
-                request.progress,
-                form_of(outputs[-1]),
-                outputs[-1],
-            )
-            plan, sampler = _resample(request, sampler, passes, source, budget, outputs, files)
+            passes = Passes(source, request.target, memory, clock, request.progress, outputs[-1])
+            plan, sampler = _resample(request, sampler, passes, source, memory, outputs, files)
             source.refuse_change()
             written = sum(file.tell() for file in files)
             with clock.stage("publish"):
@@ -83,7 +75,7 @@ def run(request: Request) -> FileReport:
     finally:
         source.close()
         give_back()
-    return _report(request, sampler, passes, plan, source, budget, clock, written)
+    return _report(request, sampler, passes, plan, source, memory, clock, written)
 
 
 def _path(name: str, value: Any) -> Path:
@@ -93,7 +85,7 @@ def _path(name: str, value: Any) -> Path:
         raise ParameterError(f"{name} is of type {type(value).__name__}.", "It must be the path of a file.") from None
 
 
-def open_source(path: Path, budget: Budget) -> Source:
+def open_source(path: Path, memory: FileMemory) -> Source:
     """The table in a file, by its ending.
 
     Raises
@@ -103,7 +95,7 @@ def open_source(path: Path, budget: Budget) -> Source:
     """
     form = form_of(path)
     if form.kind == "csv":
-        return CsvSource(path, form, budget.text_bytes)
+        return CsvSource(path, form, memory.text_bytes)
     return (ParquetSource if form.kind == "parquet" else ArrowSource)(path, form)
 
 
@@ -127,7 +119,7 @@ def _resample(
     sampler: BaseSampler,
     passes: Passes,
     source: Source,
-    budget: Budget,
+    memory: FileMemory,
     outputs: list[Path],
     files: list[BinaryIO],
 ) -> tuple[Plan, BaseSampler]:
@@ -142,7 +134,7 @@ def _resample(
         for output, file in zip(outputs, files, strict=True):
             schema = source.schema if output is outputs[-1] else passes.origins_schema()
             with writing(output):
-                sink = open_sink(file, form_of(output), schema, budget.group_rows(schema), texts, source)
+                sink = open_sink(file, form_of(output), schema, memory.group_rows(schema), texts, source)
             abandoned.callback(sink.abandon)
             sinks.append(sink)
         with writing(outputs[-1]):
@@ -162,7 +154,7 @@ def _report(
     passes: Passes,
     plan: Plan,
     source: Source,
-    budget: Budget,
+    memory: FileMemory,
     clock: Report,
     written: int,
 ) -> FileReport:
@@ -188,7 +180,7 @@ def _report(
         bytes_read=source.size,
         bytes_written=written,
         peak_estimate=passes.peak,
-        memory_limit=budget.limit,
+        memory_limit=memory.limit.bytes,
         versions=dict(plan.report.versions),
         sampler=_described(sampler, plan),
     )

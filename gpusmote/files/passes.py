@@ -15,13 +15,10 @@ from gpusmote.base.sampler import BaseSampler
 from gpusmote.config import config_context
 from gpusmote.errors import DeviceError
 from gpusmote.files.allocators import give_back, release_unused
-from gpusmote.files.budget import Budget
 from gpusmote.files.columns import check_names, check_types
 from gpusmote.files.csv_source import CsvSource
-from gpusmote.files.formats import Form
-from gpusmote.files.io_budget import Traffic
 from gpusmote.files.labels import FileTarget, LabelScan
-from gpusmote.files.needs import beside_plan, check_plan, left_of, needs_of
+from gpusmote.files.memory import FileMemory, needs_of
 from gpusmote.files.resident_rows import ResidentRows
 from gpusmote.files.sinks import CsvSink, Sink
 from gpusmote.files.sources import Source
@@ -47,12 +44,10 @@ class Passes:
     source : Source
     target : str
         The column of labels.
-    budget : Budget
+    memory : FileMemory
     clock : Report
         Takes the seconds of each pass.
     progress : callable or None
-    into : Form, optional
-        Of the destination. Default: the source's.
     output : Path, optional
         In whose folder a CSV file is converted. Default: the system's folder for temporary files.
     """
@@ -61,19 +56,18 @@ class Passes:
         self,
         source: Source,
         target: str,
-        budget: Budget,
+        memory: FileMemory,
         clock: Report,
         progress: Any,
-        into: Form | None = None,
         output: Path | None = None,
     ) -> None:
-        self._source, self._target, self._budget, self._clock = source, target, budget, clock
-        self._into, self._output = into or source.form, output
+        self._source, self._target, self._memory, self._clock = source, target, memory, clock
+        self._output = output
         self._tell = progress or _say_nothing
         self.labels: FileTarget
         self.rows: ResidentRows
-        self.peak = 0  # bytes that the run holds at most, by estimate
-        self._least = 0  # limit that holds it
+        self.peak = 0  # bytes that the run holds at most
+        self._beside = 0  # of these, held during the search beside its own memory
 
     @property
     def features(self) -> Any:
@@ -95,7 +89,6 @@ class Passes:
                     labels.add(batch.column(0))
                 self.labels = labels.finish()
         self._tell("scan", source.size, source.size)
-        self._budget.traffic = Traffic(source, self._into, len(self.labels.codes))
         return self.labels
 
     def _convert(self, source: CsvSource) -> FileTarget:
@@ -120,13 +113,11 @@ class Passes:
         MemoryLimitError
             Before the pass, if they do not fit.
         """
-        source, labels, n = self._source, self.labels, len(self.labels.codes)
-        wanted = [c for c, n_new in make.items() if n_new]
-        everything = bool(wanted) and sampler._looks_at_all_rows
-        groups = None if everything else _rows_of(labels, wanted)
+        source, n = self._source, len(self.labels.codes)
+        make = {c: n_new for c, n_new in make.items() if n_new}
         with self._clock.stage("read"), naming(source.path):
-            rows = ResidentRows(self.features, n, groups)
-            self._refuse_too_large(sampler, rows, {c: make[c] for c in wanted})
+            rows = self.to_hold(sampler, make)
+            self._refuse_too_large(sampler, rows, make)
             names = self.features.names
             done = 0
             for done in rows.fill(map(operator.methodcaller("select", names), self._batches(names))):
@@ -136,36 +127,32 @@ class Passes:
         self.rows = rows
         return rows
 
+    def to_hold(self, sampler: BaseSampler, make: dict[int, int]) -> ResidentRows:
+        """The rows that a sampler needs for the classes that get any; none is read yet."""
+        groups = None if make and sampler._looks_at_all_rows else _rows_of(self.labels, list(make))
+        return ResidentRows(self.features, len(self.labels.codes), groups)
+
     def _refuse_too_large(self, sampler: BaseSampler, rows: ResidentRows, make: dict[int, int]) -> None:
         try:
             backend, _ = select(sampler.device, sampler._work(rows, self.labels, make), "cpu")
         except DeviceError:  # the search tells, or does without
             backend = Backend()
-        needs = needs_of(sampler, rows, self.labels, make, backend, self._budget)
+        needs = needs_of(self._memory, self._source, sampler, rows, self.labels, make, backend)
         if needs.refusal is not None:
             raise needs.refusal
-        self._least, self.peak = needs.least, needs.peak
+        self.peak, self._beside = needs.peak, needs.beside
 
     def plan(self, sampler: BaseSampler) -> Plan:
         """The search, within what the held rows and the blocks leave of the limit."""
         self._tell("search", 0, 1)
         give_back()  # the search has no use for what reading took
-        rows, labels = self.rows, self.labels
-        beside = beside_plan(rows, labels) + self._budget.libraries
-        left = left_of(self._budget, beside)
+        left = self._memory.beside(self._beside)
         sampler.memory_limit = left
         with self._clock.stage("search"), naming(self._source.path), config_context(memory_limit=left):
-            plan = sampler.plan(rows, labels)
-        planned, result = int(labels.codes.nbytes) + plan.report.bytes["plan"], rows.n_rows + len(plan)
-        self.peak = max(
-            int(labels.codes.nbytes) + rows.nbytes + self._budget.reading(),
-            beside + plan.report.bytes.get("host", plan.report.bytes.get("total", 0)),
-            planned + self._budget.streaming(result),
-        )
-        rows.let_go()
+            plan = sampler.plan(self.rows, self.labels)
+        self.rows.let_go()
         give_back()
         self._tell("search", 1, 1)
-        check_plan(self._budget, planned, result, self._least)
         return plan
 
     def copy(self, sink: Sink) -> None:
@@ -186,7 +173,7 @@ class Passes:
 
     def _batches(self, columns: list[str] | None) -> Iterator[Any]:
         """The source's; what they leave behind in pyarrow's pool is given back, or it would grow by several times."""
-        for batch in self._source.batches(columns, self._budget.batch_rows(self._source.schema)):
+        for batch in self._source.batches(columns, self._memory.batch_rows(self._source.schema)):
             if batch.num_rows:
                 yield batch
             del batch
@@ -204,7 +191,7 @@ class Passes:
     def make(self, plan: Plan, sink: Sink, origins: Sink | None) -> None:
         """The synthetic rows, block by block, and where they come from."""
         schema = self._source.schema
-        step = self._budget.batch_rows(schema)
+        step = self._memory.batch_rows(schema)
         with self._clock.stage("make"):
             for start in range(0, len(plan), step):
                 stop = min(start + step, len(plan))

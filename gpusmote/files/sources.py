@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from gpusmote.errors import FileError
 from gpusmote.files.formats import Form
-from gpusmote.files.io_budget import row_bytes
 from gpusmote.io_errors import reading
 
-__all__ = ["ArrowSource", "ParquetSource", "Source"]
+__all__ = ["ArrowSource", "ParquetSource", "Source", "row_bytes"]
 
 _COLUMN_BUFFER = 256 << 10  # a column of a row group is read in pieces of this size, not as a whole
 _PAGE = 1 << 20  # what those who write Parquet cut a column into
+_TEXT_BYTES = 32  # what a value of a type without a fixed width is taken to need
 
 
 class Source(abc.ABC):
@@ -52,8 +52,8 @@ class Source(abc.ABC):
         """Record batches of these columns (None: all) in order, of about ``rows`` rows at most."""
 
     @abc.abstractmethod
-    def held_at_once(self, group: int) -> int:
-        """Bytes that reading holds beside the batch it gives, where row groups of ``group`` bytes are written."""
+    def held_at_once(self) -> int:
+        """Bytes that reading holds because the file is cut that way, whatever the size of batches."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -117,7 +117,7 @@ class ParquetSource(Source):
             self.file.close(force=True)
             self._opened.close()
 
-    def held_at_once(self, group: int) -> int:
+    def held_at_once(self) -> int:
         # Of each column a page as it is in the file and as it is in memory, and the bytes that are read ahead.
         return sum(_pages(chunk.total_compressed_size, chunk.total_uncompressed_size) for chunk in self._chunks)
 
@@ -184,7 +184,7 @@ class ArrowSource(Source):
                     yield batch.slice(start, rows)
                 del batch  # before the next is read
 
-    def held_at_once(self, group: int) -> int:
+    def held_at_once(self) -> int:
         row = row_bytes(self.schema)
         compressed = self.size < 0.9 * self._rows * row  # then a batch is there twice
         return self._largest * row * (1 + compressed)
@@ -192,3 +192,15 @@ class ArrowSource(Source):
     def close(self) -> None:
         with contextlib.suppress(OSError):  # of a file that was only read, nothing is lost
             self._file.close()
+
+
+def row_bytes(schema: Any) -> int:
+    """Bytes of a row in memory, about."""
+    return max(1, sum(_width(field.type) for field in schema))
+
+
+def _width(kind: Any) -> int:
+    try:
+        return max(1, int(kind.bit_width) // 8)
+    except ValueError:
+        return _TEXT_BYTES

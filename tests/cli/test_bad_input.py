@@ -86,8 +86,11 @@ SOURCES: dict[str, tuple[Callable[[Path], Path], str]] = {
 }
 
 
-@pytest.mark.parametrize("command", ["resample", "plan"])
-@pytest.mark.parametrize("what", SOURCES)
+VALUES = ["NaN", "infinity", "missing value"]  # are among the features, whose values a plan does not read
+CASES = [("resample", what) for what in SOURCES] + [("plan", what) for what in SOURCES if what not in VALUES]
+
+
+@pytest.mark.parametrize(("command", "what"), CASES)
 def test_a_source_that_cannot_be_used_is_one_line(what: str, command: str, tmp_path: Path) -> None:
     make, said = SOURCES[what]
     source = make(tmp_path)

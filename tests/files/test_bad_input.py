@@ -90,7 +90,7 @@ from gpusmote.files.sources import ArrowSource, ParquetSource
 def values(path):
     source = (ParquetSource if path.suffix == ".parquet" else ArrowSource)(path, form_of(path))
     if path.suffix == ".parquet":
-        source.held_at_once(1), source.with_few_values(), source.compression()
+        source.held_at_once(), source.with_few_values(), source.compression()
     found = [column.to_pylist() for batch in source.batches(None, 100) for column in batch.columns]
     source.close()
     return repr([source.schema.names, found])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.files import resample_file
-from gpusmote.files.budget import Budget
+from gpusmote.files.memory import FileMemory
 from tests.files.helpers import FORMS, assert_same, in_memory, read, table, write
 from tests.standin.install import stand_in
 
@@ -22,9 +22,9 @@ from tests.standin.install import stand_in
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of some dozens of rows, so that every file has many."""
-    monkeypatch.setattr(Budget, "group_rows", lambda budget, schema: 130)
-    monkeypatch.setattr(Budget, "batch_rows", lambda budget, schema: 70)
-    monkeypatch.setattr(Budget, "text_bytes", 4096)
+    monkeypatch.setattr(FileMemory, "group_rows", lambda memory, schema: 130)
+    monkeypatch.setattr(FileMemory, "batch_rows", lambda memory, schema: 70)
+    monkeypatch.setattr(FileMemory, "text_bytes", 4096)
 
 
 @pytest.mark.parametrize("form", FORMS)

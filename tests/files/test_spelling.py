@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from gpusmote import SMOTE, errors
 from gpusmote.files import resample_file
-from gpusmote.files.budget import Budget
+from gpusmote.files.memory import FileMemory
 from tests.files.helpers import read, write
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Many blocks in every file."""
-    monkeypatch.setattr(Budget, "group_rows", lambda budget, schema: 130)
-    monkeypatch.setattr(Budget, "batch_rows", lambda budget, schema: 70)
-    monkeypatch.setattr(Budget, "text_bytes", 4096)
+    monkeypatch.setattr(FileMemory, "group_rows", lambda memory, schema: 130)
+    monkeypatch.setattr(FileMemory, "batch_rows", lambda memory, schema: 70)
+    monkeypatch.setattr(FileMemory, "text_bytes", 4096)
 
 
 def quoted(text):
@@ -282,7 +282,7 @@ def test_what_pyarrow_raises_is_told_in_our_words(tmp_path, monkeypatch, error):
 @pytest.mark.parametrize("odd", ["last row", "name", "id"])
 def test_small_files_that_took_minutes(tmp_path, monkeypatch, odd):
     """Nothing grows with the square of columns or classes: each took 30 s or more, and takes about 1 s."""
-    monkeypatch.setattr(Budget, "text_bytes", 1 << 20)
+    monkeypatch.setattr(FileMemory, "text_bytes", 1 << 20)
     if odd == "id":
         lines = ["u,class", *(f"{i},u{i}" for i in range(100_000)), "1,u5"]
     else:

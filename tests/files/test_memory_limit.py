@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 
 import pyarrow as pa
 import pytest
@@ -16,47 +16,38 @@ from sklearn.base import clone
 
 import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, resample_file
+from gpusmote.backends.budget import Limit
 from gpusmote.cli.dry_run import forecast
 from gpusmote.errors import MemoryLimitError, ParameterError
-from gpusmote.files.budget import budget_of
-from gpusmote.files.formats import Form
-from gpusmote.files.io_budget import Traffic, text_block
-from gpusmote.files.needs import left_of
+from gpusmote.files.memory import FileMemory, file_memory, least_limit
+from gpusmote.files.sources import row_bytes
 from tests.files.helpers import table, write
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
-@given(
-    held=st.integers(0, 1 << 34),
-    planned=st.integers(0, 1 << 34),
-    rows=st.integers(1, 1 << 30),
-    n_columns=st.integers(1, 300),
-    pages=st.integers(0, 1 << 28),
-    forms=st.tuples(*2 * [st.sampled_from(["csv", "parquet", "arrow"])]),
-)
-def test_the_least_limit_is_enough_and_one_byte_less_is_not(held, planned, rows, n_columns, pages, forms):
-    schema = pa.schema([(f"x{j}", pa.float64()) for j in range(n_columns)])
-    source = SimpleNamespace(schema=schema, form=Form(forms[0]), held_at_once=lambda group: pages + text_block(group))
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(needed=st.integers(0, 1 << 34), table=st.integers(1, 1 << 30))
+def test_the_least_limit_is_enough_and_one_byte_less_is_not(needed, table):
+    """Blocks are cut to a share of the limit, so that the limit grows with what is needed beside them."""
 
     def fits(limit):
-        budget = budget_of(limit, None)
-        budget.traffic = Traffic(source, Form(forms[1]), rows)
-        try:
-            budget.check(held, budget.reading(), "What is held", "")
-            budget.check(planned, budget.streaming(2 * rows), "The plan", "")
-        except MemoryLimitError:
-            return False
-        return True
+        return needed + min(table, FileMemory(Limit("cpu", limit, True), {}).blocks) <= limit
 
-    budget = budget_of(1, None)
-    budget.traffic = Traffic(source, Form(forms[1]), rows)
-    least = budget.least(held, planned, 2 * rows, 0)
+    least = least_limit(needed, table)
     assert fits(least)
     assert not fits(least - 1)
-    assert budget.least(held, planned, 2 * rows, least + 5) == least + 5
+
+
+@pytest.mark.parametrize("limit", [1, 10**7, 64 * 10**6, 10**9, 10**12, None])
+def test_all_blocks_together_keep_within_their_share(limit):
+    schema = pa.schema([(f"x{j}", pa.float64()) for j in range(10)])
+    memory = FileMemory(Limit("cpu", limit, True), {})
+    group, batch = (rows(schema) * row_bytes(schema) for rows in (memory.group_rows, memory.batch_rows))
+    read_ahead = 26 * memory.text_bytes  # that many blocks of text pyarrow keeps, measured
+    assert 1.15 * read_ahead + 1.85 * group + 2 * batch <= memory.blocks
+    assert limit is None or memory.blocks <= max(8 << 20, limit // 5)
 
 
 @pytest.mark.parametrize("limit", ["10KB", "34MB", "37MB", "50MB"])
@@ -94,25 +85,26 @@ def test_what_a_refused_run_asks_for_is_enough_and_the_plan_says_the_same(limit,
     ("call", "sampler", "configured", "merged"),
     [
         (None, None, None, {}),
-        ("1GB", None, None, {"cpu": 10**9}),
-        ("1GB", {"cuda": "2GB"}, None, {"cpu": 10**9, "cuda": 2 * 10**9}),
-        ("1GB", MappingProxyType({"cpu": "3GB", "cuda": "2GB"}), None, {"cpu": 10**9, "cuda": 2 * 10**9}),
-        (MappingProxyType({"cuda": 5}), {"cpu": "3GB", "cuda": "2GB"}, None, {"cpu": 3 * 10**9, "cuda": 5}),
-        ("1GB", None, {"cuda": 0.5}, {"cpu": 10**9, "cuda": 0.5}),
-        ("1GB", {"cuda": 7}, {"cpu": 8, "cuda": 9}, {"cpu": 10**9, "cuda": 7}),
-        (None, "2GB", None, {"cpu": 2 * 10**9, "cuda": 2 * 10**9}),
-        ("1GB", "2GB", "3GB", {"cpu": 10**9, "cuda": 2 * 10**9}),
+        ("10MB", None, None, {"cpu": 10**7}),
+        ("10MB", {"cuda": "20MB"}, None, {"cpu": 10**7, "cuda": 2 * 10**7}),
+        ("10MB", MappingProxyType({"cpu": "30MB", "cuda": "20MB"}), None, {"cpu": 10**7, "cuda": 2 * 10**7}),
+        (MappingProxyType({"cuda": 5}), {"cpu": "30MB", "cuda": "20MB"}, None, {"cpu": 3 * 10**7, "cuda": 5}),
+        ("10MB", None, {"cuda": 0.5}, {"cpu": 10**7, "cuda": 0.5}),
+        ("10MB", {"cuda": 7}, {"cpu": 8, "cuda": 9}, {"cpu": 10**7, "cuda": 7}),
+        (None, "20MB", None, {"cpu": 2 * 10**7, "cuda": 2 * 10**7}),
+        ("10MB", "20MB", "30MB", {"cpu": 10**7, "cuda": 2 * 10**7}),
         (None, None, {"cuda": 9}, {"cuda": 9}),
     ],
 )
 def test_limits_of_call_sampler_and_configuration_are_merged(call, sampler, configured, merged):
     with gpusmote.config_context(memory_limit=configured):
-        budget = budget_of(call, SMOTE(memory_limit=sampler))
-    assert budget.asked == merged
-    assert merged.get("cpu", budget.limit) == budget.limit
-    left = left_of(budget, 100)
+        memory = file_memory(call, SMOTE(memory_limit=sampler))
+    assert memory.asked == merged
+    assert memory.limit.given == ("cpu" in merged)
+    assert merged.get("cpu", memory.limit.bytes) == memory.limit.bytes
+    left = memory.beside(5)
     if "cpu" in merged:
-        assert left["cpu"] + 100 < merged["cpu"]
+        assert left["cpu"] + 5 == merged["cpu"]
         assert {**left, "cpu": 0} == {**merged, "cpu": 0}
     else:
         assert left == (merged or None)
@@ -121,9 +113,9 @@ def test_limits_of_call_sampler_and_configuration_are_merged(call, sampler, conf
 def test_a_limit_that_is_none():
     for limit in ("much", {"gpu": 1}, 0):
         with pytest.raises(ParameterError, match="memory_limit"):
-            budget_of(limit, SMOTE())
+            file_memory(limit, SMOTE())
         with pytest.raises(ParameterError, match="memory_limit"):
-            budget_of("1GB", SMOTE(memory_limit=limit))
+            file_memory("1GB", SMOTE(memory_limit=limit))
 
 
 def test_a_limit_of_the_device_stays_beside_one_of_the_call(tmp_path, cuda):
