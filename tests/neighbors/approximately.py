@@ -14,8 +14,8 @@ NO_ROOM = "Memory leaves no room for lists of 2,500 rows: the exact search serve
 
 def clusters(n, d, seed=0, many=40):
     rng = np.random.default_rng(seed)
-    centres = 4 * rng.standard_normal((many, d))
-    return (centres[rng.integers(0, many, n)] + rng.standard_normal((n, d))).astype(np.float32)
+    centers = 4 * rng.standard_normal((many, d))
+    return (centers[rng.integers(0, many, n)] + rng.standard_normal((n, d))).astype(np.float32)
 
 
 def gaussian(n, d, seed=0):

@@ -129,7 +129,7 @@ def test_queries_with_too_few_rows_in_their_lists_get_exact_neighbors(eager):
 
 @needs_faiss
 def test_rows_of_any_scale(eager):
-    """float32 would overflow or vanish without the pool's power of two and its centre."""
+    """float32 would overflow or vanish without the pool's power of two and its center."""
     plain, _ = search(clusters(4_000, 6))
     for scale, shift in ((1e200, 0.0), (1e-200, 0.0), (1.0, 1e6)):
         table = clusters(4_000, 6).astype(np.float64) * scale + shift

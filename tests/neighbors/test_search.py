@@ -67,7 +67,7 @@ def test_awkward_tables(source, name, dtype, small_tiles):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("source", [None, *SOURCES])
 def test_a_constant_column_of_the_largest_number(source, dtype, small_tiles):
-    """It has no range, so that nothing is scaled: no two rows, nor two centres, may be added."""
+    """It has no range, so that nothing is scaled: no two rows, nor two centers, may be added."""
     X = np.random.default_rng(0).standard_normal((400, 4)).astype(dtype)
     X[:, 2] = np.finfo(dtype).max
     found, _ = search(X, source=source)
@@ -193,7 +193,7 @@ def test_the_float64_pass_is_reached():
 
 
 @pytest.mark.parametrize("kind", ["clusters far apart", "one huge column"])
-def test_what_float32_cannot_tell_from_one_centre_is_told_from_many(kind):
+def test_rows_that_float32_cannot_tell_apart_from_one_center_are_told_apart_from_many(kind):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((9_000, 20))
     X += (1e6 * rng.integers(0, 3, (9_000, 1))) if kind == "clusters far apart" else (1e6 * np.eye(20)[0] * X)
