@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 UNWANTED = ("cupy", "faiss", "pandas", "polars", "pyarrow", "dask", "torch", "imblearn", "matplotlib")
 

@@ -65,6 +65,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(table(120_000, 30_000), tmp_path_factory.mktemp("large") / "in.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "status", "existing"), [("SIGINT", 130, True), ("SIGTERM", 143, False)])
 def test_a_signal_leaves_the_destination_as_it_was(
     name: str, status: int, existing: bool, large: Path, tmp_path: Path
