@@ -7,15 +7,15 @@ from pathlib import Path
 __all__ = ["HELPERS", "MADE_ONCE", "NUMERIC", "ONLY_HOST", "is_numeric"]
 
 NUMERIC = (
-    "samplers/test_*.py",
-    "r/test_rows.py",
-    "r/test_result.py",
-    "test_containers.py",
+    "base/test_recipe.py",
+    "base/test_sampler.py",
+    "containers/test_samplers.py",
+    "over_sampling/test_*.py",
+    "smotefamily/test_result.py",
+    "smotefamily/test_rows.py",
+    "synthesis/test_plan.py",
     "test_imblearn.py",
-    "test_module.py",
-    "test_plan.py",
-    "test_recipe.py",
-    "test_sampler.py",
+    "test_oversample_table.py",
 )
 """Files below tests/, as patterns."""
 

@@ -203,10 +203,10 @@ def test_missing_values(make, donors):
     gap.loc[5, "mean radius"] = np.nan
     with pytest.raises(NonFiniteError, match="mean radius"):
         oversample(make(gap), "kind")
-    unlabelled = donors.copy()
-    unlabelled.loc[5, "kind"] = None
+    unlabeled = donors.copy()
+    unlabeled.loc[5, "kind"] = None
     with pytest.raises(InputError, match="'kind' has 1 missing label"):
-        oversample(make(unlabelled), "kind")
+        oversample(make(unlabeled), "kind")
 
 
 @pytest.mark.parametrize("table", [np.eye(3), [[1, 0]], pl.LazyFrame({"kind": [0, 1]}), pd.Series([1]), None])

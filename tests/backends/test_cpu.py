@@ -1,4 +1,4 @@
-"""The host's operations where a memory limit cuts them small."""
+"""The NumPy backend: distances, whatever the memory limit, and synthetic values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from gpusmote.backends import cpu
 from gpusmote.backends.cpu import Backend, WorkingMemory
+from tests import reference
 
 
 def blocks_of(monkeypatch, backend, values, candidates):
@@ -56,3 +57,22 @@ def test_synthetic_values_are_those_of_the_formula(dtype):
     Backend().interpolate(values, base, neighbor, gap, out)
     start, end = values[base].astype("f8"), values[neighbor].astype("f8")
     assert np.array_equal(out, (start + gap[:, None] * (end - start)).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(3, 1, 1), (50, 4, 9), (7, 3, 2000), (5000, 8, 3)])
+def test_deciding_distances_are_summed_in_column_order(shape, dtype):
+    m, c, d = shape
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((60, d)) * 10.0 ** rng.integers(-3, 4, d)).astype(dtype)
+    queries, candidates = rng.integers(0, 60, m), rng.integers(0, 60, (m, c))
+    found = Backend().rerank(X, queries, candidates)
+    table = np.array([reference.squared_distances(X, i) for i in range(60)])
+    np.testing.assert_array_equal(found, table[queries[:, None], candidates])
+
+
+def test_a_single_pair_is_summed_in_column_order_too():
+    """np.sum would add a contiguous column of differences pairwise."""
+    X = np.random.default_rng(1).lognormal(0, 4, (2, 999))
+    found = Backend().rerank(X, np.array([0]), np.array([[1]]))
+    assert found[0, 0] == reference.squared_distances(X, 0)[1]

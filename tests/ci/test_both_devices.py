@@ -26,10 +26,10 @@ def test_every_pattern_names_files():
         assert list(TESTS.glob(pattern)), pattern
 
 
-def test_files_are_recognised():
-    assert is_numeric(TESTS / "samplers" / "test_smote.py")
-    assert is_numeric(TESTS / "test_plan.py")
-    assert not is_numeric(TESTS / "test_draws.py")
+def test_numeric_files_are_those_of_the_patterns():
+    found = {path.relative_to(TESTS).as_posix() for path in TESTS.glob("**/test_*.py") if is_numeric(path)}
+    assert {"over_sampling/test_smote.py", "synthesis/test_plan.py", "test_imblearn.py"} <= found
+    assert "test_random_stream.py" not in found
 
 
 def test_every_exception_is_a_test_of_these_files():

@@ -159,6 +159,7 @@ def test_each_test_is_told_even_where_a_later_one_ends_the_process(tmp_path, mon
     assert "1 not judged: No module named 'no_such_package'" in page
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
 def test_the_command_over_the_stand_in(tmp_path):
     """With a compute-sanitizer that runs the tests and finds nothing."""

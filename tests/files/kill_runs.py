@@ -1,4 +1,4 @@
-"""Run by test_whole.py in a process of its own: runs that are killed at random moments.
+"""Run by test_atomic_write.py in a process of its own: runs that are killed at random moments.
 
 A moment is a random number of steps that the run has told of, and then a random part of the time that the next step
 takes a run that is not killed. So the moments are spread over the whole run however slow the machine is; a run that

@@ -12,9 +12,12 @@ import pytest
 from tests.files.helpers import write
 from tests.test_atomic_write import python
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="only the kernel of Linux says how large a process was"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="only the kernel of Linux says how large a process was"
+    ),
+]
 
 RUN = """
 import json, sys

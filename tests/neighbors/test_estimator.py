@@ -27,7 +27,7 @@ class Fixed(BaseEstimator):
         return self.rows
 
 
-def test_scikit_learns_exact_neighbours():
+def test_scikit_learns_exact_neighbors():
     X = np.random.default_rng(0).standard_normal((80, 3))
     estimator = NearestNeighbors(n_neighbors=6)
     queries = np.array([3, 70, 12])

@@ -193,7 +193,7 @@ def test_the_float64_pass_is_reached():
 
 
 @pytest.mark.parametrize("kind", ["clusters far apart", "one huge column"])
-def test_what_float32_cannot_tell_from_one_centre_is_told_from_many(kind):
+def test_rows_that_float32_cannot_tell_apart_from_one_center_are_told_apart_from_many(kind):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((9_000, 20))
     X += (1e6 * rng.integers(0, 3, (9_000, 1))) if kind == "clusters far apart" else (1e6 * np.eye(20)[0] * X)

@@ -15,7 +15,7 @@ import gpusmote
 from gpusmote import ADASYN, SMOTE, BorderlineSMOTE
 from gpusmote.containers import wrap_features, wrap_target
 from gpusmote.errors import GpusmoteWarning
-from tests.memory.helpers import counts, mixed, peak_of
+from tests.backends.peaks import counts, mixed, peak_of
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
@@ -40,6 +40,7 @@ SIZES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", ["1", "4"])
 @pytest.mark.parametrize(("sampler", "n", "d", "dtype", "share"), SIZES, ids=str)
 def test_no_peak_is_above_the_estimate(monkeypatch, sampler, n, d, dtype, share, threads):
@@ -139,6 +140,7 @@ print(json.dumps([grown, sampler.report_.bytes["total"]]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel of Linux says how large a process was")
 def test_the_process_grows_by_no_more_than_estimated():
     done = subprocess.run([sys.executable, "-c", IN_A_PROCESS], capture_output=True, text=True, check=True)

@@ -1,10 +1,8 @@
-"""The demo: what it prints and writes, and that its scripts install once."""
+"""The demo: what it prints and writes."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +43,7 @@ def run(demo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(done.stdout, out)
 
 
+@pytest.mark.slow
 def test_it_prints_everything_that_it_promises(run: Run, demo: ModuleType) -> None:
     printed = " ".join(run.printed.split())
     for expected in (
@@ -65,6 +64,7 @@ def test_it_prints_everything_that_it_promises(run: Run, demo: ModuleType) -> No
     assert max(map(len, run.printed.splitlines())) <= 118
 
 
+@pytest.mark.slow
 def test_the_parquet_holds_the_originals_then_rows_on_segments(run: Run, demo: ModuleType) -> None:
     pd = pytest.importorskip("pandas")
     table = pd.read_parquet(run.out / "resampled.parquet")
@@ -83,6 +83,7 @@ def test_the_parquet_holds_the_originals_then_rows_on_segments(run: Run, demo: M
     assert (made <= late.max(axis=0) + 1e-4 * span).all()
 
 
+@pytest.mark.slow
 def test_the_picture_shows_both_kinds_of_rows(run: Run, demo: ModuleType) -> None:
     image = pytest.importorskip("matplotlib.image").imread(run.out / "smote.png")
     height, width = image.shape[:2]
@@ -131,64 +132,3 @@ def test_the_verdict_follows_the_numbers(
 
 def test_the_g_mean_is_that_of_both_recalls(demo: ModuleType) -> None:
     assert demo.Score("", 0.0, 0.9, 0.4, 0.0).g_mean == pytest.approx(0.6)
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """Scripts and settings of the checkout, with an interpreter in .venv that only writes down what it is asked."""
-    if os.name == "nt":
-        pytest.skip("the scripts of ci/ need bash")
-    shutil.copytree(ROOT / "ci", tmp_path / "ci")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.write_text('#!/bin/sh\necho "$@" >> calls\ncase "$*" in *fail*) exit 1;; esac\n')
-    python.chmod(0o755)
-    return tmp_path
-
-
-def call(checkout: Path, script: str, *arguments: str, **environment: str) -> list[str]:
-    """What the script has the interpreter do."""
-    (checkout / "calls").unlink(missing_ok=True)
-    kept = {name: value for name, value in os.environ.items() if name != "GPUSMOTE_TEST_TORCH"}
-    done = subprocess.run([checkout / "ci" / script, *arguments], env={**kept, **environment}, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    return (checkout / "calls").read_text().splitlines()
-
-
-INSTALL = "-m pip install --quiet --disable-pip-version-check"
-
-
-def test_the_second_run_does_not_install_again(checkout: Path) -> None:
-    demo = "ci/demo.py --every 10"
-    assert call(checkout, "demo", "--every", "10") == [f"{INSTALL} --editable .[demo]", demo]
-    assert call(checkout, "demo", "--every", "10") == [demo]
-    with (checkout / "pyproject.toml").open("a") as file:
-        file.write("# changed\n")
-    assert call(checkout, "demo", "--every", "10") == [f"{INSTALL} --editable .[demo]", demo]
-
-
-def test_an_install_that_failed_is_done_again(checkout: Path) -> None:
-    failed = subprocess.run([checkout / "ci" / "install", "fail"], capture_output=True, check=False)
-    assert failed.returncode == 1
-    assert not (checkout / ".venv" / "installed-fail.toml").exists()
-
-
-def test_the_test_script_checks_style_types_and_tests(checkout: Path) -> None:
-    checks = ["-m ruff check .", "-m ruff format --check .", "-m mypy"]
-    assert call(checkout, "test", "-k", "plan") == [f"{INSTALL} --editable .[test]", *checks, "-m pytest -k plan"]
-    with_torch = call(checkout, "test", GPUSMOTE_TEST_TORCH="torch==2.13.0")
-    assert with_torch == [f"{INSTALL} torch==2.13.0", *checks, "-m pytest"]
-
-
-def test_a_python_that_is_too_old_is_refused(checkout: Path) -> None:
-    shutil.rmtree(checkout / ".venv")
-    old = checkout / "old-python"
-    old.write_text("#!/bin/sh\nexit 1\n")
-    old.chmod(0o755)
-    done = subprocess.run(
-        [checkout / "ci" / "demo"], env={**os.environ, "PYTHON": str(old)}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "Python 3.11 or newer" in done.stderr
-    assert not (checkout / ".venv").exists()

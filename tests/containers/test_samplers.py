@@ -93,15 +93,15 @@ def test_a_torch_training_loop_over_batches(overlapping):
     plan = SMOTE(random_state=0).plan(torch.tensor(X, dtype=torch.float32), torch.tensor(y))
     torch.manual_seed(0)
     model = torch.nn.Linear(5, 1)
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
     losses = []
     for epoch in range(12):
         for X_batch, y_batch in plan.batches(64, random_state=epoch):
             assert X_batch.dtype == torch.float32
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss = torch.nn.functional.binary_cross_entropy_with_logits(model(X_batch)[:, 0], y_batch.float())
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
 

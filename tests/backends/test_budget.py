@@ -16,7 +16,7 @@ from gpusmote.backends import memory
 from gpusmote.backends.budget import Limit, Sizes, arrange
 from gpusmote.backends.cpu import WorkingMemory
 from gpusmote.errors import MemoryLimitError, ParameterError
-from tests.memory.helpers import data, mixed, peak_of
+from tests.backends.peaks import data, mixed, peak_of
 from tests.standin.install import cuda
 
 __all__ = ["cuda"]
