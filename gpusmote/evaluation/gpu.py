@@ -1,4 +1,4 @@
-"""How fast a CUDA device is, and how much of its memory calls take: ``python -m gpusmote bench --gpu``."""
+"""Speed and memory on a CUDA device: ``python -m gpusmote bench --gpu``."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ __all__ = ["MEASUREMENTS", "run"]
 
 COLUMNS = 32
 FAISS_K = 32
-"""Rows that bare FAISS is asked for: as many as the certified search asks of it for 5 neighbors."""
+"""Number of neighbors in plain FAISS searches; the certified search requests as many for 5 neighbors."""
 AIM_COPY, FROM_COLUMNS = 0.85, 32
-"""The least share of a copy's bandwidth that is aimed at for the kernel that makes rows, from so many columns on."""
+"""Target of the kernel that makes rows: the fraction of the copy bandwidth, and the number of columns from which on."""
 AIM_FAISS = 1.10
-"""The most that is aimed at for the seconds of the certified search over those of bare FAISS."""
+"""Target of the certified search: its seconds divided by those of plain FAISS."""
 LONGEST = 15.0
-"""Seconds; a call that is expected to take more is left out."""
+"""Seconds; calls that are expected to take longer are skipped."""
 GIB = 1 << 30
 
 Row = dict[str, Any]
 
 
 class DeviceBench:
-    """The device that is measured, and what has been found.
+    """A device and the results of its measurements.
 
     Parameters
     ----------
     quick : bool
-        Small tables, which show that everything works; their figures mean little.
+        Whether to use small tables, to test the benchmark; their results have little meaning.
     path : path, optional
-        JSON file. It is replaced after each finding, so that it is whole whenever the process ends.
+        JSON file for the results. It is replaced atomically after each result.
     """
 
     def __init__(self, quick: bool, path: Path | None) -> None:
@@ -60,48 +60,52 @@ class DeviceBench:
         self.found: dict[str, Any] = {"machine": {}, "results": {}, "checks": [], "notes": []}
 
     def size(self, full: int, quick: int) -> int:
-        """A number of rows or bytes, full or for small tables."""
+        """``quick`` if small tables are used, else ``full``."""
         return quick if self.quick else full
 
     def machine(self, facts: dict[str, str]) -> None:
-        """What the figures depend on."""
+        """Record the description of the machine."""
         self.found["machine"] = facts
         self._write()
 
     def result(self, measurement: str, row: Row) -> Row:
-        """A row of figures, kept to four digits."""
+        """Record a row of results, with floats rounded to four digits."""
         row = {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
         self.found["results"].setdefault(measurement, []).append(row)
         self._write()
         return row
 
     def check(self, what: str, held: bool, detail: str = "") -> None:
-        """Something that must hold on every device."""
+        """Record a check that must pass on every device."""
         self._judge(what, bool(held), detail, aim=False)
 
     def aim(self, what: str, value: float, bound: float, *, at_least: bool) -> None:
-        """A figure that is aimed at; those of small tables are not judged."""
+        """Record whether a value meets a target; does nothing for small tables."""
         if not self.quick:
             held = bool(value >= bound if at_least else value <= bound)
-            self._judge(
-                what, held, f"{value:.3g}, aimed at {'at least' if at_least else 'at most'} {bound:g}", aim=True
-            )
+            self._judge(what, held, f"{value:.3g}, target {'at least' if at_least else 'at most'} {bound:g}", aim=True)
 
     def note(self, text: str) -> None:
-        """Something that a reader of the figures must know."""
+        """Record a note for readers of the results."""
         self.found["notes"].append(text)
         self._write()
 
     def timed(self, work: Callable[[], Any], turns: int = 7, longest: float = 3.0) -> tuple[float, Any]:
-        """Median seconds of a call between two events of the device, and what the last call returned.
+        """Measure the median time of a call between two CUDA events.
 
         Parameters
         ----------
         work : callable
         turns : int
-            Calls that count, at most; one before them does not.
+            Maximum number of measured calls, after one call that is not measured.
         longest : float
-            Seconds after which no further call starts.
+            Seconds after which no more calls are started.
+
+        Returns
+        -------
+        seconds : float
+        returned : object
+            The result of the last call.
         """
         from cupyx.profiler import benchmark
 
@@ -109,7 +113,7 @@ class DeviceBench:
 
         def call() -> None:
             nonlocal returned
-            returned = None  # so that the last output is not held beside the next
+            returned = None  # release the last result before the next is made
             returned = work()
 
         taken = benchmark(call, n_repeat=self.size(turns, 1), n_warmup=1, max_duration=longest)
@@ -120,7 +124,7 @@ class DeviceBench:
         return self.timed(work, turns, longest)[0]
 
     def table(self, n: int, d: int, dtype: Any = np.float32, block: int | None = None) -> Any:
-        """n x d normally distributed values on the device, or a block of so many rows again and again."""
+        """n x d normally distributed values on the device; with ``block``, the same so many rows repeated."""
         block = min(n, block or n)
         some = self.xp.asarray(self.rng.standard_normal((block, d), np.dtype(dtype)))
         if block == n:
@@ -142,28 +146,28 @@ class DeviceBench:
 
 
 def run(*, gpu: str = "", quick: bool = False, path: Path | None = None) -> int:
-    """Measure, print a Markdown table for each measurement as it grows, perhaps write a file.
+    """Run measurements and print each as a Markdown table, row by row.
 
     Parameters
     ----------
     gpu : str, default=""
-        Names of :data:`MEASUREMENTS` with commas between; all of them if empty.
+        Comma-separated names of :data:`MEASUREMENTS`; empty for all.
     quick : bool, default=False
-        Only small tables, to see that everything works.
+        Whether to use only small tables, to test the benchmark.
     path : path, optional
-        JSON file for the machine, the figures, the checks of results, and notes.
+        JSON file for the machine, the results, the checks and the notes.
 
     Returns
     -------
     int
-        1 if a result was wrong, else 0. A figure that falls short of what is aimed at is no error.
+        1 if a check failed, else 0. A missed target does not count.
 
     Raises
     ------
     ParameterError
-        If there is no such measurement.
+        If a measurement does not exist.
     DeviceError
-        If there is no CUDA device to use.
+        If no CUDA device can be used.
     """
     names = gpu.split(",") if gpu else list(MEASUREMENTS)
     unknown = [name for name in names if name not in MEASUREMENTS]
@@ -182,7 +186,7 @@ def run(*, gpu: str = "", quick: bool = False, path: Path | None = None) -> int:
             benchmark.print_table(tuple((column, functools.partial(_cell, column)) for column in columns), rows)
     missed = [check for check in on.found["checks"] if not check["held"]]
     print("", *on.found["notes"], sep="\n")
-    print(*(f"{'short of' if c['aim'] else 'WRONG'}: {c['what']} ({c['detail']})" for c in missed), sep="\n")
+    print(*(f"{'TARGET MISSED' if c['aim'] else 'WRONG'}: {c['what']} ({c['detail']})" for c in missed), sep="\n")
     return int(any(not check["aim"] for check in missed))
 
 
@@ -192,7 +196,7 @@ def _cell(column: str, row: Row) -> str:
 
 
 def machine(xp: Any) -> dict[str, str]:
-    """The device, its driver and the versions that the figures depend on, and what :func:`benchmark.machine` tells."""
+    """Describe the device, its driver and the versions of CUDA, CuPy and FAISS; includes :func:`benchmark.machine`."""
     found, runtime = detect.look(), xp.cuda.runtime
     properties = runtime.getDeviceProperties(0)
     free, total = xp.cuda.Device(0).mem_info
@@ -213,7 +217,7 @@ def _dotted(version: int) -> str:
 
 
 def _driver() -> str:
-    """Version of the NVIDIA driver, which only its own tool tells."""
+    """Version of the NVIDIA driver, from nvidia-smi."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "unknown"
@@ -223,7 +227,7 @@ def _driver() -> str:
 
 
 def limits(on: DeviceBench) -> Iterator[Row]:
-    """The most that the device does: copies, float32 products, transfers."""
+    """The limits of the device: copies, float32 matrix products, transfers."""
     yield {"limit": "copy on the device, bytes read and written", "value": _copy_rate(on) / 1e9, "unit": "GB/s"}
     n = on.size(8192, 64)
     a, b, c = on.table(n, n), on.table(n, n), on.xp.empty((n, n), np.float32)
@@ -238,22 +242,22 @@ def limits(on: DeviceBench) -> Iterator[Row]:
         down = on.seconds(functools.partial(device.get, out=host))
         yield {"limit": f"host to device, {name}", "value": size / up / 1e9, "unit": "GB/s"}
         yield {"limit": f"device to host, {name}", "value": size / down / 1e9, "unit": "GB/s"}
-        on.check(f"what came back to {name} memory is what was sent", bool((host == sent).all()))
+        on.check(f"data copied to the device and back to {name} memory are unchanged", bool((host == sent).all()))
 
 
 def _copy_rate(on: DeviceBench) -> float:
-    """Bytes read and written a second by the device's own copy of 1 GiB, far more than its cache holds."""
+    """Bytes per second, read plus written, of a copy of 1 GiB on the device, which is far more than its cache."""
     source = on.table(on.size(1 << 22, 1 << 8), 64, block=1 << 18)
     target = on.xp.empty_like(source)
     return float(2 * source.nbytes / on.seconds(lambda: on.xp.copyto(target, source)))
 
 
 def generation(on: DeviceBench) -> Iterator[Row]:
-    """The kernel that makes rows, against a plain copy; m rows of d values of s bytes move m (3 d s + 24) bytes."""
+    """The kernel that makes rows, compared with a copy; m rows of d values of s bytes move m (3 d s + 24) bytes."""
     copy = _copy_rate(on)
     for dtype, d in itertools.product((np.float32, np.float64), (8, 32, 64, 128, 512)):
         name, item = np.dtype(dtype).name, np.dtype(dtype).itemsize
-        n, m = on.size((512 << 20) // (d * item), 40), on.size(GIB // (d * item), 90)  # beyond any cache
+        n, m = on.size((512 << 20) // (d * item), 40), on.size(GIB // (d * item), 90)  # larger than any cache
         values, out = on.table(n, d, dtype, block=(16 << 20) // d), on.xp.empty((m, d), dtype)
         base, gap = on.backend.draw(random_stream.class_key((5,), 1), 0, m, n)
         neighbor, _ = on.backend.draw(random_stream.class_key((6,), 1), 0, m, n)
@@ -265,16 +269,16 @@ def generation(on: DeviceBench) -> Iterator[Row]:
         pick, place, expected = on.xp.asarray(some), np.arange(len(some)), np.empty((len(some), d), dtype)
         ends = np.concatenate([values[base[pick]].get(), values[neighbor[pick]].get()])
         Backend().interpolate(ends, place, place + len(some), gap[pick].get(), expected)
-        on.check(f"{name} x {d}: rows are those of the CPU", out[pick].get().tobytes() == expected.tobytes())
+        on.check(f"{name} x {d}: rows equal those of the CPU", out[pick].get().tobytes() == expected.tobytes())
         if d >= FROM_COLUMNS:
-            on.aim(f"{name} x {d}: share of the copy's bandwidth", moved / copy, AIM_COPY, at_least=True)
+            on.aim(f"{name} x {d}: fraction of the copy bandwidth", moved / copy, AIM_COPY, at_least=True)
 
 
 def search(on: DeviceBench) -> Iterator[Row]:
-    """The certified search from rows on the device to neighbors on the device, against bare FAISS."""
+    """The certified search on the device, compared with plain FAISS."""
     faiss, why = detect.faiss_gpu()
     if faiss is None:
-        on.note(f"FAISS cannot be used here ({why}): gpusmote searches by tiles in CuPy.")
+        on.note(f"FAISS cannot be used here ({why}); gpusmote searches with CuPy.")
     for kind, full, d in (("normal", 10**5, 32), ("normal", 10**6, 64), ("clusters", 10**5, 32), ("ties", 10**5, 4)):
         n = on.size(full, 400)
         values = on.table(n, d)
@@ -284,19 +288,19 @@ def search(on: DeviceBench) -> Iterator[Row]:
             on.xp.rint(values, out=values)
         asked = on.xp.arange(0, n, 20)
         pace = on.seconds(functools.partial(_nearest, on, values, asked), 1) / len(asked)
-        m = min(n, int(4 / pace))  # all rows are queries, or as many as take four seconds
+        m = min(n, int(4 / pace))  # number of queries: all rows, or as many as take four seconds
         asked = on.xp.arange(m) * (n // m)
         seconds, (near, report) = on.timed(functools.partial(_nearest, on, values, asked), 3, 8.0)
         some = on.rng.choice(m, 3, replace=False)
         held = _exact(values.get(), asked.get()[some], near.get()[some])
-        on.check(f"{n:,} x {d}, {kind}: the neighbors are those of brute force", held)
+        on.check(f"{n:,} x {d}, {kind}: the neighbors equal those of brute force", held)
         bare = None
         if faiss is not None:
             queries, distances = values[asked], on.xp.empty((m, FAISS_K), np.float32)
             indices = on.xp.empty((m, FAISS_K), np.int64)
             bare = on.seconds(functools.partial(bf_knn, faiss, on.xp, 0, values, queries, distances, indices), 3, 8.0)
             if kind == "normal":
-                on.aim(f"{n:,} x {d}: seconds over those of bare FAISS", seconds / bare, AIM_FAISS, at_least=False)
+                on.aim(f"{n:,} x {d}: time relative to plain FAISS", seconds / bare, AIM_FAISS, at_least=False)
         passes = (report.certified_first, report.certified_second, report.certified_last)
         shares = {f"pass_{number}": count / m for number, count in enumerate(passes, 1)}
         yield {"data": kind, "rows": n, "columns": d, "queries": m, "seconds": seconds, "bare_FAISS_s": bare, **shares}
@@ -308,7 +312,7 @@ def _nearest(on: DeviceBench, values: Any, asked: Any) -> tuple[Any, SearchRepor
 
 
 def _exact(values: np.ndarray, rows: np.ndarray, near: np.ndarray) -> bool:
-    """Whether these are the rows' neighbors by every distance in float64, ties to the lower row."""
+    """Whether ``near`` are the neighbors of the rows by brute force in float64, with ties to the lower row."""
     columns = np.ascontiguousarray(values.T)
     for row, found in zip(rows, near, strict=True):
         distance = np.zeros(len(values))
@@ -321,8 +325,8 @@ def _exact(values: np.ndarray, rows: np.ndarray, near: np.ndarray) -> bool:
 
 
 def smote(on: DeviceBench) -> Iterator[Row]:
-    """SMOTE().fit_resample from arrays on the host and on the device; imbalanced-learn on this machine's CPU."""
-    theirs, pace = None, 0.0  # imbalanced-learn's seconds for the square of the rows
+    """SMOTE().fit_resample of arrays on the host and on the device, and imbalanced-learn on the CPU of the machine."""
+    theirs, pace = None, 0.0  # seconds of imbalanced-learn divided by the square of the number of rows
     try:
         theirs = benchmark.warmed_up()
     except MissingPackageError as error:
@@ -336,7 +340,7 @@ def smote(on: DeviceBench) -> Iterator[Row]:
             seconds[name], (made[name], _) = on.timed(functools.partial(sampler.fit_resample, table, y), 5, 5.0)
             stages = {f"{stage}_s": value for stage, value in sampler.report_.seconds.items()}
         same = bool((on.xp.asarray(made.pop("host")) == made.pop("device")).all())
-        on.check(f"{n:,} x {COLUMNS}: the same rows from the host and from the device", same)
+        on.check(f"{n:,} x {COLUMNS}: the same rows for arrays on the host and on the device", same)
         other = None
         if theirs is not None and pace * n**2 < LONGEST:
             other = on.seconds(functools.partial(theirs().fit_resample, X, y), 1)
@@ -346,7 +350,7 @@ def smote(on: DeviceBench) -> Iterator[Row]:
 
 
 def memory(on: DeviceBench) -> Iterator[Row]:
-    """The most MiB that SMOTE().fit_resample takes of the device."""
+    """Peak device memory of SMOTE().fit_resample in MiB."""
     pool = on.xp.get_default_memory_pool()
 
     class Peak(on.xp.cuda.MemoryHook):  # type: ignore[name-defined]
@@ -370,31 +374,31 @@ def memory(on: DeviceBench) -> Iterator[Row]:
                 on.note(f"{case}, memory_limit of 1 GiB: {error}")
                 continue
             arrays = max(0, peak.most - held)
-            kept = free - on.xp.cuda.Device(0).mem_info[0]  # by CuPy's pool and by FAISS
+            kept = free - on.xp.cuda.Device(0).mem_info[0]  # in CuPy's pool and by FAISS
             sizes = {"arrays": arrays, "kept_after": kept, "estimate": sampler.report_.bytes["total"], "limit": limit}
             yield {"case": case, **{what: None if size is None else size / (1 << 20) for what, size in sizes.items()}}
             if limit is not None:
-                on.check(f"{case}: CuPy's arrays keep within memory_limit", arrays <= limit, f"{arrays:,} bytes")
+                on.check(f"{case}: CuPy's arrays stay within memory_limit", arrays <= limit, f"{arrays:,} bytes")
 
 
 def growth(on: DeviceBench) -> Iterator[Row]:
-    """How the seconds of SMOTE().fit_resample grow with the rows, from arrays on the device."""
+    """Time of SMOTE().fit_resample by number of rows, for arrays on the device."""
     before: tuple[int, float] | None = None
     for full in (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 4_000_000):
         n = on.size(full, full // 5000)
         if before is not None and before[1] * (n / before[0]) ** 2 > LONGEST:
-            on.note(f"{counted(n, 'row')} were left out: at the square of the rows they would take over {LONGEST:g} s.")
+            on.note(f"{counted(n, 'row')} were skipped: with quadratic growth they would take over {LONGEST:g} s.")
             return
         X, y = on.table(3 * n, COLUMNS), np.repeat([0, 1], [2 * n, n])
         seconds, (made, _) = on.timed(functools.partial(SMOTE(random_state=0, device="cuda").fit_resample, X, y), 1)
         exponent = None if before is None else math.log(seconds / before[1]) / math.log(n / before[0])
         yield {"minority_rows": n, "columns": COLUMNS, "seconds": seconds, "exponent": exponent}
         whole = made.shape == (4 * n, COLUMNS) and bool(on.xp.isfinite(made[3 * n :]).all())
-        on.check(f"{counted(n, 'row')}: as many new rows as were asked for, all of them numbers", whole)
+        on.check(f"{counted(n, 'row')}: the requested number of new rows, all values finite", whole)
         before = n, seconds
 
 
 MEASUREMENTS: dict[str, Callable[[DeviceBench], Iterator[Row]]] = {
     measure.__name__: measure for measure in (limits, generation, search, smote, memory, growth)
 }
-"""What ``bench --gpu`` measures, in this order."""
+"""The measurements of ``bench --gpu``, in this order."""
