@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["counted", "indefinite"]
 
 _MANY = {"class": "classes", "query": "queries"}
-_LIKE_A_VOWEL = ("a", "e", "i", "o", "h5py", "ndarray", "un", "xarray")  # by pronunciation
-_UNLIKE = ("uni", "euc", "eur", "one")
+_VOWEL_SOUND = ("a", "e", "i", "o", "h5py", "ndarray", "un", "xarray")  # by pronunciation
+_CONSONANT_SOUND = ("uni", "euc", "eur", "one")
 
 
 def counted(number: int, noun: str) -> str:
@@ -41,4 +41,4 @@ def indefinite(name: str) -> str:
     ('a list_iterator', 'an iterator', 'an ndarray', 'a numpy.ndarray')
     """
     start = name.lower()
-    return f"{'an' if start.startswith(_LIKE_A_VOWEL) and not start.startswith(_UNLIKE) else 'a'} {name}"
+    return f"{'an' if start.startswith(_VOWEL_SOUND) and not start.startswith(_CONSONANT_SOUND) else 'a'} {name}"

@@ -86,7 +86,7 @@ def oversample(
     X, y = frame.drop(label).to_native(), frame.get_column(label).to_native()
     minority, have = _minority(y, len(frame), label)
     _check_k(k_neighbors, minority, have)
-    n_new = _share(percentage, have)
+    n_new = _rows_to_add(percentage, have)
     sampler = SMOTE(
         sampling_strategy={minority: have + n_new}, k_neighbors=k_neighbors, random_state=random_state, device=device
     )
@@ -144,7 +144,7 @@ def _check_k(k: Any, minority: Any, have: int) -> None:
         )
 
 
-def _share(percentage: Any, have: int) -> int:
+def _rows_to_add(percentage: Any, have: int) -> int:
     """``percentage`` per cent of the rows, rounded down, computed exactly from the decimal number as written."""
     real = isinstance(percentage, numbers.Real) and not isinstance(percentage, bool)
     if not real or not math.isfinite(percentage) or percentage < 0:

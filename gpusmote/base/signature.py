@@ -31,22 +31,22 @@ def write_signature(cls: Any, root: type) -> None:
     """
     line = cls.__mro__[: cls.__mro__.index(root) + 1]
     inits = [vars(kind)["__init__"] for kind in line if "__init__" in vars(kind)]
-    every: dict[str, inspect.Parameter] = {}
+    merged: dict[str, inspect.Parameter] = {}
     for init in inits:
-        own, hands_on = _own(init)
+        own, has_kwargs = _own(init)
         for parameter in own:
             if init is inits[0]:
-                every[parameter.name] = parameter
+                merged[parameter.name] = parameter
             elif parameter.kind is not parameter.VAR_POSITIONAL:
-                every.setdefault(parameter.name, parameter.replace(kind=parameter.KEYWORD_ONLY))
-        if not hands_on:
+                merged.setdefault(parameter.name, parameter.replace(kind=parameter.KEYWORD_ONLY))
+        if not has_kwargs:
             break
-    signature = inspect.signature(inits[0]).replace(parameters=list(every.values()))
+    signature = inspect.signature(inits[0]).replace(parameters=list(merged.values()))
     if "__init__" not in vars(cls):
         if inspect.signature(inits[0]) == signature:
             return
         # The inherited __init__ is shared with other subclasses, whose signatures must not change.
-        cls.__init__ = _handing_on(cls)
+        cls.__init__ = _forwarding_init(cls)
     vars(cls)["__init__"].__signature__ = signature
 
 
@@ -59,7 +59,7 @@ def _own(init: Callable[..., Any]) -> tuple[list[inspect.Parameter], bool]:
     return own, bool(code.co_flags & inspect.CO_VARKEYWORDS)
 
 
-def _handing_on(cls: Any) -> Callable[..., None]:
+def _forwarding_init(cls: Any) -> Callable[..., None]:
     def __init__(self: Any, *given: Any, **named: Any) -> None:  # noqa: N807
         super(cls, self).__init__(*given, **named)
 

@@ -65,11 +65,11 @@ def rows_to_make(
     {1: 1, 2: 2}
     """
     if isinstance(strategy, str):
-        return _named(strategy, counts)
+        return _from_name(strategy, counts)
     if isinstance(strategy, Mapping):
-        return _mapped(strategy, classes, counts)
+        return _from_mapping(strategy, classes, counts)
     if isinstance(strategy, numbers.Real) and not isinstance(strategy, bool):
-        return _ratio(strategy, classes, counts)
+        return _from_ratio(strategy, classes, counts)
     if callable(strategy):
         answer = strategy(labels())
         if not isinstance(answer, Mapping):
@@ -77,14 +77,14 @@ def rows_to_make(
                 f"The sampling_strategy callable returned {type(answer).__name__}.",
                 "It must return a mapping from label to number of rows.",
             )
-        return _mapped(answer, classes, counts)
+        return _from_mapping(answer, classes, counts)
     raise StrategyError(
         f"sampling_strategy is of type {type(strategy).__name__}.",
         "It must be a float, a string, a dict or a callable.",
     )
 
 
-def _named(strategy: str, counts: np.ndarray) -> dict[int, int]:
+def _from_name(strategy: str, counts: np.ndarray) -> dict[int, int]:
     if strategy not in STRINGS:
         raise StrategyError(
             f"sampling_strategy is {strategy!r}.", f"The strings allowed are {', '.join(map(repr, STRINGS))}."
@@ -99,7 +99,7 @@ def _named(strategy: str, counts: np.ndarray) -> dict[int, int]:
     return {c: int(counts[largest] - counts[c]) for c in chosen}
 
 
-def _ratio(ratio: Any, classes: np.ndarray, counts: np.ndarray) -> dict[int, int]:
+def _from_ratio(ratio: Any, classes: np.ndarray, counts: np.ndarray) -> dict[int, int]:
     if len(counts) != 2:
         raise StrategyError(
             f"sampling_strategy is a float, {ratio}, but y has {counted(len(counts), 'class')}.",
@@ -110,7 +110,7 @@ def _ratio(ratio: Any, classes: np.ndarray, counts: np.ndarray) -> dict[int, int
         raise StrategyError(f"sampling_strategy is {ratio}.", "A ratio must be in (0, 1].")
     smallest = int(counts.argmin())
     have, majority = int(counts[smallest]), int(counts.max())
-    wanted = _share(ratio, majority)
+    wanted = _fraction_of(ratio, majority)
     if wanted < have:
         raise StrategyError(
             f"sampling_strategy={ratio} asks for {counted(wanted, 'minority row')}, and there are {have:,} already: "
@@ -120,7 +120,7 @@ def _ratio(ratio: Any, classes: np.ndarray, counts: np.ndarray) -> dict[int, int
     return {smallest: wanted - have}
 
 
-def _share(ratio: Any, majority: int) -> int:
+def _fraction_of(ratio: Any, majority: int) -> int:
     """``floor(ratio * majority)``, computed exactly from the decimal number as written."""
     return math.floor(Fraction(str(ratio)) * majority)
 
@@ -135,7 +135,7 @@ def _as_label(label: Any, classes: np.ndarray) -> Any:
         return label
 
 
-def _mapped(strategy: Mapping[Any, Any], classes: np.ndarray, counts: np.ndarray) -> dict[int, int]:
+def _from_mapping(strategy: Mapping[Any, Any], classes: np.ndarray, counts: np.ndarray) -> dict[int, int]:
     position = {label: c for c, label in enumerate(classes.tolist())}
     strategy = {_as_label(label, classes): wanted for label, wanted in strategy.items()}
     unknown = [label for label in strategy if label not in position]
@@ -147,7 +147,7 @@ def _mapped(strategy: Mapping[Any, Any], classes: np.ndarray, counts: np.ndarray
     make: dict[int, int] = {}
     for label, asked in sorted(strategy.items(), key=lambda item: position[item[0]]):
         have, largest = int(counts[position[label]]), int(counts.max())
-        wanted = _wanted(asked, label, largest)
+        wanted = _size_afterwards(asked, label, largest)
         if wanted < have:
             share = "" if isinstance(asked, numbers.Integral) else f" ({asked} of the {largest:,} of the largest class)"
             raise StrategyError(
@@ -159,14 +159,14 @@ def _mapped(strategy: Mapping[Any, Any], classes: np.ndarray, counts: np.ndarray
     return make
 
 
-def _wanted(asked: Any, label: Any, largest: int) -> int:
+def _size_afterwards(asked: Any, label: Any, largest: int) -> int:
     """The size of a class after resampling, from one value of a mapping."""
     if isinstance(asked, numbers.Real) and not isinstance(asked, (bool, np.bool_)):
         number: Any = asked
         if isinstance(asked, numbers.Integral) or (1 < number < math.inf and number == math.floor(number)):
             return int(number)
         if 0 < number <= 1:
-            return _share(number, largest)
+            return _fraction_of(number, largest)
     raise StrategyError(
         f"sampling_strategy asks for {asked!r} rows of class {label!r}.",
         "It must be a whole number of rows (an int, or a float above 1), or a fraction of the largest class (a float "

@@ -1,4 +1,4 @@
-"""How long SMOTE takes beside imbalanced-learn's, and how much memory: ``python -m gpusmote.evaluation``."""
+"""Time and memory of SMOTE compared with imbalanced-learn: ``python -m gpusmote.evaluation``."""
 
 from __future__ import annotations
 
@@ -38,20 +38,21 @@ __all__ = [
 MAJORITY = 5
 NEIGHBORS = 5
 LEAST_SECONDS = 2.0
-"""Turns go on until a table has been worked on for so long: calls of milliseconds need more turns than long ones."""
+"""Minimum total time for a table, so that short calls are repeated more often."""
 ALLOWANCE = 256 << 20
-"""Bytes that a call may need besides twice the size of its output."""
+"""Bytes that a call may need in addition to twice the size of its output."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A table with a minority class of ``rows`` rows and a majority class of five times as many.
+    """A table with a minority class and a majority class of five times as many rows.
 
     Attributes
     ----------
     rows : int
-        Minority rows.
+        Number of minority rows.
     columns : int
+        Number of columns.
     dtype : str
         "float32" or "float64".
     """
@@ -67,7 +68,7 @@ class Case:
         return f"{self.rows:,} x {self.columns}"
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
-        """X of shape (6 * rows, columns), normally distributed, and y; always the same."""
+        """X of shape (6 * rows, columns), normally distributed, and y; the same in each call."""
         rng = np.random.default_rng(self.rows + self.columns)
         X = rng.standard_normal(((1 + self.majority) * self.rows, self.columns), dtype=np.dtype(self.dtype).type)
         y = np.zeros(len(X), np.int64)
@@ -76,7 +77,7 @@ class Case:
 
     @property
     def output_bytes(self) -> int:
-        """Size of the resampled X."""
+        """Size of the resampled X in bytes."""
         return 2 * self.majority * self.rows * self.columns * np.dtype(self.dtype).itemsize
 
 
@@ -91,28 +92,28 @@ CASES = (
 
 
 def run(*, quick: bool = False, repeat: int = 5, memory: bool = False, path: Path | None = None) -> int:
-    """Measure, print a Markdown table as it grows, perhaps write a file.
+    """Measure time or memory, and print the results as a Markdown table, row by row.
 
     Parameters
     ----------
     quick : bool, default=False
-        Only the small tables.
+        Whether to measure only the small tables.
     repeat : int, default=5
-        Runs of each library for each table, at least; short ones are repeated more often.
+        Minimum number of runs of each library for each table; short runs are repeated more often.
     memory : bool, default=False
-        Peak memory instead of time.
+        Whether to measure peak memory instead of time.
     path : path, optional
-        JSON file for the figures.
+        JSON file to write the results to.
 
     Returns
     -------
     int
-        1 if a call needed more memory than is promised, else 0.
+        1 if a call needed more memory than allowed, else 0.
 
     Raises
     ------
     MissingPackageError
-        If imbalanced-learn is not installed and times are asked for.
+        If imbalanced-learn is not installed and ``memory`` is False.
     """
     cases = QUICK if quick else CASES
     facts = machine()
@@ -135,7 +136,7 @@ def _timed(cases: Iterable[Case], repeat: int) -> Iterator[dict[str, Any]]:
 
 
 def warmed_up() -> Callable[[], Any]:
-    """What makes imbalanced-learn's sampler, after a first call of both: it loads libraries and starts threads.
+    """A function that returns imbalanced-learn's sampler; both libraries have been called once, to load their code.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def warmed_up() -> Callable[[], Any]:
         from imblearn import over_sampling
     except ImportError as error:
         raise MissingPackageError(
-            "bench compares with imbalanced-learn, which is not installed.", 'pip install "gpusmote[bench]"'
+            "bench needs imbalanced-learn, which is not installed.", 'pip install "gpusmote[bench]"'
         ) from error
 
     def theirs() -> Any:
@@ -157,22 +158,24 @@ def warmed_up() -> Callable[[], Any]:
 
 
 def measure_time(case: Case, theirs: Callable[[], Any], repeat: int) -> dict[str, Any]:
-    """Seconds of both libraries on one table, by turns; who goes first changes too.
+    """Measure both libraries on one table, alternately; the one that runs first changes in each turn.
 
     Parameters
     ----------
     case : Case
     theirs : callable
-        Makes the other sampler.
+        Returns the other sampler.
     repeat : int
-        Turns, at least.
+        Minimum number of turns.
 
     Returns
     -------
     dict
-        ``rows``, ``columns``, ``dtype``; ``gpusmote`` and ``other``, medians in seconds; ``turns``; ``ratio``, the
-        median of the ratios within each turn, above 1 where gpusmote is faster, and their quartiles, ``low`` and
-        ``high``; ``device``; ``why``, which source of candidates served each search, and why.
+        - ``rows``, ``columns``, ``dtype`` of the table;
+        - ``gpusmote`` and ``other``: medians in seconds; ``turns``: the number of turns;
+        - ``ratio``: the median of the ratios of all turns, above 1 if gpusmote is faster; ``low`` and ``high``: their
+          quartiles;
+        - ``device``; ``why``: the source of candidates of each search, and the reason.
     """
     X, y = case.table()
     ours = SMOTE(k_neighbors=NEIGHBORS, random_state=0)
@@ -203,7 +206,7 @@ def _seconds(sampler: Any, X: np.ndarray, y: np.ndarray) -> float:
 
 
 def measure_memory(case: Case) -> dict[str, Any]:
-    """Peak memory of one call, in a process of its own.
+    """Measure the peak memory of one call in a separate process.
 
     Parameters
     ----------
@@ -212,8 +215,8 @@ def measure_memory(case: Case) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rows``, ``columns``, ``dtype``; ``output``, ``extra`` (what the process held at most during the call beyond
-        what it held before, the output included) and ``allowed``, in bytes; ``kept``, whether ``extra`` is at most
+        ``rows``, ``columns``, ``dtype`` of the table; in bytes: ``output``, ``extra`` (peak memory during the call,
+        including the output, less the memory before the call) and ``allowed``; ``kept``: whether ``extra`` is at most
         ``allowed``.
     """
     argument = json.dumps(dataclasses.asdict(case))
@@ -221,7 +224,7 @@ def measure_memory(case: Case) -> dict[str, Any]:
         [sys.executable, "-m", "gpusmote.evaluation.benchmark", argument], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise GpusmoteError(f"The process that measures {case} failed.", done.stderr.strip())
+        raise GpusmoteError(f"The process that measured {case} failed.", done.stderr.strip())
     extra = int(done.stdout)
     allowed = 2 * case.output_bytes + ALLOWANCE
     return {
@@ -234,19 +237,19 @@ def measure_memory(case: Case) -> dict[str, Any]:
 
 
 def _extra_bytes(case: Case) -> int:
-    """The peak during one call, less what is held before it. Meant for a process that does nothing else."""
+    """Peak memory during one call less the memory before it, in bytes. Must run in a new process."""
     small = Case(100, case.columns, case.dtype)
-    SMOTE(random_state=0).fit_resample(*small.table())  # what is loaded once is not the call's own
+    SMOTE(random_state=0).fit_resample(*small.table())  # loads libraries, whose memory does not count
     X, y = case.table()
     before = _resident("VmRSS")
     resampled = SMOTE(k_neighbors=NEIGHBORS, random_state=0).fit_resample(X, y)
     after = _resident("VmHWM")
-    del resampled  # held until here: the output is part of the peak
+    del resampled  # kept until here, because the output is part of the peak
     return max(0, after - before)
 
 
 def _resident(field: str) -> int:
-    """Bytes of the process in memory: now (VmRSS) or at most so far (VmHWM); elsewhere than on Linux the latter."""
+    """Resident memory of the process in bytes: current (VmRSS) or peak (VmHWM). Other systems than Linux: the peak."""
     status = Path("/proc/self/status")
     if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -258,7 +261,7 @@ def _resident(field: str) -> int:
 
 
 def machine() -> dict[str, str]:
-    """What the figures depend on.
+    """Describe the machine and the versions of the packages, for the output of a benchmark.
 
     Returns
     -------
@@ -277,7 +280,7 @@ def machine() -> dict[str, str]:
 
 
 def load() -> str:
-    """How many processes were at work lately; a measurement alone on its machine adds one, or its threads."""
+    """The load average of the last minute; a benchmark itself adds one for each of its threads."""
     return f"{os.getloadavg()[0]:.1f} in the last minute" if hasattr(os, "getloadavg") else "unknown"
 
 
@@ -297,7 +300,7 @@ def _total_memory() -> str:
 
 
 def _blas() -> str:
-    """NumPy's and SciPy's wheels bring one each."""
+    """The BLAS libraries that are loaded; the wheels of NumPy and SciPy have one each."""
     return ", ".join(
         sorted(
             f"{library['internal_api']} {library['version']} ({library.get('architecture', 'unknown')} kernels, "
@@ -331,9 +334,9 @@ _MEMORY_COLUMNS: tuple[Column, ...] = (
 
 
 def print_table(columns: tuple[Column, ...], results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Print a Markdown table, line by line as the results come; they are returned, too."""
+    """Print a Markdown table, row by row as the results come, and return the results."""
     headings = [name for name, _ in columns]
-    # Wide enough for the longest cell of either table, so that lines can be printed before the next is known.
+    # Wide enough for the longest cell of all tables, because each row is printed before the next is known.
     widths = [max(len(name), 13) for name in headings]
     print(_line(headings, widths))
     print("|" + "|".join(("-" * (width + 1)) + ":" for width in widths) + "|", flush=True)

@@ -1,4 +1,4 @@
-"""How fast a CUDA device is, and how much of its memory calls take: ``python -m gpusmote.evaluation --gpu``."""
+"""Speed and memory on a CUDA device: ``python -m gpusmote.evaluation --gpu``."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ __all__ = ["MEASUREMENTS", "run"]
 
 COLUMNS = 32
 FAISS_K = 32
-"""Rows that bare FAISS is asked for: as many as the certified search asks of it for 5 neighbors."""
+"""Number of neighbors in plain FAISS searches; the certified search requests as many for 5 neighbors."""
 AIM_COPY, FROM_COLUMNS = 0.85, 32
-"""The least share of a copy's bandwidth that is aimed at for the kernel that makes rows, from so many columns on."""
+"""Target of the kernel that makes rows: the fraction of the copy bandwidth, from this number of columns on."""
 AIM_FAISS = 1.10
-"""The most that is aimed at for the seconds of the certified search over those of bare FAISS."""
+"""Target of the certified search: its seconds divided by those of plain FAISS."""
 LONGEST = 15.0
-"""Seconds; a call that is expected to take more is left out."""
+"""Seconds; calls that are expected to take longer are skipped."""
 GIB = 1 << 30
 
 Row = dict[str, Any]
 
 
 class DeviceBench:
-    """The device that is measured, and what has been found.
+    """A device and the results of its measurements.
 
     Parameters
     ----------
     quick : bool
-        Small tables, which show that everything works; their figures mean little.
+        Whether to use small tables, to test the benchmark; their results have little meaning.
     path : path, optional
-        JSON file. It is replaced after each finding, so that it is whole whenever the process ends.
+        JSON file for the results. It is replaced atomically after each result.
     """
 
     def __init__(self, quick: bool, path: Path | None) -> None:
@@ -60,48 +60,52 @@ class DeviceBench:
         self.found: dict[str, Any] = {"machine": {}, "results": {}, "checks": [], "notes": []}
 
     def size(self, full: int, quick: int) -> int:
-        """A number of rows or bytes, full or for small tables."""
+        """``quick`` if small tables are used, else ``full``."""
         return quick if self.quick else full
 
     def machine(self, facts: dict[str, str]) -> None:
-        """What the figures depend on."""
+        """Record the description of the machine."""
         self.found["machine"] = facts
         self._write()
 
     def result(self, measurement: str, row: Row) -> Row:
-        """A row of figures, kept to four digits."""
+        """Record a row of results, with floats rounded to four digits."""
         row = {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
         self.found["results"].setdefault(measurement, []).append(row)
         self._write()
         return row
 
     def check(self, what: str, held: bool, detail: str = "") -> None:
-        """Something that must hold on every device."""
+        """Record a check that must pass on every device."""
         self._judge(what, bool(held), detail, aim=False)
 
     def aim(self, what: str, value: float, bound: float, *, at_least: bool) -> None:
-        """A figure that is aimed at; those of small tables are not judged."""
+        """Record whether a value meets a target; does nothing for small tables."""
         if not self.quick:
             held = bool(value >= bound if at_least else value <= bound)
-            self._judge(
-                what, held, f"{value:.3g}, aimed at {'at least' if at_least else 'at most'} {bound:g}", aim=True
-            )
+            self._judge(what, held, f"{value:.3g}, target {'at least' if at_least else 'at most'} {bound:g}", aim=True)
 
     def note(self, text: str) -> None:
-        """Something that a reader of the figures must know."""
+        """Record a note for readers of the results."""
         self.found["notes"].append(text)
         self._write()
 
     def timed(self, work: Callable[[], Any], turns: int = 7, longest: float = 3.0) -> tuple[float, Any]:
-        """Median seconds of a call between two events of the device, and what the last call returned.
+        """Measure the median time of a call between two CUDA events.
 
         Parameters
         ----------
         work : callable
         turns : int
-            Calls that count, at most; one before them does not.
+            Maximum number of measured calls, after one call that is not measured.
         longest : float
-            Seconds after which no further call starts.
+            Seconds after which no more calls are started.
+
+        Returns
+        -------
+        seconds : float
+        returned : object
+            The result of the last call.
         """
         from cupyx.profiler import benchmark
 
@@ -109,7 +113,7 @@ class DeviceBench:
 
         def call() -> None:
             nonlocal returned
-            returned = None  # so that the last output is not held beside the next
+            returned = None  # release the last result before the next is made
             returned = work()
 
         taken = benchmark(call, n_repeat=self.size(turns, 1), n_warmup=1, max_duration=longest)
@@ -120,7 +124,7 @@ class DeviceBench:
         return self.timed(work, turns, longest)[0]
 
     def table(self, n: int, d: int, dtype: Any = np.float32, block: int | None = None) -> Any:
-        """n x d normally distributed values on the device, or a block of so many rows again and again."""
+        """n x d normally distributed values on the device; with ``block``, the same so many rows repeated."""
         block = min(n, block or n)
         some = self.xp.asarray(self.rng.standard_normal((block, d), np.dtype(dtype)))
         if block == n:
@@ -142,28 +146,28 @@ class DeviceBench:
 
 
 def run(*, gpu: str = "", quick: bool = False, path: Path | None = None) -> int:
-    """Measure, print a Markdown table for each measurement as it grows, perhaps write a file.
+    """Run measurements and print each as a Markdown table, row by row.
 
     Parameters
     ----------
     gpu : str, default=""
-        Names of :data:`MEASUREMENTS` with commas between; all of them if empty.
+        Comma-separated names of :data:`MEASUREMENTS`; empty for all.
     quick : bool, default=False
-        Only small tables, to see that everything works.
+        Whether to use only small tables, to test the benchmark.
     path : path, optional
-        JSON file for the machine, the figures, the checks of results, and notes.
+        JSON file for the machine, the results, the checks and the notes.
 
     Returns
     -------
     int
-        1 if a result was wrong, else 0. A figure that falls short of what is aimed at is no error.
+        1 if a check failed, else 0. A missed target does not count.
 
     Raises
     ------
     ParameterError
-        If there is no such measurement.
+        If a measurement does not exist.
     DeviceError
-        If there is no CUDA device to use.
+        If no CUDA device can be used.
     """
     names = gpu.split(",") if gpu else list(MEASUREMENTS)
     unknown = [name for name in names if name not in MEASUREMENTS]
@@ -172,17 +176,17 @@ def run(*, gpu: str = "", quick: bool = False, path: Path | None = None) -> int:
     look = detect.look()
     if not look.usable:
         raise DeviceError(f"No CUDA device can be used ({look}).", detect.INSTALL)
-    on = DeviceBench(quick, path)
-    on.machine(machine(on.xp))
-    print("\n".join(f"{name}: {value}" for name, value in on.found["machine"].items()), flush=True)
+    bench = DeviceBench(quick, path)
+    bench.machine(machine(bench.xp))
+    print("\n".join(f"{name}: {value}" for name, value in bench.found["machine"].items()), flush=True)
     for name in names:
         print(f"\n{name}: {MEASUREMENTS[name].__doc__}\n", flush=True)
-        found = map(functools.partial(on.result, name), MEASUREMENTS[name](on))
+        found = map(functools.partial(bench.result, name), MEASUREMENTS[name](bench))
         for columns, rows in itertools.groupby(found, tuple):
             benchmark.print_table(tuple((column, functools.partial(_cell, column)) for column in columns), rows)
-    missed = [check for check in on.found["checks"] if not check["held"]]
-    print("", *on.found["notes"], sep="\n")
-    print(*(f"{'short of' if c['aim'] else 'WRONG'}: {c['what']} ({c['detail']})" for c in missed), sep="\n")
+    missed = [check for check in bench.found["checks"] if not check["held"]]
+    print("", *bench.found["notes"], sep="\n")
+    print(*(f"{'TARGET MISSED' if c['aim'] else 'WRONG'}: {c['what']} ({c['detail']})" for c in missed), sep="\n")
     return int(any(not check["aim"] for check in missed))
 
 
@@ -192,7 +196,7 @@ def _cell(column: str, row: Row) -> str:
 
 
 def machine(xp: Any) -> dict[str, str]:
-    """The device, its driver and the versions that the figures depend on, and what :func:`benchmark.machine` tells."""
+    """Describe the device, its driver and the versions of CUDA, CuPy and FAISS; includes :func:`benchmark.machine`."""
     found, runtime = detect.look(), xp.cuda.runtime
     properties = runtime.getDeviceProperties(0)
     free, total = xp.cuda.Device(0).mem_info
@@ -213,7 +217,7 @@ def _dotted(version: int) -> str:
 
 
 def _driver() -> str:
-    """Version of the NVIDIA driver, which only its own tool tells."""
+    """Version of the NVIDIA driver, from nvidia-smi."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "unknown"
@@ -222,93 +226,95 @@ def _driver() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def limits(on: DeviceBench) -> Iterator[Row]:
-    """The most that the device does: copies, float32 products, transfers."""
-    yield {"limit": "copy on the device, bytes read and written", "value": _copy_rate(on) / 1e9, "unit": "GB/s"}
-    n = on.size(8192, 64)
-    a, b, c = on.table(n, n), on.table(n, n), on.xp.empty((n, n), np.float32)
-    seconds = on.seconds(lambda: on.xp.matmul(a, b, out=c))
+def limits(bench: DeviceBench) -> Iterator[Row]:
+    """The limits of the device: copies, float32 matrix products, transfers."""
+    yield {"limit": "copy on the device, bytes read and written", "value": _copy_rate(bench) / 1e9, "unit": "GB/s"}
+    n = bench.size(8192, 64)
+    a, b, c = bench.table(n, n), bench.table(n, n), bench.xp.empty((n, n), np.float32)
+    seconds = bench.seconds(lambda: bench.xp.matmul(a, b, out=c))
     yield {"limit": "float32 matrix product", "value": 2 * n**3 / seconds / 1e12, "unit": "TFLOP/s"}
-    size = on.size(256 << 20, 1 << 16)
-    sent, device = np.frombuffer(on.rng.bytes(size), np.uint8), on.xp.empty(size, np.uint8)
-    pinned = np.frombuffer(on.xp.cuda.alloc_pinned_memory(size), np.uint8, size)
+    size = bench.size(256 << 20, 1 << 16)
+    sent, device = np.frombuffer(bench.rng.bytes(size), np.uint8), bench.xp.empty(size, np.uint8)
+    pinned = np.frombuffer(bench.xp.cuda.alloc_pinned_memory(size), np.uint8, size)
     for name, host in (("pinned", pinned), ("pageable", np.empty(size, np.uint8))):
         host[:] = sent
-        up = on.seconds(functools.partial(device.set, host))
-        down = on.seconds(functools.partial(device.get, out=host))
+        up = bench.seconds(functools.partial(device.set, host))
+        down = bench.seconds(functools.partial(device.get, out=host))
         yield {"limit": f"host to device, {name}", "value": size / up / 1e9, "unit": "GB/s"}
         yield {"limit": f"device to host, {name}", "value": size / down / 1e9, "unit": "GB/s"}
-        on.check(f"what came back to {name} memory is what was sent", bool((host == sent).all()))
+        bench.check(f"data copied to the device and back to {name} memory are unchanged", bool((host == sent).all()))
 
 
-def _copy_rate(on: DeviceBench) -> float:
-    """Bytes read and written a second by the device's own copy of 1 GiB, far more than its cache holds."""
-    source = on.table(on.size(1 << 22, 1 << 8), 64, block=1 << 18)
-    target = on.xp.empty_like(source)
-    return float(2 * source.nbytes / on.seconds(lambda: on.xp.copyto(target, source)))
+def _copy_rate(bench: DeviceBench) -> float:
+    """Bytes per second, read plus written, of a copy of 1 GiB on the device, which is far more than its cache."""
+    source = bench.table(bench.size(1 << 22, 1 << 8), 64, block=1 << 18)
+    target = bench.xp.empty_like(source)
+    return float(2 * source.nbytes / bench.seconds(lambda: bench.xp.copyto(target, source)))
 
 
-def generation(on: DeviceBench) -> Iterator[Row]:
-    """The kernel that makes rows, against a plain copy; m rows of d values of s bytes move m (3 d s + 24) bytes."""
-    copy = _copy_rate(on)
+def generation(bench: DeviceBench) -> Iterator[Row]:
+    """The kernel that makes rows, compared with a copy; m rows of d values of s bytes move m (3 d s + 24) bytes."""
+    copy = _copy_rate(bench)
     for dtype, d in itertools.product((np.float32, np.float64), (8, 32, 64, 128, 512)):
         name, item = np.dtype(dtype).name, np.dtype(dtype).itemsize
-        n, m = on.size((512 << 20) // (d * item), 40), on.size(GIB // (d * item), 90)  # beyond any cache
-        values, out = on.table(n, d, dtype, block=(16 << 20) // d), on.xp.empty((m, d), dtype)
-        base, gap = on.backend.draw(random_stream.class_key((5,), 1), 0, m, n)
-        neighbor, _ = on.backend.draw(random_stream.class_key((6,), 1), 0, m, n)
-        seconds = on.seconds(functools.partial(on.backend.interpolate, values, base, neighbor, gap, out))
+        n, m = bench.size((512 << 20) // (d * item), 40), bench.size(GIB // (d * item), 90)  # larger than any cache
+        values, out = bench.table(n, d, dtype, block=(16 << 20) // d), bench.xp.empty((m, d), dtype)
+        base, gap = bench.backend.draw(random_stream.class_key((5,), 1), 0, m, n)
+        neighbor, _ = bench.backend.draw(random_stream.class_key((6,), 1), 0, m, n)
+        seconds = bench.seconds(functools.partial(bench.backend.interpolate, values, base, neighbor, gap, out))
         moved = m * (3 * d * item + 24) / seconds
         rates = {"rows_per_s": m / seconds, "GB_per_s": moved / 1e9, "share_of_copy": moved / copy}
         yield {"dtype": name, "columns": d, "rows": m, "ms": seconds * 1e3, **rates}
-        some = np.unique([0, 1, m - 1, *on.rng.integers(0, m, 500)])
-        pick, place, expected = on.xp.asarray(some), np.arange(len(some)), np.empty((len(some), d), dtype)
+        some = np.unique([0, 1, m - 1, *bench.rng.integers(0, m, 500)])
+        pick, place, expected = bench.xp.asarray(some), np.arange(len(some)), np.empty((len(some), d), dtype)
         ends = np.concatenate([values[base[pick]].get(), values[neighbor[pick]].get()])
         Backend().interpolate(ends, place, place + len(some), gap[pick].get(), expected)
-        on.check(f"{name} x {d}: rows are those of the CPU", out[pick].get().tobytes() == expected.tobytes())
+        bench.check(f"{name} x {d}: rows equal those of the CPU", out[pick].get().tobytes() == expected.tobytes())
         if d >= FROM_COLUMNS:
-            on.aim(f"{name} x {d}: share of the copy's bandwidth", moved / copy, AIM_COPY, at_least=True)
+            bench.aim(f"{name} x {d}: fraction of the copy bandwidth", moved / copy, AIM_COPY, at_least=True)
 
 
-def search(on: DeviceBench) -> Iterator[Row]:
-    """The certified search from rows on the device to neighbors on the device, against bare FAISS."""
+def search(bench: DeviceBench) -> Iterator[Row]:
+    """The certified search on the device, compared with plain FAISS."""
     faiss, why = detect.faiss_gpu()
     if faiss is None:
-        on.note(f"FAISS cannot be used here ({why}): gpusmote searches by tiles in CuPy.")
+        bench.note(f"FAISS cannot be used here ({why}); gpusmote searches with CuPy.")
     for kind, full, d in (("normal", 10**5, 32), ("normal", 10**6, 64), ("clusters", 10**5, 32), ("ties", 10**5, 4)):
-        n = on.size(full, 400)
-        values = on.table(n, d)
+        n = bench.size(full, 400)
+        values = bench.table(n, d)
         if kind == "clusters":
             values[::2] += 10_000
         elif kind == "ties":
-            on.xp.rint(values, out=values)
-        asked = on.xp.arange(0, n, 20)
-        pace = on.seconds(functools.partial(_nearest, on, values, asked), 1) / len(asked)
-        m = min(n, int(4 / pace))  # all rows are queries, or as many as take four seconds
-        asked = on.xp.arange(m) * (n // m)
-        seconds, (near, report) = on.timed(functools.partial(_nearest, on, values, asked), 3, 8.0)
-        some = on.rng.choice(m, 3, replace=False)
+            bench.xp.rint(values, out=values)
+        asked = bench.xp.arange(0, n, 20)
+        pace = bench.seconds(functools.partial(_nearest, bench, values, asked), 1) / len(asked)
+        m = min(n, int(4 / pace))  # number of queries: all rows, or as many as take four seconds
+        asked = bench.xp.arange(m) * (n // m)
+        seconds, (near, report) = bench.timed(functools.partial(_nearest, bench, values, asked), 3, 8.0)
+        some = bench.rng.choice(m, 3, replace=False)
         held = _exact(values.get(), asked.get()[some], near.get()[some])
-        on.check(f"{n:,} x {d}, {kind}: the neighbors are those of brute force", held)
+        bench.check(f"{n:,} x {d}, {kind}: the neighbors equal those of brute force", held)
         bare = None
         if faiss is not None:
-            queries, distances = values[asked], on.xp.empty((m, FAISS_K), np.float32)
-            indices = on.xp.empty((m, FAISS_K), np.int64)
-            bare = on.seconds(functools.partial(bf_knn, faiss, on.xp, 0, values, queries, distances, indices), 3, 8.0)
+            queries, distances = values[asked], bench.xp.empty((m, FAISS_K), np.float32)
+            indices = bench.xp.empty((m, FAISS_K), np.int64)
+            bare = bench.seconds(
+                functools.partial(bf_knn, faiss, bench.xp, 0, values, queries, distances, indices), 3, 8.0
+            )
             if kind == "normal":
-                on.aim(f"{n:,} x {d}: seconds over those of bare FAISS", seconds / bare, AIM_FAISS, at_least=False)
+                bench.aim(f"{n:,} x {d}: time relative to plain FAISS", seconds / bare, AIM_FAISS, at_least=False)
         passes = (report.certified_first, report.certified_second, report.certified_last)
         shares = {f"pass_{number}": count / m for number, count in enumerate(passes, 1)}
         yield {"data": kind, "rows": n, "columns": d, "queries": m, "seconds": seconds, "bare_FAISS_s": bare, **shares}
 
 
-def _nearest(on: DeviceBench, values: Any, asked: Any) -> tuple[Any, SearchReport]:
+def _nearest(bench: DeviceBench, values: Any, asked: Any) -> tuple[Any, SearchReport]:
     report = SearchReport()
-    return NeighborSearch(on.backend, values, report).nearest(asked, benchmark.NEIGHBORS), report
+    return NeighborSearch(bench.backend, values, report).nearest(asked, benchmark.NEIGHBORS), report
 
 
 def _exact(values: np.ndarray, rows: np.ndarray, near: np.ndarray) -> bool:
-    """Whether these are the rows' neighbors by every distance in float64, ties to the lower row."""
+    """Whether ``near`` are the neighbors of the rows by brute force in float64, with ties to the lower row."""
     columns = np.ascontiguousarray(values.T)
     for row, found in zip(rows, near, strict=True):
         distance = np.zeros(len(values))
@@ -320,81 +326,81 @@ def _exact(values: np.ndarray, rows: np.ndarray, near: np.ndarray) -> bool:
     return True
 
 
-def smote(on: DeviceBench) -> Iterator[Row]:
-    """SMOTE().fit_resample from arrays on the host and on the device; imbalanced-learn on this machine's CPU."""
-    theirs, pace = None, 0.0  # imbalanced-learn's seconds for the square of the rows
+def smote(bench: DeviceBench) -> Iterator[Row]:
+    """SMOTE().fit_resample of arrays on the host and on the device, and imbalanced-learn on the CPU of the machine."""
+    theirs, pace = None, 0.0  # seconds of imbalanced-learn divided by the square of the number of rows
     try:
         theirs = benchmark.warmed_up()
     except MissingPackageError as error:
-        on.note(str(error))
+        bench.note(str(error))
     for full in (20_000, 100_000, 1_000_000):
-        n = on.size(full, full // 1000)
+        n = bench.size(full, full // 1000)
         X, y = benchmark.Case(n, COLUMNS, "float32").table()
         seconds, made, stages = {}, {}, {}
-        for name, table in (("host", X), ("device", on.xp.asarray(X))):
+        for name, table in (("host", X), ("device", bench.xp.asarray(X))):
             sampler = SMOTE(random_state=0, device="cuda")
-            seconds[name], (made[name], _) = on.timed(functools.partial(sampler.fit_resample, table, y), 5, 5.0)
+            seconds[name], (made[name], _) = bench.timed(functools.partial(sampler.fit_resample, table, y), 5, 5.0)
             stages = {f"{stage}_s": value for stage, value in sampler.report_.seconds.items()}
-        same = bool((on.xp.asarray(made.pop("host")) == made.pop("device")).all())
-        on.check(f"{n:,} x {COLUMNS}: the same rows from the host and from the device", same)
+        same = bool((bench.xp.asarray(made.pop("host")) == made.pop("device")).all())
+        bench.check(f"{n:,} x {COLUMNS}: the same rows for arrays on the host and on the device", same)
         other = None
         if theirs is not None and pace * n**2 < LONGEST:
-            other = on.seconds(functools.partial(theirs().fit_resample, X, y), 1)
+            other = bench.seconds(functools.partial(theirs().fit_resample, X, y), 1)
             pace = other / n**2
         total = {f"from_{name}_s": value for name, value in seconds.items()}
         yield {"rows": n, "columns": COLUMNS, "imbalanced_learn_s": other, **total, **stages}
 
 
-def memory(on: DeviceBench) -> Iterator[Row]:
-    """The most MiB that SMOTE().fit_resample takes of the device."""
-    pool = on.xp.get_default_memory_pool()
+def memory(bench: DeviceBench) -> Iterator[Row]:
+    """Peak device memory of SMOTE().fit_resample in MiB."""
+    pool = bench.xp.get_default_memory_pool()
 
-    class Peak(on.xp.cuda.MemoryHook):  # type: ignore[name-defined]
+    class Peak(bench.xp.cuda.MemoryHook):  # type: ignore[name-defined]
         name, most = "gpusmote-peak", 0
 
         def malloc_postprocess(self, **size: int) -> None:
             self.most = max(self.most, pool.used_bytes())
 
     for full in (100_000, 400_000):
-        n = on.size(full, full // 500)
+        n = bench.size(full, full // 500)
         X, y = benchmark.Case(n, 64, "float32").table()
-        for (name, table), limit in itertools.product((("host", X), ("device", on.xp.asarray(X))), (None, GIB)):
+        for (name, table), limit in itertools.product((("host", X), ("device", bench.xp.asarray(X))), (None, GIB)):
             sampler = SMOTE(random_state=0, device="cuda", memory_limit=limit)
             pool.free_all_blocks()
-            held, free = pool.used_bytes(), on.xp.cuda.Device(0).mem_info[0]
+            held, free = pool.used_bytes(), bench.xp.cuda.Device(0).mem_info[0]
             case = f"{n:,} x 64 from the {name}"
             try:
                 with Peak() as peak:
                     sampler.fit_resample(table, y)
             except MemoryLimitError as error:
-                on.note(f"{case}, memory_limit of 1 GiB: {error}")
+                bench.note(f"{case}, memory_limit of 1 GiB: {error}")
                 continue
             arrays = max(0, peak.most - held)
-            kept = free - on.xp.cuda.Device(0).mem_info[0]  # by CuPy's pool and by FAISS
+            kept = free - bench.xp.cuda.Device(0).mem_info[0]  # in CuPy's pool and by FAISS
             sizes = {"arrays": arrays, "kept_after": kept, "estimate": sampler.report_.bytes["total"], "limit": limit}
             yield {"case": case, **{what: None if size is None else size / (1 << 20) for what, size in sizes.items()}}
             if limit is not None:
-                on.check(f"{case}: CuPy's arrays keep within memory_limit", arrays <= limit, f"{arrays:,} bytes")
+                bench.check(f"{case}: CuPy's arrays stay within memory_limit", arrays <= limit, f"{arrays:,} bytes")
 
 
-def growth(on: DeviceBench) -> Iterator[Row]:
-    """How the seconds of SMOTE().fit_resample grow with the rows, from arrays on the device."""
+def growth(bench: DeviceBench) -> Iterator[Row]:
+    """Time of SMOTE().fit_resample by number of rows, for arrays on the device."""
     before: tuple[int, float] | None = None
     for full in (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 4_000_000):
-        n = on.size(full, full // 5000)
+        n = bench.size(full, full // 5000)
         if before is not None and before[1] * (n / before[0]) ** 2 > LONGEST:
-            on.note(f"{counted(n, 'row')} were left out: at the square of the rows they would take over {LONGEST:g} s.")
+            bench.note(f"{counted(n, 'row')} were skipped: with quadratic growth they would take over {LONGEST:g} s.")
             return
-        X, y = on.table(3 * n, COLUMNS), np.repeat([0, 1], [2 * n, n])
-        seconds, (made, _) = on.timed(functools.partial(SMOTE(random_state=0, device="cuda").fit_resample, X, y), 1)
+        X, y = bench.table(3 * n, COLUMNS), np.repeat([0, 1], [2 * n, n])
+        seconds, (made, _) = bench.timed(functools.partial(SMOTE(random_state=0, device="cuda").fit_resample, X, y), 1)
         exponent = None if before is None else math.log(seconds / before[1]) / math.log(n / before[0])
         yield {"minority_rows": n, "columns": COLUMNS, "seconds": seconds, "exponent": exponent}
-        whole = made.shape == (4 * n, COLUMNS) and bool(on.xp.isfinite(made[3 * n :]).all())
-        on.check(f"{counted(n, 'row')}: as many new rows as were asked for, all of them numbers", whole)
+        whole = made.shape == (4 * n, COLUMNS) and bool(bench.xp.isfinite(made[3 * n :]).all())
+        bench.check(f"{counted(n, 'row')}: the requested number of new rows, all values finite", whole)
         before = n, seconds
 
 
 MEASUREMENTS: dict[str, Callable[[DeviceBench], Iterator[Row]]] = {
     measure.__name__: measure for measure in (limits, generation, search, smote, memory, growth)
 }
-"""What ``--gpu`` measures, in this order."""
+"""The measurements of ``bench --gpu``, in this order."""

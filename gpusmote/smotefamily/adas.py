@@ -95,7 +95,7 @@ def ADAS(X: Any, target: Any, K: int = 5, random_state: Any = None) -> Result:  
     array([ 4,  4, 11, 19, 15, 15,  8,  0,  0, 19])
     """
     call = Call("ADAS", X, target, random_state, among_all=True, K=(K, whole_number_from(1)))
-    call.refuse_too_large("K", K, call.own, f"of class {call.label!r}")
+    call.check_neighbors("K", K, call.own, f"of class {call.label!r}")
     foreign = K - call.count_own(K)
     if not foreign.any():
         raise NoSeedsError(

@@ -103,13 +103,13 @@ def BLSMOTE(  # noqa: N802
     options = {"K": (K, whole_number_from(1)), "C": (C, whole_number_from(2))}
     method_option = {"method": (method, [StrOptions({"type1", "type2"})])}
     call = Call("BLSMOTE", X, target, random_state, among_all=True, **options, **method_option)
-    call.refuse_too_large("C", C, call.everyone, "in X")
+    call.check_neighbors("C", C, call.everyone, "in X")
     danger = _danger(call, C)
     if method == "type1":
         pool = call.pool(danger, "DANGER")
         hint = 'A larger C may give more DANGER rows, and method="type2" does not use K.'
-        call.refuse_too_large("K", K, pool, f"of class {call.label!r} in DANGER", hint)
-    size = call.rows_a_base(dup_size, len(danger))
+        call.check_neighbors("K", K, pool, f"of class {call.label!r} in DANGER", hint)
+    size = call.rows_per_base(dup_size, len(danger))
     counts = np.full(len(danger), size)
 
     if method == "type1":

@@ -136,7 +136,7 @@ class Call:
         """A pool of rows of X, given by their positions in any order, in which neighbors can be searched."""
         return Pool(self._backend, self._table, np.sort(rows), description, self._search)
 
-    def refuse_too_large(self, name: str, k: int, pool: Pool, which: str, hint: str = "") -> None:
+    def check_neighbors(self, name: str, k: int, pool: Pool, which: str, hint: str = "") -> None:
         """Raise TooFewRowsError unless the pool has more than k rows."""
         if k < pool.size:
             return
@@ -155,7 +155,7 @@ class Call:
         """Whether rows of X, given by positions on the device, are of other classes."""
         return self._codes[rows] != _MINORITY
 
-    def rows_a_base(self, dup_size: Any, n_base: int) -> int:
+    def rows_per_base(self, dup_size: Any, n_base: int) -> int:
         """The number of synthetic rows for each base row, from ``dup_size`` by R's rule; warns if 0 gives none."""
         wanted = _whole(dup_size)
         if wanted:
@@ -193,16 +193,16 @@ class Call:
 
     def result(self, rows: np.ndarray, *, method: str, **fields: Any) -> Result:
         """The result with the synthetic rows; fields that are not given are None."""
-        whole, order = self._split, self.minority
-        text = load_pandas().Series(whole.labels).astype(str).array
-        in_data = np.concatenate([order, np.repeat(order[:1], len(rows)), whole.others])
-        values = np.concatenate([whole.values[order], rows, whole.values[whole.others]])
+        source, order = self._split, self.minority
+        text = load_pandas().Series(source.labels).astype(str).array
+        in_data = np.concatenate([order, np.repeat(order[:1], len(rows)), source.others])
+        values = np.concatenate([source.values[order], rows, source.values[source.others]])
         absent = dict.fromkeys(("K", "K_all", "dup_size", "outcast", "eps"))
         return Result(
             data=self._frame(values, text[in_data]),
             syn_data=self._frame(rows, text[in_data[len(order) : len(order) + len(rows)]]),
-            orig_N=_with_class(whole.frame.iloc[whole.others], whole.labels[whole.others]),
-            orig_P=_with_class(whole.frame.iloc[order], text[order]),
+            orig_N=_with_class(source.frame.iloc[source.others], source.labels[source.others]),
+            orig_P=_with_class(source.frame.iloc[order], text[order]),
             method=method,
             **(absent | fields),
         )

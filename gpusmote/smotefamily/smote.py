@@ -87,8 +87,8 @@ def SMOTE(X: Any, target: Any, K: int = 5, dup_size: Any = 0, random_state: Any 
     {'common': 100, 'rare': 90}
     """
     call = Call("SMOTE", X, target, random_state, among_all=False, K=(K, whole_number_from(1)))
-    call.refuse_too_large("K", K, call.own, f"of class {call.label!r}")
-    size = call.rows_a_base(dup_size, call.own.size)
+    call.check_neighbors("K", K, call.own, f"of class {call.label!r}")
+    size = call.rows_per_base(dup_size, call.own.size)
     counts = np.full(call.own.size, size)
     rows = call.make(Recipe(seeds=call.minority, pool=call.own, k=K, counts=counts))
     return call.result(rows, K=K, dup_size=size, method="SMOTE")

@@ -45,7 +45,7 @@ def test_a_device_that_computes_wrongly_is_exit_status_1(cuda, monkeypatch, caps
     cuda()
     monkeypatch.setattr(CudaBackend, "interpolate", wrong)
     assert main(["--gpu", "generation", "--quick"]) == 1
-    assert "WRONG: float64 x 8: rows are those of the CPU" in capsys.readouterr().out
+    assert "WRONG: float64 x 8: rows equal those of the CPU" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore::gpusmote.errors.GpusmoteWarning")  # of the search without FAISS

@@ -220,12 +220,12 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     ("options", "kind", "message", "hint"),
     [
         ({"table": "taxis"}, ParameterError, "There is no table 'taxis'", "flights, weather, clusters, sheet, normal"),
-        ({"rows": (100, 100)}, ParameterError, "100 rows nothing", "Two sizes"),
-        ({"rows": ()}, ParameterError, "nothing can be told", "Two sizes"),
-        ({"rows": (5, 100)}, ParameterError, "5, 100 rows nothing", "more than 5"),
-        ({"plot": "nowhere/a.svg"}, FileError, "no folder", ""),
-        ({"path": "nowhere/a.json"}, FileError, "no folder", ""),
-        pytest.param({"plot": "a.xlsx"}, ParameterError, "a.xlsx cannot be drawn", "svg", marks=drawing),
+        ({"rows": (100, 100)}, ParameterError, "100 rows are not enough", "at least two sizes"),
+        ({"rows": ()}, ParameterError, "not enough to measure growth", "at least two sizes"),
+        ({"rows": (5, 100)}, ParameterError, "5, 100 rows are not enough", "more than 5"),
+        ({"plot": "nowhere/a.svg"}, FileError, "The folder nowhere does not exist", ""),
+        ({"path": "nowhere/a.json"}, FileError, "The folder nowhere does not exist", ""),
+        pytest.param({"plot": "a.xlsx"}, ParameterError, "a.xlsx cannot be plotted", "svg", marks=drawing),
     ],
 )
 def test_what_cannot_be_measured_is_refused_at_once(
