@@ -478,6 +478,8 @@ class _Planner:
         backend, pool, xp = self._backend, recipe.pool, self._backend.xp
         neighbors = self._neighbors(task, recipe)
         fields: dict[str, Any] = self._reach(recipe, neighbors)
+        low, width = fields.get("low"), fields.get("width")
+        beyond = 0.0 if low is None else max(0.0, -float(low.min()), float((low + width).max()) - 1.0)
         if self._legacy is not None:
             fields = self._drawn(self._legacy, recipe, fields, neighbors, n_new)
         if recipe.counts is not None:
@@ -489,6 +491,8 @@ class _Planner:
         if recipe.targets is not None:
             targets = backend.asarray(recipe.targets, values.dtype)
             values, rows = xp.concatenate([values, targets]), xp.concatenate([rows, xp.full(len(targets), -1)])
+        if beyond or recipe.targets is not None:
+            self._check_range(task, values, beyond)
         if pool.everything:  # keep only what the rows are made from, and no reference to the caller's X
             kept = xp.unique(xp.concatenate([seeds, neighbors.ravel()]))
             values, rows = values[kept], rows[kept]
@@ -498,6 +502,26 @@ class _Planner:
         return ClassPlan(
             task.position, n_new, values, rows, seeds, neighbors, key, **fields, generator=recipe.generator
         )
+
+    def _check_range(self, task: ClassTask, values: Any, beyond: float) -> None:
+        """Refuse what a search does not: synthetic rows that overflow because they leave segments, or go to any point.
+
+        Parameters
+        ----------
+        values : array of shape (v, d)
+        beyond : float
+            How far the shares leave [0, 1].
+        """
+        low, high = self._backend.column_range(values)
+        half_range = float((high / 2 - low / 2).max())  # the range itself may overflow
+        largest = float(max(-low.min(), high.max())) + 2 * beyond * half_range
+        fits = half_range <= sys.float_info.max / 2 / (1 + beyond) and largest <= float(np.finfo(values.dtype).max)
+        if not fits:  # NaN does not
+            raise InputError(
+                f"The rows of class {task.label!r} and what synthetic rows go towards are not finite, or lie so far "
+                f"apart that synthetic rows overflow {values.dtype}.",
+                "Divide the column, or take its logarithm.",
+            )
 
     def _neighbors(self, task: ClassTask, recipe: Recipe) -> Any:
         """What rows go towards, array of shape (s, k), int64: numbers within the pool; targets come after its rows."""

@@ -217,6 +217,44 @@ def test_recipes_that_do_not_fit_are_refused(rule, message):
         OfNumbers.by(rule).fit_resample(*table())
 
 
+def far(task):
+    return Recipe(task.rows, task.own, targets=task.own.values[:1] * 0 + np.finfo(task.own.values.dtype).max)
+
+
+def nowhere(task):
+    return Recipe(task.rows, task.own, targets=task.own.values[:1] * np.nan)
+
+
+def long_line(task):
+    return Recipe(task.rows, task.own, 3, reach=lambda neighbors: (neighbors * 0.0, neighbors * 0.0 + 1e3))
+
+
+@pytest.mark.parametrize(
+    ("rule", "dtype", "scale", "fits"),
+    [
+        (far, "f4", 1e-30, True),
+        (far, "f8", 1e-30, True),
+        (far, "f4", 0.9, True),  # the difference overflows float32, in which it is not computed
+        (far, "f8", 0.9, False),
+        (nowhere, "f4", 1e-30, False),
+        (nowhere, "f8", 1e-30, False),
+        (long_line, "f4", 1e-4, True),
+        (long_line, "f8", 1e-4, True),
+        (long_line, "f4", 0.1, False),
+        (long_line, "f8", 0.1, False),
+    ],
+)
+def test_rows_that_would_overflow_are_refused(rule, dtype, scale, fits):
+    X, y = table()
+    X = (X * (float(np.finfo(dtype).max) * scale / np.abs(X).max())).astype(dtype)
+    sampler = OfNumbers.by(rule)
+    if fits:
+        assert np.isfinite(sampler.fit_resample(X, y)[0]).all()
+        return
+    with pytest.raises(InputError, match=f"overflow {np.dtype(dtype).name}"):
+        sampler.fit_resample(X, y)
+
+
 def test_a_recipe_of_no_rows_needs_no_seeds_and_moves_no_other():
     X, y = table()
 
