@@ -75,7 +75,7 @@ class CudaBackend(Backend):
     def upload(self, read: Read, shape: tuple[int, int], dtype: np.dtype) -> Array:
         with self.active():
             out = self.xp.empty(shape, dtype)
-            transfer.send(self.xp, out, read, self.memory.size(transfer.BLOCK_BYTES))
+            transfer.upload(self.xp, out, read, self.memory.size(transfer.BLOCK_BYTES))
         return out
 
     def fill(self, out: Array, make: Make) -> None:
@@ -218,5 +218,5 @@ class CudaBackend(Backend):
         if array.flags.c_contiguous:
             return array
         if kind == "values":  # copying a table costs too much, and an output cannot be copied
-            raise InputError(f"{name} is not C-contiguous.", "Rows must lie one after another in memory.")
+            raise InputError(f"{name} is not C-contiguous.", "cupy.ascontiguousarray makes a contiguous copy.")
         return self.xp.ascontiguousarray(array)
