@@ -17,9 +17,9 @@ __all__ = ["CudaBackend"]
 _THREADS = 256
 _MOST_BLOCKS = 16_384
 """Kernels use grid-stride loops, so more blocks than fill a device several times gain nothing."""
-_CONVERTED = 1 << 20  # values converted at once for column_range: 8 MiB of float64
+_CONVERTED = 1 << 20  # values in one block of column_range: 8 MiB of float64
 _SIDE_BY_SIDE = 8_192
-_TILE = 32  # candidates a warp of rerank_distances takes at once
+_TILE = 32  # candidates of one warp of rerank_distances
 _WARPS = 4  # warps of one of its blocks
 
 # The dtypes that the kernels accept. Positions are 64-bit everywhere: a table may have more than 2**31 values.

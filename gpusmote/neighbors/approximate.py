@@ -80,13 +80,12 @@ class ApproximateSearch:
         return self._exact.nearest(queries, k)
 
     def _why_exact(self, m: int, k: int) -> str | None:
-        """The reason to use the exact search, or None. In the second case the lists have been built."""
+        """The reason to use the exact search, or None. If it is None, the lists have been built."""
         n = len(self._values)
         if m <= SAMPLE or m * n < SMALLEST_WORK:
             return f"{counted(m, 'query')} among {counted(n, 'row')} are too few for an approximate search"
-        if (
-            self._backend.search_device is not None or self._backend.memory.copies < 2
-        ):  # the lists are another copy of the rows
+        # The lists are another copy of the rows.
+        if self._backend.search_device is not None or self._backend.memory.copies < 2:
             return f"There is too little memory for inverted lists of {counted(n, 'row')}"
         if self._lists is None:
             self._search_set = SearchSet(self._backend, self._values)
