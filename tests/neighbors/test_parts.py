@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpusmote.backends import Backend
+from gpusmote.neighbors.candidates import all_candidates, nearest_first
 from gpusmote.neighbors.cpu import pairs
 from gpusmote.neighbors.cpu.pruned import Pruned
 from gpusmote.neighbors.deduplicate import Groups, find_groups
+from gpusmote.neighbors.exhaustive import KNearest
 from gpusmote.neighbors.intrinsic_dimension import data_geometry
 from gpusmote.neighbors.search_set import SearchSet
 from gpusmote.neighbors.selection import SearchSize, choose, choose_second
@@ -22,7 +24,7 @@ def search_set_of(X):
     return SearchSet(Backend(), np.ascontiguousarray(X))
 
 
-def test_reduced_rows_are_centred_and_at_most_of_norm_one():
+def test_reduced_rows_are_centered_and_at_most_of_norm_one():
     X = np.random.default_rng(0).standard_normal((500, 4)) * 1e5 + 1e8
     search_set = search_set_of(X)
     Z = search_set.reduced(slice(None))
@@ -225,3 +227,21 @@ def test_every_two_blocks_meet_once(n_blocks):
     met = [tuple(sorted(task)) for task in pairs._round_robin(n_blocks)]
     blocks = range(1, n_blocks)
     assert sorted(met) == [(i, j) for i in blocks for j in blocks if i <= j]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.booleans())
+@settings(max_examples=50, derandomize=True, deadline=None)
+def test_pairs_compared_in_any_parts_give_the_k_nearest_without_the_query(seed, k, scrambled):
+    rng = np.random.default_rng(seed)
+    search_set = search_set_of(rng.integers(0, 3, (12, 2)).astype(float))  # many ties and duplicates
+    queries = rng.permutation(search_set.n)[:5]
+    query, row = (a.ravel() for a in np.meshgrid(np.arange(len(queries)), np.arange(search_set.n), indexing="ij"))
+    order = rng.permutation(query.size) if scrambled else np.arange(query.size)
+    nearest = KNearest(np, len(queries), k)
+    for part in np.array_split(order, 7):
+        nearest.compare(search_set, queries, query[part], row[part], 100)
+    every = all_candidates(search_set, queries)[0]
+    distance = search_set.backend.rerank(search_set.values, queries, every)
+    wanted = np.take_along_axis(every, np.lexsort((every, distance), axis=1)[:, :k], axis=1)
+    np.testing.assert_array_equal(nearest.rows(), wanted + 100)
+    np.testing.assert_array_equal(nearest_first(np, every, distance, k)[0], wanted)
