@@ -132,13 +132,12 @@ class Sizes:
         return searched * self._searched_row(copies) + answers
 
     def _searched_row(self, copies: int) -> int:
-        kept = (0, 4, 12)[copies] + (
-            self.itemsize if copies == 2 else 0
-        )  # copies in float32, in float64, and without duplicates
+        # Copies in float32, in float64, and without duplicates.
+        kept = (0, 4, 12)[copies] + (self.itemsize if copies == 2 else 0)
         return _POOL + self.n_features * (self.itemsize * self.all_rows + kept)
 
     def part(self) -> int:
-        """Bytes for each row that a device holds while it searches a class in parts; as many queries are counted in."""
+        """Bytes for each row that a device holds while it searches a class in parts, including as many queries."""
         return 2 * (self.n_features * (self.itemsize + 4) + _POOL + 2 * _INDEX * self.k)
 
     @property

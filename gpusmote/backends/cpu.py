@@ -229,9 +229,8 @@ class Backend:
         out : array of shape (m, d), ``values``' dtype
             Output, C-contiguous.
         """
-        block = max(
-            1, self.memory.size(131_072) // max(1, values.shape[1])
-        )  # 1 MiB of float64: the block stays in a core's cache
+        # 1 MiB of float64, so that the block stays in a core's cache.
+        block = max(1, self.memory.size(131_072) // max(1, values.shape[1]))
 
         def rows(start: int, stop: int) -> None:
             low = np.take(values, base[start:stop], axis=0).astype(np.float64, copy=False)

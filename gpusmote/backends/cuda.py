@@ -17,9 +17,9 @@ __all__ = ["CudaBackend"]
 _THREADS = 256
 _MOST_BLOCKS = 16_384
 """Kernels use grid-stride loops, so more blocks than fill a device several times gain nothing."""
-_CONVERTED = 1 << 20  # values converted at once for column_range: 8 MiB of float64
+_CONVERTED = 1 << 20  # values in one block of column_range: 8 MiB of float64
 _SIDE_BY_SIDE = 8_192
-_TILE = 32  # candidates a warp of rerank_distances takes at once
+_TILE = 32  # candidates of one warp of rerank_distances
 _WARPS = 4  # warps of one of its blocks
 
 # The dtypes that the kernels accept. Positions are 64-bit everywhere: a table may have more than 2**31 values.
@@ -75,7 +75,7 @@ class CudaBackend(Backend):
     def upload(self, read: Read, shape: tuple[int, int], dtype: np.dtype) -> Array:
         with self.active():
             out = self.xp.empty(shape, dtype)
-            transfer.send(self.xp, out, read, self.memory.size(transfer.BLOCK_BYTES))
+            transfer.upload(self.xp, out, read, self.memory.size(transfer.BLOCK_BYTES))
         return out
 
     def fill(self, out: Array, make: Make) -> None:
@@ -218,5 +218,5 @@ class CudaBackend(Backend):
         if array.flags.c_contiguous:
             return array
         if kind == "values":  # copying a table costs too much, and an output cannot be copied
-            raise InputError(f"{name} is not C-contiguous.", "Rows must lie one after another in memory.")
+            raise InputError(f"{name} is not C-contiguous.", "cupy.ascontiguousarray makes a contiguous copy.")
         return self.xp.ascontiguousarray(array)

@@ -110,8 +110,8 @@ def decide(device: str, work: float, lies_on: str) -> tuple[int | None, str, str
 def _requested(source: str, ordinal: int | None, lies_on: str) -> int:
     if detect.forked():
         raise DeviceError(
-            f"{source}, but this process was forked from one that had used CUDA, and CUDA does not survive that.",
-            'Start processes by the "spawn" or "forkserver" method, or take device="cpu".',
+            f"{source}, but this process was forked from one that had used CUDA, and CUDA cannot be used after a fork.",
+            'Start processes with the "spawn" or "forkserver" method, or use device="cpu".',
         )
     found = detect.look()
     if not found.usable:
@@ -134,7 +134,7 @@ def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
     if work < WORK_WORTH_A_DEVICE:
         return None, f"{size}; a device pays from {WORK_WORTH_A_DEVICE:,.0f}", ""
     if detect.forked():
-        return None, "this process was forked from one that had used CUDA, which does not survive that", ""
+        return None, "this process was forked from one that had used CUDA, which cannot be used after a fork", ""
     if detect.driver_found() is None:
         return None, "no CUDA device was found", ""
     found = detect.look()
@@ -148,15 +148,15 @@ def _automatic(work: float, lies_on: str) -> tuple[int | None, str, str]:
     missing = f"CuPy: {found.cupy}" if not found.has_cupy else f"NVRTC: {found.nvrtc}"
     return (
         None,
-        f"a CUDA device is there, but not all it needs ({missing})",
-        f"A CUDA device is there but cannot be used ({missing}). {_remedy(found)}",
+        f"there is a CUDA device, but a package is missing ({missing})",
+        f"There is a CUDA device, but it cannot be used ({missing}). {_remedy(found)}",
     )
 
 
 def _remedy(found: detect.Found) -> str:
     if found.has_cupy and found.has_nvrtc:
-        return "CuPy is there; what it lacks is a device that the NVIDIA driver shows to this process."
-    return f"{detect.INSTALL} brings what is missing, but for the NVIDIA driver."
+        return "CuPy is installed, but the NVIDIA driver shows no device to this process."
+    return f"{detect.INSTALL} installs what is missing, except the NVIDIA driver."
 
 
 def _with_faiss_advice(ordinal: int, reason: str) -> tuple[int, str, str]:
@@ -171,8 +171,8 @@ def _with_faiss_advice(ordinal: int, reason: str) -> tuple[int, str, str]:
     if sys.platform != "linux" or platform.machine() != "x86_64" or _cuda_major() != 12:
         return ordinal, reason, ""
     advice = (
-        f"Neighbors are sought by tiles in CuPy, because FAISS cannot be used on the GPU (FAISS: {found.faiss}). "
-        f"{detect.INSTALL} brings it; the rows are the same, the search is faster."
+        f"CuPy searches for neighbors, because FAISS cannot be used on the GPU (FAISS: {found.faiss}). "
+        f"{detect.INSTALL} installs it; the rows are the same, the search is faster."
     )
     return ordinal, reason, advice
 

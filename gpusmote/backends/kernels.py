@@ -97,6 +97,6 @@ def launch(
     except (RuntimeError, ImportError, OSError) as error:  # errors of CuPy, and of loading NVRTC
         said = f"The kernel {name} did not start on {chip()}: {type(error).__name__}: {error}"
         if isinstance(error, (ImportError, OSError)) or "nvrtc" in str(error).lower():
-            hint = f'NVRTC compiles the kernels: pip install "gpusmote[cuda12]" brings it; {SAME_ROWS}'
+            hint = f'NVRTC compiles the kernels: pip install "gpusmote[cuda12]" installs it. {SAME_ROWS}'
             raise DeviceError(said, hint) from error
         raise (translate(error, chip()) or DeviceError(said, SAME_ROWS)) from error

@@ -22,7 +22,7 @@ def n_threads() -> int:
     ``LOKY_MAX_CPU_COUNT``.
     """
     cores = _usable_cores()
-    if hasattr(os, "sched_getaffinity"):  # cheap to ask, and may change while the process runs
+    if hasattr(os, "sched_getaffinity"):  # a cheap call, and the value may change while the process runs
         cores = min(cores, len(os.sched_getaffinity(0)))
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, int(limit))) if limit.isdecimal() else cores

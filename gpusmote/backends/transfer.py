@@ -34,7 +34,7 @@ import numpy as np
 from gpusmote.backends.cpu import Array
 from gpusmote.backends.threads import run_blocks
 
-__all__ = ["BLOCK_BYTES", "bring", "copy_rows", "download", "mark", "send"]
+__all__ = ["BLOCK_BYTES", "bring", "copy_rows", "download", "record_event", "upload"]
 
 BLOCK_BYTES = 8 << 20
 """Bytes of one buffer: about 0.3 ms on a PCIe 4 link, while starting a copy takes about 0.01 ms."""
@@ -42,12 +42,12 @@ BLOCK_BYTES = 8 << 20
 _AT_ONCE = 1 << 20  # bytes that a host thread copies in one block
 
 
-def send(
-    cupy: Any, out: Array, read: Callable[[int, int, np.ndarray], None], block_bytes: int = 0, after: Any = None
+def upload(
+    cupy: Any, out: Array, read: Callable[[int, int, np.ndarray], None], block_bytes: int = 0, writable: Any = None
 ) -> None:
     """Copy rows to the device. Later work on the current stream waits until they have arrived.
 
-    Earlier work on the current stream runs at the same time, if ``after`` is given. The host waits at most once for
+    Earlier work on the current stream runs at the same time, if ``writable`` is given. The host waits at most once for
     each block, and once at the end, only for the copies.
 
     Parameters
@@ -59,7 +59,7 @@ def send(
         ``read(start, stop, buffer)`` writes rows to a host array of shape (stop - start, ...) and ``out``'s dtype.
     block_bytes : int, optional
         Replaces :data:`BLOCK_BYTES`.
-    after : event, optional
+    writable : event, optional
         Event after which ``out`` may be written. Default: the end of all work queued on the current stream so far.
     """
     if not out.size:
@@ -68,7 +68,7 @@ def send(
     pinned = _pinned_pair(cupy, out, blocks)
     stream, side = cupy.cuda.get_current_stream(), cupy.cuda.Stream(non_blocking=True)
     # Earlier work on the caller's stream may still use the memory of ``out``.
-    side.wait_event(mark(cupy, stream) if after is None else after)
+    side.wait_event(record_event(cupy, stream) if writable is None else writable)
     sent: list[Any] = []
     try:
         for number, (start, stop) in enumerate(blocks):
@@ -77,7 +77,7 @@ def send(
             buffer = pinned[number % 2][: stop - start]
             read(start, stop, buffer)
             out[start:stop].set(buffer, stream=side)
-            sent.append(mark(cupy, side))
+            sent.append(record_event(cupy, side))
         stream.wait_event(sent[-1])
     finally:
         side.synchronize()  # before the buffers, and after an error also ``out``, are freed
@@ -117,9 +117,9 @@ def download(cupy: Any, out: np.ndarray, make: Callable[[int, int, Array], None]
             # The host has waited for the copy of the block before the last, so both of its buffers are free.
             target = made[number % 2][: stop - start]
             make(start, stop, target)
-            side.wait_event(mark(cupy, stream))
+            side.wait_event(record_event(cupy, stream))
             target.get(stream=side, out=pinned[number % 2][: stop - start], blocking=False)
-            copied = mark(cupy, side)
+            copied = record_event(cupy, side)
             if before is not None:
                 empty(number - 1, before)
             before = copied
@@ -145,10 +145,10 @@ def bring(cupy: Any, array: Array) -> Array:
     here = cupy.cuda.get_current_stream()
     with array.device:
         there = cupy.cuda.get_current_stream()
-        ready = mark(cupy, there)
+        ready = record_event(cupy, there)
     here.wait_event(ready)
     copy = cupy.asarray(array)
-    done = mark(cupy, here)
+    done = record_event(cupy, here)
     with array.device:
         there.wait_event(done)  # else its memory could be freed and overwritten before it is read
     return copy
@@ -171,7 +171,7 @@ def _pinned_pair(cupy: Any, out: Array, blocks: list[tuple[int, int]]) -> list[n
     return buffers
 
 
-def mark(cupy: Any, stream: Any) -> Any:
+def record_event(cupy: Any, stream: Any) -> Any:
     """Record an event after all work queued on the stream so far."""
     event = cupy.cuda.Event(disable_timing=True)
     event.record(stream)

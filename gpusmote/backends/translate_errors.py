@@ -18,7 +18,7 @@ __all__ = ["SAME_ROWS", "ErrorTranslator", "chip", "remember", "remembered", "tr
 
 SAME_ROWS = 'device="cpu" gives the same rows.'
 _RESTART = f"The device can be used again in a new process, if at all; {SAME_ROWS}"
-_MEMORY = "Give memory_limit= less than now, or free memory on the device."
+_MEMORY = "Lower memory_limit, or free memory on the device."
 
 # Status numbers shared by the CUDA runtime and driver. After an error of the first group the CUDA context is unusable:
 # every later call of the process fails with the same error. The second group means that no device exists or responds.
@@ -97,8 +97,8 @@ def translate_faiss(error: BaseException, ordinal: int, what: str) -> GpusmoteEr
         return translate(error, where)
     if _NO_IMAGE in said.lower():
         return DeviceError(
-            f"FAISS was built for other chips than {chip(ordinal)}: {said}",
-            f"Install a build for this chip, or none: gpusmote then seeks neighbors by its own tiles. {SAME_ROWS}",
+            f"FAISS was not built for {chip(ordinal)}: {said}",
+            f"Install a build for this chip, or none: gpusmote then searches with CuPy. {SAME_ROWS}",
         )
     found = _FAISS_STATUS.search(said)
     status = int(found[1]) if found else None
@@ -114,7 +114,7 @@ def _of_text(said: str, status: int | None, where: str, message: str) -> Gpusmot
             f"{message} The CUDA context of this process is broken: every later call fails.", _RESTART
         )
     if status in _ABSENT or "busy or unavailable" in low:
-        return DeviceLostError(f"{message} The device does not answer any more.", _RESTART)
+        return DeviceLostError(f"{message} The device does not respond any more.", _RESTART)
     return DeviceError(message, SAME_ROWS)
 
 

@@ -76,23 +76,22 @@ class ApproximateSearch:
             if not isinstance(found, str):
                 return found
             why = found
-        self._report.notes.append(f"{why}: the exact search served.")
+        self._report.notes.append(f"{why}; the exact search was used.")
         return self._exact.nearest(queries, k)
 
     def _why_exact(self, m: int, k: int) -> str | None:
-        """The reason to use the exact search, or None. In the second case the lists have been built."""
+        """The reason to use the exact search, or None. If it is None, the lists have been built."""
         n = len(self._values)
         if m <= SAMPLE or m * n < SMALLEST_WORK:
-            return f"Too few for an approximate search to pay, {counted(m, 'query')} among {counted(n, 'row')}"
-        if (
-            self._backend.search_device is not None or self._backend.memory.copies < 2
-        ):  # the lists are another copy of the rows
-            return f"Memory leaves no room for lists of {counted(n, 'row')}"
+            return f"{counted(m, 'query')} among {counted(n, 'row')} are too few for an approximate search"
+        # The lists are another copy of the rows.
+        if self._backend.search_device is not None or self._backend.memory.copies < 2:
+            return f"There is too little memory for inverted lists of {counted(n, 'row')}"
         if self._lists is None:
             self._search_set = SearchSet(self._backend, self._values)
             self._lists = inverted_lists(self._search_set)
         if k >= self._lists.most_found:
-            return f"FAISS finds {self._lists.most_found:,} rows at most"
+            return f"FAISS finds {self._lists.most_found:,} rows at most for a query"
         return None
 
     def _approximately(self, queries: Array, k: int) -> Array | str:

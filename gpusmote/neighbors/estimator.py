@@ -85,7 +85,7 @@ def _positions(found: Any, name: str) -> np.ndarray:
     except ValueError:  # rows of several lengths
         what = "rows of several lengths"
     raise ParameterError(
-        f"{name}.kneighbors returned {what}, which is not whole numbers.",
+        f"{name}.kneighbors returned {what}, not an array of integers.",
         "Give an estimator that returns the positions of the rows it was fitted on, an array of shape (rows, "
         "n_neighbors).",
     )

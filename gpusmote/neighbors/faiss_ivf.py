@@ -97,7 +97,7 @@ def require(backend: Backend) -> Any:
         package = "pip install faiss-cpu" if backend.name == "cpu" else detect.INSTALL
         raise MissingPackageError(
             f'search="approximate" needs FAISS on {backend.name} (FAISS: {why}).',
-            f'{package} brings it; search="exact" needs nothing.',
+            f'Install it: {package}. Or use search="exact".',
         )
     return faiss
 

@@ -177,12 +177,12 @@ class DeviceWindow(SearchSet):
             The row number in ``whole`` of row 0.
         """
         stream = self.xp.cuda.get_current_stream()
-        before = transfer.mark(self.xp, stream)
+        before = transfer.record_event(self.xp, stream)
         self._load(0, before)
         for number, (first, _) in enumerate(self._spans):
             self._select(number)
             yield first
-            searched = transfer.mark(self.xp, stream)
+            searched = transfer.record_event(self.xp, stream)
             if number + 1 < len(self._spans):
                 self._load(number + 1, before)
             before = searched
@@ -212,7 +212,7 @@ class DeviceWindow(SearchSet):
         size = self.backend.memory.size(transfer.BLOCK_BYTES)
         whole = self._whole
         for host, out in ((whole.values, self._all_values), (whole.norms, self._all_norms)):
-            transfer.send(self.xp, out[at : at + n], reader(host), size, buffer_free)
+            transfer.upload(self.xp, out[at : at + n], reader(host), size, buffer_free)
 
 
 def _scaled(a: Array, exponent: int, varies: Array) -> Array:

@@ -97,7 +97,7 @@ class Rule:
 
 RULES = (
     Rule("every", lambda s: s.n - 1 <= s.count, "no more rows than candidates"),
-    Rule("device", lambda s: not s.on_host, "on a device: FAISS, or tiles in CuPy where it is missing"),
+    Rule("device", lambda s: not s.on_host, "on a device: FAISS, or tiles in CuPy if FAISS is missing"),
     # There is no memory to measure properties of the rows either.
     Rule("product", lambda s: not s.copies, "no memory for a copy of the rows"),
     Rule(
@@ -115,7 +115,7 @@ RULES = (
         "at least 16,384 rows and 2,048 queries, at most 64 candidates",
         "share",
         lambda s: 0.4 if s.all_lists_fit else 0.6,
-        "at most 40 % of all pairs compared, by a sample and a trial (60 % where the next does not serve)",
+        "at most 40 % of all pairs compared, by a sample and a trial (60 % if pairs cannot be used)",
         "{:.0%} of all pairs compared, by a sample or a trial",
     ),
     Rule("pairs", lambda s: s.n >= 4_096 and s.all_lists_fit, "all rows are queries, 4,096 or more"),

@@ -112,7 +112,7 @@ def test_the_same_rows_for_every_limit(share, kind, dtype, sampler):
     assert sampler.set_params(memory_limit=int(share * least)).fit_resample(X, y)[0].tobytes() == expected
 
 
-@pytest.mark.filterwarnings("ignore:Neighbors are sought by tiles")
+@pytest.mark.filterwarnings("ignore:CuPy searches for neighbors")
 @pytest.mark.parametrize("faiss", [True, False], ids=["faiss", "tiles"])
 @pytest.mark.parametrize("kind", ["plain", "ties", "clusters"])
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)

@@ -148,7 +148,7 @@ def test_the_process_grows_by_no_more_than_estimated():
     assert grown <= estimated
 
 
-@pytest.mark.filterwarnings("ignore:Neighbo.?rs are sought by tiles")
+@pytest.mark.filterwarnings("ignore:CuPy searches for neighbors")
 @pytest.mark.parametrize("kind", ["even", "ties", "clusters", "equal"])
 @pytest.mark.parametrize("faiss", [True, False], ids=["faiss", "tiles"])
 @pytest.mark.parametrize("sampler", [SMOTE(), TWO, ADASYN()], ids=["SMOTE", "two", "ADASYN"])

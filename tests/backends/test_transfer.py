@@ -288,7 +288,7 @@ def test_rows_are_sent_after_what_they_must_come_after(cuda, early):
     with cupy.cuda.Stream(non_blocking=True) as stream:
         rows = np.arange(300.0).reshape(100, 3)
         out = cupy.empty(rows.shape)
-        main, event = queue_of((0, stream.ptr)), transfer.mark(cupy, stream)
+        main, event = queue_of((0, stream.ptr)), transfer.record_event(cupy, stream)
         event_number = main.number
         cupy.arange(5)
         cupy.arange(5)
@@ -299,7 +299,7 @@ def test_rows_are_sent_after_what_they_must_come_after(cuda, early):
             (side,) = [queue for queue in machine.queues.values() if main.key in queue.seen]
             seen.add(side.seen[main.key])
 
-        transfer.send(cupy, out, read, 480, event if early else None)
+        transfer.upload(cupy, out, read, 480, event if early else None)
         assert seen == {event_number if early else asked}
         assert cupy.sum(out, axis=1).get().tolist() == rows.sum(axis=1).tolist()  # without another word
 
@@ -333,7 +333,7 @@ def test_an_error_on_the_way_leaves_nothing_behind(cuda, at):
 
     out = cupy.empty((100, 3))
     with pytest.raises(ZeroDivisionError):
-        transfer.send(cupy, out, fail, 480)
+        transfer.upload(cupy, out, fail, 480)
     with pytest.raises(ZeroDivisionError):
         transfer.download(cupy, np.empty((100, 3)), fail, 480)
     del out

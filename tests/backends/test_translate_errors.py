@@ -77,7 +77,7 @@ def operations(machine, sampler):
 
 
 @pytest.mark.parametrize("share", [0, 0.03, 0.3, 0.6, 0.9, 0.99])
-@pytest.mark.parametrize(("error", "why"), [(sticky, "every later call fails"), (lost, "does not answer any more")])
+@pytest.mark.parametrize(("error", "why"), [(sticky, "every later call fails"), (lost, "does not respond any more")])
 def test_a_device_that_fails_for_good(cuda, error, why, share):
     """Wherever in the call it happens, each later operation of the device fails as well."""
     machine = cuda()

@@ -174,7 +174,7 @@ def test_what_was_done_in_another_way_is_a_note(source: Path, tmp_path: Path) ->
     done = gpusmote(*arguments, "approximate")
     (note,) = done.err.splitlines()
     assert note.startswith("note: ")
-    assert note.endswith(": the exact search served.")
+    assert note.endswith("; the exact search was used.")
     assert gpusmote(*arguments, "approximate", "--quiet").err == ""
     assert gpusmote(*arguments, "exact").err == ""
     cut = gpusmote(*arguments, "exact", "--shrink-k", "--k-neighbors", 50)

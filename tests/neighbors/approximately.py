@@ -9,7 +9,7 @@ from gpusmote.backends import Backend
 from gpusmote.neighbors import SearchReport, approximate
 from gpusmote.neighbors.approximate import ApproximateSearch
 
-NO_ROOM = "Memory leaves no room for lists of 2,500 rows: the exact search served."
+NO_ROOM = "There is too little memory for inverted lists of 2,500 rows; the exact search was used."
 
 
 def clusters(n, d, seed=0, many=40):

@@ -90,8 +90,8 @@ def test_where_too_many_lists_would_be_looked_into_the_exact_search_serves(monke
     assert report.certified_first == report.queries == 5_000  # the sample's were sought before
     (note,) = report.notes
     assert note == (
-        "A recall of 0.99 among 4,000 rows takes more than 15 of 253 lists, beyond which the exact search costs less:"
-        " the exact search served."
+        "A recall of 0.99 among 4,000 rows takes more than 15 of 253 lists, beyond which the exact search costs less;"
+        " the exact search was used."
     )
 
 
@@ -103,7 +103,7 @@ def test_few_queries_or_rows_are_searched_exactly(n_queries):
     assert np.array_equal(found, NeighborSearch(Backend(), table, SearchReport()).nearest(queries, 5))
     assert report.queries == report.certified_first == n_queries
     assert report.notes == [
-        f"Too few for an approximate search to pay, {n_queries:,} queries among 3,000 rows: the exact search served."
+        f"{n_queries:,} queries among 3,000 rows are too few for an approximate search; the exact search was used."
     ]
 
 
@@ -250,7 +250,7 @@ def test_small_classes_give_the_exact_rows():
     X, y = problem(300)
     approximately = SMOTE(random_state=0, search="approximate")
     assert np.array_equal(approximately.fit_resample(X, y)[0], SMOTE(random_state=0).fit_resample(X, y)[0])
-    assert approximately.report_.notes[0].endswith("the exact search served.")
+    assert approximately.report_.notes[0].endswith("the exact search was used.")
     assert approximately.report_.search.recall is None
 
 
@@ -279,7 +279,7 @@ def test_without_faiss_the_error_says_what_to_install(monkeypatch):
         MissingPackageError, match=r'search="approximate" needs FAISS on cpu \(FAISS: not installed'
     ) as e:
         SMOTE(search="approximate").fit_resample(X, y)
-    assert e.value.hint == 'pip install faiss-cpu brings it; search="exact" needs nothing.'
+    assert e.value.hint == 'Install it: pip install faiss-cpu. Or use search="exact".'
 
 
 def test_a_broken_or_other_faiss_is_told_of(monkeypatch):

@@ -80,7 +80,7 @@ def test_whole_numbers_of_any_dtype_are_positions(dtype):
         ([[0, 1]], r"shape \(1, 2\) for 2 rows"),
         ([[0, -1], [1, 0]], "returned row -1, fitted on 3 rows"),
         ([[0, 3], [1, 0]], "returned row 3, fitted on 3 rows"),
-        *((rows, r"Fixed.kneighbors returned .*, which is not whole numbers\. Give an") for rows in NO_POSITIONS),
+        *((rows, r"Fixed.kneighbors returned .*, not an array of integers\. Give an") for rows in NO_POSITIONS),
     ],
 )
 def test_what_cannot_be_neighbors_is_refused(rows, message):

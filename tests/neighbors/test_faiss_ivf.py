@@ -65,7 +65,7 @@ def test_lists_longer_than_faiss_selects_are_searched_exactly(device, eager, mon
     _, backend = device
     monkeypatch.setattr(faiss_ivf.DeviceLists, "most_found", 5)
     found, report = search(gaussian(1_500, 3), backend=backend)
-    assert report.notes == ["FAISS finds 5 rows at most: the exact search served."]
+    assert report.notes == ["FAISS finds 5 rows at most for a query; the exact search was used."]
     assert np.array_equal(found, NeighborSearch(Backend(), gaussian(1_500, 3), SearchReport()).nearest(None, 5))
 
 

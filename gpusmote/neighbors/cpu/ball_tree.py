@@ -143,9 +143,9 @@ class _Subtree:
             left = size - np.add.reduceat(right, first, dtype=np.int64)
             left = np.where((left == 0) | (left == size), size // 2, left)
             key = 2 * node + right
-            sequence = np.argsort(
-                key.astype(np.int16) if len(size) < 1 << 14 else key, kind="stable"
-            )  # a radix sort for 16 bits
+            # A stable sort of 16-bit keys is a radix sort.
+            key = key.astype(np.int16) if len(size) < 1 << 14 else key
+            sequence = np.argsort(key, kind="stable")
         self._rows[at], self._order[at] = rows.take(sequence, axis=0), self._order[at[sequence]]
         return np.asarray(begin + left)
 

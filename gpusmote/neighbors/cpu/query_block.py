@@ -92,13 +92,8 @@ class QueryBlock:
         arithmetic: Arithmetic = FLOAT32,
         axes: np.ndarray | None = None,
     ) -> None:
-        self._search_set, self._balls, self._places, self._own, self._arithmetic = (
-            search_set,
-            balls,
-            places,
-            own,
-            arithmetic,
-        )
+        self._search_set, self._balls, self._places = search_set, balls, places
+        self._own, self._arithmetic = own, arithmetic
         d, dtype = search_set.d, np.dtype(arithmetic.dtype).type
         self._d, self._dtype = d, dtype
         leaves = np.searchsorted(balls.leaves.starts, [own.start, own.stop])
@@ -107,9 +102,8 @@ class QueryBlock:
         self._center = np.partition(centers, len(centers) // 2, axis=0)[len(centers) // 2]
         # 1 - s and t of the module docstring.
         self._shrink, self._t = 1 - 8 * arithmetic.relative(d + 1), dtype(arithmetic.absolute(d + 2))
-        self._round_up = dtype(
-            1 + 4 * arithmetic.roundoff
-        )  # more than the rounding errors before, so the result is rounded up
+        # A factor larger than the rounding errors before it, so that the product is rounded up.
+        self._round_up = dtype(1 + 4 * arithmetic.roundoff)
         z = search_set.reduced(balls.order[places], self._center)
         self._square = np.einsum("ij,ij->i", z, z)
         self._norm = np.sqrt(self._square)

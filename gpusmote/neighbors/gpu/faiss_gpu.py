@@ -82,9 +82,8 @@ class FaissGpu:
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
         """See :class:`~gpusmote.neighbors.candidates.CandidateSource`."""
         if count + 1 > LARGEST_K:
-            self._long = self._long or _products(
-                self._search_set
-            )  # the float32 certificate also holds for a float64 edge
+            # The certificate for float32 also holds for an edge that was computed in float64.
+            self._long = self._long or _products(self._search_set)
             return self._long.candidates(queries, count)
         search_set, xp = self._search_set, self._search_set.xp
         rows = xp.empty((len(queries), count), "i8")

@@ -9,7 +9,7 @@ from gpusmote.neighbors.search_set import SearchSet
 
 __all__ = ["DeviceTiles", "reduced32"]
 
-_BLOCK, _TILE = 512, 32_768  # 64 MiB of scores at once
+_BLOCK, _TILE = 512, 32_768  # 64 MiB of scores
 
 
 class DeviceTiles:

@@ -122,14 +122,14 @@ def test_the_later_passes_overlap_as_well(cuda, monkeypatch):
     values = table(600, 2)
     values[np.arange(600) % 60 > 0] = 0  # more equal rows in each part than a list holds
     began, sent = [], []
-    send = transfer.send
+    send = transfer.upload
 
     def noted(xp, out, read, block_bytes=0, after=None):
         sent.append(None if after is None else after._number)
         began.append(queue_of((0, stream.ptr)).number)
         send(xp, out, read, block_bytes, after)
 
-    monkeypatch.setattr(transfer, "send", noted)
+    monkeypatch.setattr(transfer, "upload", noted)
     with cupy.cuda.Stream(non_blocking=True) as stream:
         searcher = StreamedSearch(SearchSet(Backend(), values), device(100), lambda name: None)
         found, passes = searcher.nearest(np.arange(80), 3, 31)
