@@ -38,7 +38,7 @@ class FileReport:
     bytes_read, bytes_written : int
         Size of the source, and of all that was written.
     peak_estimate : int
-        Bytes that this call was expected to hold at most, beyond what the process held before.
+        Upper bound of the bytes that this call holds, beyond what the process held before.
     memory_limit : int or None
         What it was held to; None where the system does not say what is free.
     versions : dict of str to str
