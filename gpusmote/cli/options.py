@@ -27,7 +27,6 @@ __all__ = [
     "Source",
     "TargetColumn",
     "command",
-    "metavar",
 ]
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="CSV (also .gz, .zst), Parquet, Arrow or Feather.")]
@@ -161,7 +160,7 @@ def _option(parameter: Parameter) -> inspect.Parameter:
     shared = len(parameter.defaults) == len(samplers())
     option = typer.Option(
         flags,
-        metavar=metavar(parameter),
+        metavar=_metavar(parameter),
         help=in_options(parameter.meaning),
         show_default=parameter.default if parameter.default != "false" else False,
         autocompletion=(lambda: list(parameter.choices)) if parameter.choices else None,
@@ -171,7 +170,7 @@ def _option(parameter: Parameter) -> inspect.Parameter:
     return inspect.Parameter(parameter.name, _KEYWORD, annotation=Annotated[kind | None, option], default=None)
 
 
-def metavar(parameter: Parameter) -> str | None:
+def _metavar(parameter: Parameter) -> str | None:
     """What stands for the value of a parameter in help; None where it has none."""
     if parameter.kind is bool:
         return None
