@@ -23,6 +23,7 @@ ONLY_HOST: dict[str, str] = {
     "test_counts_and_reach": "its own recipe is written in NumPy",
     "test_a_child_forked_after_a_first_call_works": "CUDA does not survive a fork",
     "test_a_search_beyond_memory_is_refused": "it takes away the host's memory",
+    "test_numbers_out_of_their_range_are_refused": "it changes a plan's arrays with NumPy",
 }
 """Tests of these files that cannot run on a device, and why."""
 

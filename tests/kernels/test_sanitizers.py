@@ -15,7 +15,7 @@ from tests.standin.host_kernels import HAS_COMPILER, NO_COMPILER, SHIM, signatur
 
 pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason=NO_COMPILER)
 
-DRIVER = SHIM.with_name("sanitised.cpp")
+DRIVER = SHIM.with_name("sanitized.cpp")
 SOURCES = {path.name: kernels.source(path.name) for path in sorted(kernels.folder().glob("*.cu"))}
 KERNELS = [name for source in SOURCES.values() for name in signatures(source)]
 MEMORY = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -37,7 +37,7 @@ def compile_(folder: Path, checks: tuple[str, ...], *parts: str) -> Path:
     program = folder / "program"
     source = program.with_suffix(".cpp")
     source.write_text("\n".join([f'#include "{SHIM}"', *parts, ""]))
-    flags = ["-std=c++17", "-g", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-DSHIM_FIBRES"]
+    flags = ["-std=c++17", "-g", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-DSHIM_FIBERS"]
     done = subprocess.run(["g++", *flags, *checks, "-o", program, source], capture_output=True, text=True, check=False)
     if "cannot find" in done.stderr:  # what the linker says of a library
         pytest.skip(f"g++ has no library for {checks[0]}: {done.stderr.strip().splitlines()[0]}")
@@ -50,7 +50,7 @@ def with_driver(sources: list[str]) -> list[str]:
     parts = []
     for source in sources:
         parts += [source, *(f"#undef {name}" for name in re.findall(r"^#define (\w+) ", source, re.M))]
-    return [*parts, '#line 1 "sanitised.cpp"', DRIVER.read_text(encoding="utf-8")]
+    return [*parts, '#line 1 "sanitized.cpp"', DRIVER.read_text(encoding="utf-8")]
 
 
 @functools.cache

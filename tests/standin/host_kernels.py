@@ -103,7 +103,7 @@ def _build(source: str, *definitions: str) -> dict[str, HostKernel]:
         for name in kernels
     ]
     if "__sync" in source:
-        definitions = (*definitions, "SHIM_FIBRES")
+        definitions = (*definitions, "SHIM_FIBERS")
     with tempfile.NamedTemporaryFile("w", suffix=".cpp", dir=_folder().name, delete=False) as file:
         file.write("\n".join([f'#include "{SHIM}"', source, *launchers, ""]))
     library = file.name.removesuffix(".cpp") + ".so"

@@ -1,13 +1,13 @@
 // What g++ needs to compile kernels/ for the host: the qualifiers, the geometry, the few intrinsics, and a launch
 // that visits every thread of the grid. Compile with -ffp-contract=off: the intrinsics promise separate rounding.
 //
-// With SHIM_FIBRES each thread of a block is a fibre that runs until it meets a barrier, then the next one runs. A
+// With SHIM_FIBERS each thread of a block is a fiber that runs until it meets a barrier, then the next one runs. A
 // value read before the barrier that should guard it is therefore read before it is written, and the result is wrong
 // every time, not now and then. SHIM_DESCENDING visits the threads in the other order, for the opposite mistake. A warp
 // goes on when all its lanes are at its barrier, a block when all its threads are; where that never comes, the launch
 // fails.
 //
-// With -fsanitize=thread (and SHIM_FIBRES) ThreadSanitizer sees every CUDA thread as a thread, and only barriers and the
+// With -fsanitize=thread (and SHIM_FIBERS) ThreadSanitizer sees every CUDA thread as a thread, and only barriers and the
 // end of a launch order their accesses: it reports races that do not change the result of this order of execution, too.
 // In the environment, SHIM_WITHOUT=file:line removes the barrier on that line, and SHIM_OVERLAP hides all blocks but
 // one from gridDim, so that blocks take the same work.
@@ -52,7 +52,7 @@ SHIM_UNSEEN static void place_thread(unsigned number) {
     threadIdx = {number % blockDim.x, number / blockDim.x % blockDim.y, number / (blockDim.x * blockDim.y)};
 }
 
-#ifdef SHIM_FIBRES
+#ifdef SHIM_FIBERS
 #include <ucontext.h>
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
@@ -78,7 +78,7 @@ SHIM_UNSEEN static __attribute__((noinline)) void change(Place& from, Place& to,
     swapcontext(&from.context, &to.context);
 }
 
-struct Fibre {
+struct Fiber {
     Place place;
     std::vector<char> stack = std::vector<char>(64 << 10);
     bool alive = false;
@@ -86,14 +86,14 @@ struct Fibre {
     bool begun = false;
     unsigned barriers = 0;
 };
-SHIM_STATE std::vector<Fibre> fibres;
-SHIM_STATE Fibre* running;
+SHIM_STATE std::vector<Fiber> fibers;
+SHIM_STATE Fiber* running;
 SHIM_STATE Place scheduler;
 static std::function<void()> body;
 SHIM_STATE const void* scheduler_stack;
 SHIM_STATE std::size_t scheduler_size;
 
-// AddressSanitizer has to be told of each change of stack. `leaving` is null for a fibre that ends.
+// AddressSanitizer has to be told of each change of stack. `leaving` is null for a fiber that ends.
 static void before_switch(void** leaving, const void* stack, std::size_t size) {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(leaving, stack, size);
@@ -109,7 +109,7 @@ static void after_switch(void* entering, const void** from, std::size_t* size) {
 #endif
 }
 
-SHIM_UNSEEN static void run_fibre() {
+SHIM_UNSEEN static void run_fiber() {
     after_switch(nullptr, &scheduler_stack, &scheduler_size);
     body();
     running->alive = false;
@@ -138,7 +138,7 @@ struct Order {
 SHIM_STATE Order orders[33];  // of each warp, and last of the block
 SHIM_UNSEEN static Order& order_of(char whom, std::size_t thread) { return orders[whom == 'w' ? thread / 32 : 32]; }
 SHIM_UNSEEN static void* next_order(char whom) {
-    Order& order = order_of(whom, static_cast<std::size_t>(running - fibres.data()));
+    Order& order = order_of(whom, static_cast<std::size_t>(running - fibers.data()));
     return order.is_odd ? &order.odd : &order.even;
 }
 static const char* const removed_barrier = std::getenv("SHIM_WITHOUT");
@@ -159,7 +159,7 @@ inline void __syncwarp() { wait_for('w'); }
 
 SHIM_UNSEEN static void resume(unsigned number) {
     void* fake = nullptr;
-    running = &fibres[number];
+    running = &fibers[number];
     place_thread(number);
     before_switch(&fake, running->stack.data(), running->stack.size());
     const bool first = !running->begun;
@@ -172,10 +172,10 @@ SHIM_UNSEEN static void resume(unsigned number) {
 SHIM_UNSEEN static bool release(unsigned first, unsigned last, char whom) {
     bool any = false;
     for (unsigned i = first; i < last; ++i) {
-        if (fibres[i].alive && fibres[i].waits != whom) return false;
-        any |= fibres[i].alive;
+        if (fibers[i].alive && fibers[i].waits != whom) return false;
+        any |= fibers[i].alive;
     }
-    for (unsigned i = first; i < last; ++i) fibres[i].waits = 0;
+    for (unsigned i = first; i < last; ++i) fibers[i].waits = 0;
 #ifdef __SANITIZE_THREAD__
     if (any) order_of(whom, first).is_odd = !order_of(whom, first).is_odd;
 #endif
@@ -194,24 +194,24 @@ SHIM_UNSEEN static bool run_block(unsigned threads) {
 #ifdef __SANITIZE_THREAD__
     scheduler.tsan = __tsan_get_current_fiber();
 #endif
-    if (fibres.size() < threads) {
-        fibres = std::vector<Fibre>(threads);
+    if (fibers.size() < threads) {
+        fibers = std::vector<Fiber>(threads);
     }
     for (unsigned i = 0; i < threads; ++i) {
-        Fibre& fibre = fibres[i];
-        getcontext(&fibre.place.context);
-        fibre.place.context.uc_stack.ss_sp = fibre.stack.data();
-        fibre.place.context.uc_stack.ss_size = fibre.stack.size();
-        fibre.place.context.uc_link = nullptr;
+        Fiber& fiber = fibers[i];
+        getcontext(&fiber.place.context);
+        fiber.place.context.uc_stack.ss_sp = fiber.stack.data();
+        fiber.place.context.uc_stack.ss_size = fiber.stack.size();
+        fiber.place.context.uc_link = nullptr;
 #ifdef __SANITIZE_THREAD__
-        fibre.place.tsan = __tsan_create_fiber(0);
-        fibre.place.has_ended = false;
+        fiber.place.tsan = __tsan_create_fiber(0);
+        fiber.place.has_ended = false;
 #endif
-        fibre.alive = true;
-        fibre.waits = 0;
-        fibre.begun = false;
-        fibre.barriers = 0;
-        makecontext(&fibre.place.context, run_fibre, 0);
+        fiber.alive = true;
+        fiber.waits = 0;
+        fiber.begun = false;
+        fiber.barriers = 0;
+        makecontext(&fiber.place.context, run_fiber, 0);
     }
     do {
         for (unsigned i = 0; i < threads; ++i) {
@@ -220,14 +220,14 @@ SHIM_UNSEEN static bool run_block(unsigned threads) {
 #else
             const unsigned number = i;
 #endif
-            if (fibres[number].alive && !fibres[number].waits) resume(number);
+            if (fibers[number].alive && !fibers[number].waits) resume(number);
         }
     } while (release_some(threads));
     for (unsigned i = 0; i < threads; ++i) {
-        if (fibres[i].alive) {
+        if (fibers[i].alive) {
             return false;  // some wait for others that will never come
         }
-        if (fibres[i].barriers != fibres[i / 32 * 32].barriers) {
+        if (fibers[i].barriers != fibers[i / 32 * 32].barriers) {
             return false;  // lanes of one warp parted before a barrier: the device would hang, or worse
         }
     }
@@ -254,17 +254,17 @@ static bool run_grid(const unsigned* grid) {
     const unsigned count = grid[0] * grid[1] * grid[2], size = blockDim.x * blockDim.y * blockDim.z;
     struct Block {
         bool good;
-        std::vector<Fibre> fibres;
+        std::vector<Fiber> fibers;
     };
     static std::vector<Block> blocks;  // kept, so that the next launch reuses the stacks
     if (blocks.size() < count) blocks.resize(count);
     std::vector<std::thread> threads;
     for (unsigned i = 0; i < count; ++i) {
         threads.emplace_back([i, size, grid] {
-            fibres.swap(blocks[i].fibres);
+            fibers.swap(blocks[i].fibers);
             blockIdx = {i % grid[0], i / grid[0] % grid[1], i / (grid[0] * grid[1])};
             blocks[i].good = run_block(size);
-            fibres.swap(blocks[i].fibres);
+            fibers.swap(blocks[i].fibers);
         });
     }
     bool good = true;
@@ -275,7 +275,7 @@ static bool run_grid(const unsigned* grid) {
     // Only after all blocks have ended: ThreadSanitizer reuses the number of a destroyed fiber, and would take a fiber of
     // a later block for the same thread.
     for (unsigned i = 0; i < count; ++i) {
-        for (unsigned thread = 0; thread < size; ++thread) __tsan_destroy_fiber(blocks[i].fibres[thread].place.tsan);
+        for (unsigned thread = 0; thread < size; ++thread) __tsan_destroy_fiber(blocks[i].fibers[thread].place.tsan);
     }
     return good;
 }
