@@ -121,7 +121,7 @@ class _Temporary:
             raise FileError(f"{self.asked} is {kind}.", "Name a file to write to.", filename=str(self.asked))
         if not self.force:
             raise DestinationExistsError(
-                f"{self.asked} exists already.", "Choose another name, or use force to replace it.", str(self.asked)
+                f"{self.asked} exists already.", "Choose another name, or replace it with force.", str(self.asked)
             )
 
     def finish(self) -> None:

@@ -23,7 +23,7 @@ _MESSAGES = {
     errno.EDQUOT: ("cannot be {done}: the disk quota is used up", "Free some space; no file was left."),
     errno.EFBIG: ("cannot be {done}: it exceeds the file size limit", "See ulimit -f; no file was left."),
     errno.ENAMETOOLONG: ("cannot be {done}: the name is too long", "Choose a shorter name."),
-    errno.EEXIST: ("exists already", "Choose another name, or use force to replace it."),
+    errno.EEXIST: ("exists already", "Choose another name, or replace it with force."),
 }
 
 

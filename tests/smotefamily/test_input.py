@@ -61,7 +61,9 @@ def test_floor_0_gives_no_rows_and_says_so(call, cancer):
 
 def test_all_safe_is_an_error_that_says_so_and_what_to_do():
     X = np.concatenate([np.arange(10.0), np.arange(1000.0, 1030.0)])[:, None]
-    with pytest.raises(NoSeedsError, match=r"No row of class 1 has another class among its K=5 nearest.*SMOTE starts"):
+    with pytest.raises(
+        NoSeedsError, match=r"No row of class 1 has a row of another class among its K=5 nearest .*use SMOTE"
+    ):
         r.ADAS(X, [1] * 10 + [0] * 30)
 
 
@@ -82,7 +84,7 @@ def test_danger_k_says_how_many_rows_there_are(cancer):
 
 def test_no_danger_row_is_an_error_that_tells_why():
     X = np.concatenate([np.arange(10.0), np.arange(1000.0, 1030.0), [2000.0]])[:, None]
-    with pytest.raises(NoSeedsError, match=r"of 11, 1 have no row .* C=3 nearest, 10 have more"):
+    with pytest.raises(NoSeedsError, match=r"of 11 rows, 1 have no row .* C=3 nearest neighbors, and 10 have more"):
         r.BLSMOTE(X, [1] * 10 + [0] * 30 + [1], C=3)
 
 
@@ -100,7 +102,7 @@ def test_factor_level_that_no_row_has_is_passed_over(cancer):
         (lambda target: target[:-1], "416 labels, X has 417 rows"),
         (lambda target: [*target, "benign"], "418 labels, X has 417 rows"),
         (lambda target: [None, *target[1:]], r"1 missing label \(rows 0, counted"),
-        (lambda target: [5, *target[1:]], "no order"),
+        (lambda target: [5, *target[1:]], "cannot be sorted"),
         (lambda target: ["benign"] * len(target), "one class only, 'benign'"),
         (lambda target: target[:, None], "2 dimensions"),
         (lambda target: set(target), "cannot be read as labels"),
