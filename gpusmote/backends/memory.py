@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path, PurePosixPath
 
 from gpusmote.backends.threads import n_threads
@@ -41,20 +42,26 @@ def _kernel() -> int | None:
 
 def _control_groups() -> list[int | None]:
     """Bytes left in each control group from that of this process up to the root, for versions 1 and 2."""
-    left = [_left(_GROUPS, *_VERSION_2), _left(_GROUPS / "memory", *_VERSION_1)]
+    return [_left(group, *files) for group, files in _groups(_GROUPS, _PROCESS)]
+
+
+@functools.lru_cache(maxsize=1)  # files of groups that do not exist would be looked for in every call
+def _groups(groups: Path, process: Path) -> list[tuple[Path, tuple[str, str, str]]]:
+    """The control groups of this process that have a file with a limit, and the names of their files."""
+    found = {(groups, _VERSION_2), (groups / "memory", _VERSION_1)}
     with contextlib.suppress(OSError):
-        for line in (_PROCESS / "cgroup").read_text().splitlines():
+        for line in (process / "cgroup").read_text().splitlines():
             number, controllers, own = line.split(":", 2)
             if number == "0":
-                root, files = _GROUPS, _VERSION_2
+                root, files = groups, _VERSION_2
             elif "memory" in controllers.split(","):
-                root, files = _GROUPS / "memory", _VERSION_1
+                root, files = groups / "memory", _VERSION_1
             else:
                 continue
             path = PurePosixPath(own.lstrip("/"))
             # In a container the path may be that of the host and not exist; the root, added above, exists.
-            left += [_left(root / group, *files) for group in (path, *path.parents)]
-    return left
+            found |= {(root / group, files) for group in (path, *path.parents)}
+    return [(group, files) for group, files in found if (group / files[0]).exists()]
 
 
 def _process_limits() -> list[int | None]:
@@ -64,13 +71,15 @@ def _process_limits() -> list[int | None]:
     except ImportError:  # Windows
         return []
     left: list[int | None] = []
+    limits = {name: resource.getrlimit(getattr(resource, name))[0] for name in _USED}
+    if set(limits.values()) == {resource.RLIM_INFINITY}:
+        return left
     with contextlib.suppress(OSError):
         status = dict(line.split(":", 1) for line in (_PROCESS / "status").read_text().splitlines() if ":" in line)
         for name, used in _USED.items():
-            limit = resource.getrlimit(getattr(resource, name))[0]
-            if limit != resource.RLIM_INFINITY and used in status:
+            if limits[name] != resource.RLIM_INFINITY and used in status:
                 taken = int(status[used].split()[0]) * 1024 + n_threads() * (_THREAD_MIB[name] << 20)
-                left.append(max(0, limit - taken))
+                left.append(max(0, limits[name] - taken))
     return left
 
 

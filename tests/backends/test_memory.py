@@ -21,6 +21,7 @@ def groups(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_process_limits", list)
 
     def group(name, limit, used, cached, old=False):
+        memory._groups.cache_clear()  # which groups have a limit is read once per process
         folder = tmp_path / name
         folder.mkdir(parents=True, exist_ok=True)
         files = ("memory.limit_in_bytes", "memory.usage_in_bytes") if old else ("memory.max", "memory.current")
