@@ -98,10 +98,18 @@ def counted(device, rng):
         yield f"{m} x {k}", found, HOST.count_foreign(codes, neighbors, 2)
 
 
+def converted(device, rng):
+    for kind in KINDS:
+        for n, d in ((1, 1), (255, 1), (300, 7), (2000, 32)):
+            values = rows(rng, n, d, np.float32, kind)
+            yield f"{kind}, {n} x {d}", device.to_float64(device.asarray(values)), HOST.to_float64(values)
+
+
 CASES = {
     "draw_slice": drawn,
     "draw_gathered": gathered,
     "count_foreign": counted,
+    "float32_to_float64": converted,
     **{
         f"interpolate_rows_{name}": functools.partial(interpolated, dtype=np.dtype(name))
         for name in ("float32", "float64")
