@@ -222,7 +222,7 @@ def test_faiss_for_another_chip(cuda, monkeypatch):
         raise RuntimeError("CUDA error 209 no kernel image is available for execution on the device")
 
     monkeypatch.setattr(faiss, "bfKnn", refuse)
-    why = r"FAISS was built for other chips than cuda:0 \(compute capability 90\)"
+    why = r"FAISS was not built for cuda:0 \(compute capability 90\)"
     assert "Install a build for this chip" in refused(SMOTE(), DeviceError, why).hint
     taken_over(SMOTE(random_state=1), why)
 
