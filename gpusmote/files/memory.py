@@ -22,6 +22,7 @@ _SLACK = 1.15  # of what a reader holds: pieces between blocks that pyarrow's al
 _SHARE = 5  # the blocks may take one part in so many of the limit
 _LEAST_BLOCKS, _MOST_BLOCKS = 8 << 20, 128 << 20
 _GROUPS, _PIECES = 4, 64  # how many row groups, and batches or blocks of text, the blocks are cut into
+_MOST_TEXT = 1 << 20
 _TIMES = 6  # blocks never take more than so many times the table
 
 
@@ -48,8 +49,8 @@ class FileMemory:
 
     @property
     def text_bytes(self) -> int:
-        """Bytes of a block of CSV text: pyarrow reads about 26 of them ahead."""
-        return self.blocks // _PIECES
+        """Bytes of a block of CSV text: pyarrow reads about 26 of them ahead, even of a small file."""
+        return min(_MOST_TEXT, self.blocks // _PIECES)
 
     def group_rows(self, schema: Any) -> int:
         """Rows that are encoded at once (a Parquet row group): one group is held as rows and as what is encoded."""
