@@ -65,9 +65,7 @@ def info(*, why: tuple[int, int] | None = None, queries: int | None = None, k: i
     pairs: all rows are queries, 4,096 or more
     """
     if why is None and (queries, k) != (None, None):
-        raise ParameterError(
-            "queries and k describe a search.", "Set why to the numbers of rows and columns of the table."
-        )
+        raise ParameterError("queries and k describe a search.", "Set why to the number of rows and of columns.")
     searched = {} if why is None else {"search": _search(why, queries, 5 if k is None else k)}
     driver = detect.driver_found()
     return {

@@ -110,7 +110,6 @@ CASES = {
     "draw_slice": drawn,
     "draw_gathered": gathered,
     "count_foreign": counted,
-    "float32_to_float64": converted,
     **{
         f"interpolate_rows_{name}": functools.partial(interpolated, dtype=np.dtype(name))
         for name in ("float32", "float64")
