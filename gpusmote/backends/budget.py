@@ -148,7 +148,7 @@ class Sizes:
     @property
     def least_blocks(self) -> int:
         """Bytes of the smallest possible blocks."""
-        return max(_LEAST, n_threads() * _LEAST_PAIRS * self.n_features * (8 + self.itemsize))
+        return max(_LEAST, n_threads() * _LEAST_PAIRS * self.n_features * (48 + 8 + self.itemsize))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,7 @@ Make = Callable[[int, int, Array], None]
 
 _WORKING_BYTES = 256 << 20
 _THREAD_BYTES = 16 << 20
+_CONVERTED = 48  # bytes of a value of a tile's rows, with what else a thread holds
 _COMPARED = 1 << 18  # 2 MiB of float64
 _LEAST_PAIRS = 64
 
@@ -77,8 +78,12 @@ class WorkingMemory:
         """
         return self.size(_COMPARED, min(_COMPARED, _LEAST_PAIRS * columns))
 
-    def tile_shape(self, rows: int, columns: int) -> tuple[int, int]:
-        """The shape of a tile that usually has this shape: fewer rows, then fewer columns, in multiples of 32."""
+    def tile_shape(self, rows: int, columns: int, n_features: int) -> tuple[int, int]:
+        """The shape of a tile that usually has this shape: fewer rows, then fewer columns, in multiples of 32.
+
+        Each thread has the ``n_features`` values of all rows that a tile compares in several precisions at once.
+        """
+        columns = min(columns, max(64, self.bytes // (_CONVERTED * n_features * n_threads()) // 32 * 32))
         if self.scale == 1.0:
             return rows, columns
         fewer = max(16, int(rows * self.scale))

@@ -14,7 +14,7 @@ __all__ = ["ExhaustiveSearch", "KNearest", "last_pass", "tile_shape"]
 
 def tile_shape(search_set: SearchSet) -> tuple[int, int]:
     """Number of queries and of rows in one tile of the last pass."""
-    queries, rows = search_set.backend.memory.tile_shape(64, 1_024)
+    queries, rows = search_set.backend.memory.tile_shape(64, 1_024, search_set.d)
     return queries, rows
 
 

@@ -29,7 +29,7 @@ class Product:
         self.arithmetic = arithmetic
         self._search_set = search_set
         self._block, self._tile = search_set.backend.memory.tile_shape(
-            *(_HOST if search_set.backend.name == "cpu" else _DEVICE)
+            *(_HOST if search_set.backend.name == "cpu" else _DEVICE), search_set.d
         )
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:

@@ -63,17 +63,12 @@ class SearchSet:
             varies = high > low
             values, low = _scaled(backend.to_float64(values), -exponent, varies), _scaled(low, -exponent, varies)
         self.values = values
-<<<<<<< HEAD
         # Any center is correct; the mean of a sample is good enough. Relative to the minimum no sum can overflow.
-        self.center = low + (backend.to_float64(values[:: max(1, self.n // _SAMPLE)]) - low).mean(axis=0)
-=======
-        # Any centre is right; a sample's mean is as good as the mean. Above the minimum no sum can overflow.
         sample = values[:: max(1, self.n // _SAMPLE)]
         total, block = self.xp.zeros(self.d, "f8"), self.block(self.d)
         for start in range(0, len(sample), block):
             total += (backend.to_float64(sample[start : start + block]) - low).sum(axis=0)
-        self.centre = low + total / len(sample)
->>>>>>> n-g
+        self.center = low + total / len(sample)
         self.unit = 1.0
         self.norms = self.xp.empty(self.n, "f8")
         self.each_block(self._measure, self.n, self.block(self.d))

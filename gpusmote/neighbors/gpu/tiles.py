@@ -25,7 +25,7 @@ class DeviceTiles:
 
     def __init__(self, search_set: SearchSet) -> None:
         self._search_set = search_set
-        self._block, self._tile = search_set.backend.memory.tile_shape(_BLOCK, _TILE)
+        self._block, self._tile = search_set.backend.memory.tile_shape(_BLOCK, _TILE, search_set.d)
         self._rows = reduced32(search_set)
         self._norms = (search_set.norms[: search_set.n] ** 2).astype("f4")
 
