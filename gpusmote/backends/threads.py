@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import joblib
@@ -77,7 +77,7 @@ def run_blocks(work: Callable[[int, int], None], n: int, block: int) -> None:
 
 _blas_lock = threading.RLock()
 _blas_users = 0
-_blas_limit: Any = None  # the limiter that restores the former limits, or None if nothing was changed
+_blas_changed: list[tuple[Any, int]] = []  # libraries that were limited, and the threads that they had
 _blas_controller: threadpoolctl.ThreadpoolController | None = None
 
 
@@ -88,35 +88,48 @@ def single_threaded_blas() -> Iterator[None]:
     The limit applies to the whole process. The first of several concurrent users sets it, and the last one to leave
     restores the former limits; these may be different threads.
     """
-    global _blas_users, _blas_limit
+    global _blas_users
     with _blas_lock:
         if _blas_users == 0:
-            _blas_limit = _limit_blas()
+            _limit_blas()
         _blas_users += 1
     try:
         yield
     finally:
         with _blas_lock:
             _blas_users = max(0, _blas_users - 1)  # already 0 in a child that was forked inside the context
-            if _blas_users == 0 and _blas_limit is not None:
-                with _blas_limit:  # restores the limits and ends the control of this thread
-                    _blas_limit = None
+            if _blas_users == 0:
+                if _blas_changed:
+                    _set_threads(_blas_changed)
+                _blas_changed.clear()
 
 
-def _limit_blas() -> Any:
-    """Set the limit without keeping control of it, so that any thread can restore the former limits."""
+def _limit_blas() -> None:
+    """Limit each library to one thread, and note those whose number of threads changed.
+
+    A library that had one thread already, or that another thread controls, is not restored: what limits it may end
+    before this context does.
+    """
     global _blas_controller
     if _blas_controller is None:  # finding the libraries takes milliseconds, limiting them microseconds
         _blas_controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
-    found = _blas_controller.info()
-    limiter = _blas_controller.limit(limits=1)
-    # After a thread sets a limit, threadpoolctl 3.8 ignores limits from other threads until that thread leaves a
-    # context. Entering and leaving this context changes no limit, but ends that state.
+    libraries = _blas_controller.lib_controllers
+    before = [(library, library.num_threads) for library in libraries]
+    _set_threads((library, 1) for library in libraries)
+    _blas_changed.extend((library, threads) for library, threads in before if library.num_threads != threads)
+
+
+def _set_threads(numbers: Iterable[tuple[Any, int]]) -> None:
+    """Set libraries to these numbers of threads, and leave the control of them.
+
+    After a thread sets a number, threadpoolctl 3.8 ignores other threads until that thread leaves a context. Entering
+    and leaving one here changes no number.
+    """
+    assert _blas_controller is not None
+    for library, threads in numbers:
+        library.set_num_threads(threads)
     with _blas_controller.limit(limits=None):
         pass
-    # If nothing changed, BLAS already had one thread, or another thread controls the limit. Restoring the former limits
-    # could then undo what that thread restores.
-    return None if _blas_controller.info() == found else limiter
 
 
 def _reset_after_fork() -> None:
@@ -125,8 +138,9 @@ def _reset_after_fork() -> None:
     If the parent was inside the context, BLAS in the child stays at one thread. Raising the limit here would start
     threads in a process that may be about to call exec.
     """
-    global _blas_users, _blas_limit
-    _blas_users, _blas_limit = 0, None
+    global _blas_users
+    _blas_users = 0
+    _blas_changed.clear()
     _blas_lock.release()
 
 

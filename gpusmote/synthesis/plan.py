@@ -242,25 +242,26 @@ class Plan:
         original = np.flatnonzero(positions < self._table.n_rows)
         codes = np.empty(len(positions), np.int64)
         codes[original] = self._target.codes[positions[original]]
-        for part, chosen, _ in self._scattered(positions):
+        scattered = list(self._scattered(positions))
+        for part, chosen, _ in scattered:
             codes[chosen] = part.position
         pick = self._pick_numbers if self._table.numeric else self._pick_copies
-        return pick(positions, original), self._target.only(codes)
+        return pick(positions, original, scattered), self._target.only(codes)
 
-    def _pick_numbers(self, positions: np.ndarray, original: np.ndarray) -> Any:
+    def _pick_numbers(self, positions: np.ndarray, original: np.ndarray, scattered: list[Any]) -> Any:
         place = self._place()
         work = place.xp.empty((len(positions), self._table.n_features), self._table.work_dtype)
         work[place.integers(original)] = self._table.take(positions[original], place)
-        for part, chosen, samples in self._scattered(positions):
+        for part, chosen, samples in scattered:
             rows = place.xp.empty((len(chosen), work.shape[1]), work.dtype)
             generator_of(part).write(part, samples, rows, self._backend)
             work[place.integers(chosen)] = rows
         return self._table.only(work, place)
 
-    def _pick_copies(self, positions: np.ndarray, original: np.ndarray) -> Any:
+    def _pick_copies(self, positions: np.ndarray, original: np.ndarray, scattered: list[Any]) -> Any:
         rows = np.empty(len(positions), np.int64)
         rows[original] = positions[original]
-        for part, chosen, samples in self._scattered(positions):
+        for part, chosen, samples in scattered:
             rows[chosen] = self._backend.to_host(generator_of(part).origins(part, samples, self._backend)[0])
         return self._table.gather(rows)
 

@@ -77,11 +77,12 @@ def test_host_input_moves_the_least_bytes(cuda, monkeypatch, sampler, dtype, fai
     assert moved["up", "small"] == 2 * SMALL + ROWS * everything + 2 * tables
     # Down, for each search: half the largest range, the largest norm before and after scaling, and three counts; and
     # once whether float32 products have all their bits.
-    assert moved["down", "small"] == 6 * 8 * searches + tables + 1
+    # And the sum of the counts of rows.
+    assert moved["down", "small"] == 6 * 8 * searches + tables + 8 * shares + 1
     # Waits: once a block for a copy, once at the end of sending, once a stage for its seconds.
     assert waits["event"] <= blocks(searched, dtype) + blocks(NEW * row, dtype)
     assert waits["stream"] == 1 + 2
-    assert waits["copy"] == 6 * searches + shares + 1
+    assert waits["copy"] == 6 * searches + 2 * shares + 1
     # Sizes that only the device knows: equal hashes, uncertain lists, seeds, their counts, the largest of the shares.
     assert waits["size"] == 2 * searches + everything + 2 * shares
     assert waits["device"] == 0
@@ -104,7 +105,7 @@ def test_device_input_makes_no_trip(cuda, sampler, dtype):
     # Up: positions of the class and the classes, as above. Down: as above, the labels, and whether all is finite and
     # float32 products have all their bits.
     assert moved["up", "small"] == 2 * SMALL + ROWS * everything + 2 * 6 * 8 * shares
-    assert moved["down", "small"] == 6 * 8 * (1 + everything + shares) + labels.nbytes + 2
+    assert moved["down", "small"] == 6 * 8 * (1 + everything + shares) + 8 * shares + labels.nbytes + 2
     assert waits["event"] == waits["device"] == 0
     assert waits["stream"] == 2
     assert there.get().tobytes() == X.tobytes()

@@ -220,7 +220,7 @@ def test_a_wrong_command_line_ends_with_2_and_a_line_of_why(
         (["--memory-limit", '{"cpu": 1'], """Write it like '{"cpu": "8GB", "cuda": "50%"}'."""),
         (
             ["--memory-limit", "x"],
-            'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a share of what',
+            'It must be bytes (a whole number, or text such as "8GB" or "512MiB"), a fraction of the free memory',
         ),
     ],
 )

@@ -535,7 +535,7 @@ def test_rows_that_do_not_fit(tmp_path, refused, sampler):
     path = write(data, tmp_path / "in.parquet", row_group_size=50_000)
     rows = "400,000" if sampler._looks_at_all_rows else "80,000"
     error = refused(errors.MemoryLimitError, path, f"{rows} rows x 2 columns", memory_limit="10MB", sampler=sampler)
-    assert "10,000,000 may be used" in error.message
+    assert "memory_limit allows 10,000,000 bytes" in error.message
 
 
 def set_back(path):
