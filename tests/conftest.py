@@ -71,7 +71,7 @@ def pytest_generate_tests(metafunc):
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "cuda" in item.fixturenames and not HELPERS & set(item.path.parts):
+        if "cuda" in item.fixturenames and not HELPERS & set(item.path.relative_to(item.config.rootpath).parts):
             item.add_marker(pytest.mark.gpu)
 
 
