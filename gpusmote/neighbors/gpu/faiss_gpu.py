@@ -249,12 +249,6 @@ def faiss_queries(workspace: int, n: int, d: int, k: int) -> int:
     return max(_LEAST_QUERIES, 1 << 62 if rows * each <= workspace - fixed else int((workspace - fixed) // each))
 
 
-def faiss_workspace(m: int, n: int, d: int, k: int) -> int:
-    """Bytes of temporary memory that FAISS needs for m queries, as in its ``chooseTileSize`` and ``runDistance``."""
-    fixed, each = _faiss_bytes(n, d, k)
-    return fixed + min(m, 1024 if d <= 32 else 512) * each
-
-
 def _faiss_bytes(n: int, d: int, k: int) -> tuple[int, int]:
     """Bytes for the norms of the rows; and bytes for each query of a tile: two tiles of distances and their lists."""
     columns = min(n, (1 << 27) // (1024 if d <= 32 else 512))
