@@ -34,14 +34,14 @@ def groups(tmp_path, monkeypatch):
 
 def test_a_groups_cache_does_not_count_as_used(groups, tmp_path):
     groups("job", 1000, 900, 300)
-    assert memory._left(tmp_path / "job", "memory.max", "memory.current", "inactive_file") == 400
+    assert memory._left(str(tmp_path / "job"), "memory.max", "memory.current", "inactive_file") == 400
     groups("job", 1000, 1400, 300)
-    assert memory._left(tmp_path / "job", "memory.max", "memory.current", "inactive_file") == 0
+    assert memory._left(str(tmp_path / "job"), "memory.max", "memory.current", "inactive_file") == 0
 
 
 def test_no_limit_is_no_limit(groups, tmp_path):
     groups("job", "max", 900, 300)
-    assert memory._left(tmp_path / "job", "memory.max", "memory.current", "inactive_file") is None
+    assert memory._left(str(tmp_path / "job"), "memory.max", "memory.current", "inactive_file") is None
 
 
 def test_the_smallest_counts(groups, monkeypatch):
