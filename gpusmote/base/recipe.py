@@ -1,4 +1,4 @@
-"""What a sampler decides about one class, and what it may ask to decide it."""
+"""A sampler's decision about one class (Recipe), and the data that it decides by (ClassTask, Pool)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ClassTask", "Pool", "Recipe", "half_way_to", "too_few_rows"]
 
 
 class Pool:
-    """Rows of X among which neighbors are sought; read and prepared once, when first needed.
+    """Rows of X among which neighbors are searched. They are read and prepared once, at their first use.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ class Pool:
     rows : ndarray of shape (p,), int64, or None
         Positions in X, ascending; None is all of X.
     description : str
-        What the error about too large a k calls these rows.
+        Name of these rows in error messages.
     report : SearchReport
     whole : Pool, optional
-        Of all of X: where it has been read, these rows are taken from it, and X is not read again.
+        The pool of all rows. If it has been read already, the rows are copied from it.
     recall_target : float, optional
-        Share of the nearest rows that an approximate search is to find; None is the exact search.
+        Recall of an approximate search; None means an exact search.
     """
 
     def __init__(
@@ -63,36 +63,36 @@ class Pool:
 
     @property
     def rows(self) -> Array:
-        """array of shape (size,), int64: positions in X, on the device; copied there once."""
+        """array of shape (size,), int64: positions in X; on the device."""
         if self._rows is None:
-            here = self._host_rows
-            self._rows = self._backend.xp.arange(self.size) if here is None else self._backend.integers(here)
+            rows = self._host_rows
+            self._rows = self._backend.xp.arange(self.size) if rows is None else self._backend.integers(rows)
         return self._rows
 
     @property
     def values(self) -> Array:
-        """array of shape (size, d): the rows themselves, on the device."""
+        """array of shape (size, d): the rows; on the device."""
         if self._values is None:
             self._values = self._read()
         return self._values
 
     def _read(self) -> Array:
         whole, on_device = self._whole, self._backend.name != "cpu"
-        if whole is not None and whole._values is not None:  # all of X is there already
+        if whole is not None and whole._values is not None:
             return self._backend.xp.take(whole._values, self.rows, axis=0)
-        # Positions that are on the device serve an X that is, too.
+        # If X is on the device, its rows are taken by positions on the device.
         rows = self.rows if on_device and self._table.device != "cpu" and not self.everything else self._host_rows
         return self._table.take(rows, self._backend)
 
     def codes(self, target: Target) -> Array:
-        """array of shape (size,), int64: the class of each row, on the device; copied there once."""
+        """array of shape (size,), int64: the class of each row; on the device."""
         if self._codes is None:
             codes = target.codes if self._host_rows is None else target.codes[self._host_rows]
             self._codes = self._backend.integers(codes)
         return self._codes
 
     def locate(self, positions: Array) -> Array:
-        """Which of the pool's rows stand at these positions of X."""
+        """Row numbers within the pool, from positions in X."""
         return positions if self.everything else self._backend.xp.searchsorted(self.rows, positions)
 
     def nearest(self, positions: Array, k: int | Any, shrink: bool = False) -> Array:
@@ -105,17 +105,17 @@ class Pool:
         k : int or estimator
             A number, or a scikit-learn neighbors estimator that counts the row itself among its neighbors.
         shrink : bool, default=False
-            Whether a k that is too large is cut down to what the pool has.
+            Whether to use a smaller k if the pool has too few rows.
 
         Returns
         -------
         array of shape (m, k), int64
-            Numbers within the pool, nearest first.
+            Row numbers within the pool, nearest first.
 
         Raises
         ------
         TooFewRowsError
-            If the pool has no k rows besides the row itself.
+            If the pool has fewer than k rows besides the row itself.
         """
         queries = None if positions is self.rows else self.locate(positions)
         if not isinstance(k, (int, np.integer)):
@@ -130,8 +130,8 @@ class Pool:
             self._neighborhood = self._searcher()
             if self._neighborhood.half_range > sys.float_info.max / 2:
                 raise InputError(
-                    f"A column of {self._description} spans more than {sys.float_info.max:.3e}: the differences of its "
-                    "rows, on which synthetic rows lie, overflow float64.",
+                    f"A column of {self._description} has a range of more than {sys.float_info.max:.3e}: differences "
+                    "between its values overflow float64.",
                     "Divide the column, or take its logarithm.",
                 )
         return self._neighborhood.nearest(queries, int(k))
@@ -146,18 +146,18 @@ class Pool:
     def _shrunk(self, k: int, shrink: bool) -> int:
         if shrink and self.size > 1:
             self._report.notes.append(
-                f"{self._description}: {counted(self.size - 1, 'neighbor')} of each row, not {k}."
+                f"{self._description}: {counted(self.size - 1, 'neighbor')} of each row instead of {k}."
             )
             return self.size - 1
         raise too_few_rows(self._description, self.size, k)
 
 
 def too_few_rows(description: str, size: int, k: int) -> TooFewRowsError:
-    """The error about ``size`` rows, called ``description``, that have no k neighbors each."""
+    """The error if ``size`` rows, described by ``description``, have fewer than k neighbors each."""
     if size == 1:
-        hint = "A class of one row has no segment to lie on: drop it, or repeat its row by random over-sampling."
+        hint = "A class of one row has no neighbors: drop it, or repeat its row by random over-sampling."
     else:
-        hint = f"The largest k that fits is {size - 1}; shrink_k=True takes it by itself."
+        hint = f"The largest possible k is {size - 1}; shrink_k=True uses it automatically."
     return TooFewRowsError(
         f"{description} has {counted(size, 'row')}, too few for {counted(k, 'neighbor')} of each.", hint
     )
@@ -165,12 +165,12 @@ def too_few_rows(description: str, size: int, k: int) -> TooFewRowsError:
 
 @dataclasses.dataclass(frozen=True)
 class ClassTask:
-    """One class that gets synthetic rows, as a sampler's rule sees it.
+    """One class that gets synthetic rows: the data for a sampler's rule.
 
     Attributes
     ----------
     label : object
-        The class.
+        Label of the class.
     position : int
         Its position among the sorted classes.
     n_new : int
@@ -198,16 +198,16 @@ class ClassTask:
         return self.own.rows
 
     def is_foreign(self, rows: Array) -> Array:
-        """Which of these positions of X belong to another class; bool, the shape of ``rows``."""
+        """Whether the rows at these positions of X belong to another class; bool array of the same shape."""
         return self._codes[rows] != self.position
 
     def count_foreign(self, neighbors: Array) -> Array:
-        """How many of each row's neighbors in ``everyone`` belong to another class.
+        """Count the neighbors of each row that belong to another class.
 
         Parameters
         ----------
         neighbors : array of shape (m, k), int64
-            As ``everyone.nearest`` gives it.
+            From ``everyone.nearest``.
 
         Returns
         -------
@@ -216,7 +216,7 @@ class ClassTask:
         return self.backend.count_foreign(self._codes, neighbors, self.position)
 
     def apportion(self, weights: Array) -> Array:
-        """Of the rows to make, how many each row gets: :func:`~gpusmote.base.apportion.apportion`.
+        """Split the rows to make in proportion to weights: :func:`~gpusmote.base.apportion.apportion`.
 
         Parameters
         ----------
@@ -225,7 +225,7 @@ class ClassTask:
         Returns
         -------
         array of shape (m,), int64
-            Their sum is ``n_new``, or 0 if that of the weights is.
+            They sum to ``n_new``, or to 0 if all weights are 0.
         """
         return apportion(self.n_new, weights, self.backend)
 
@@ -236,32 +236,31 @@ class ClassTask:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A sampler's decision about one class, or about a part of it; everything else is written once, in the plan.
+    """A sampler's decision about one class, or a part of it: seeds, neighbors, counts and generator.
 
     Attributes
     ----------
     seeds : array of shape (s,), int64
-        Positions in X of the rows that synthetic rows start from or repeat, members of ``pool``.
+        Positions in X of the base rows of the synthetic rows. They are rows of ``pool``.
     pool : Pool
-        Where their neighbors are sought.
+        The rows among which their neighbors are searched.
     k : int or estimator, optional
-        How many neighbors, or a scikit-learn neighbors estimator. Needed where neighbors are sought: not with
-        ``targets``, nor where rows are copied.
+        Number of neighbors, or a scikit-learn neighbors estimator. Not needed with ``targets`` or for copies.
     counts : array of shape (s,), int64, optional
-        Synthetic rows of each seed; their sum is the number of rows to make. None: each row draws one of all
-        (seed, neighbor) pairs.
+        Number of synthetic rows of each seed; they sum to the number of rows to make. If None, each synthetic row
+        draws one of all (seed, neighbor) pairs.
     reach : callable, optional
-        ``reach(neighbors) -> (low, high)``: between which shares of the way to each neighbor rows may lie, float64
-        arrays of shape (s, k), low <= high; ``neighbors`` counts within the pool, targets from its end on. A share
-        below 0 or above 1 lies beyond the seed or the neighbor. None is the whole segment, [0, 1).
+        ``reach(neighbors) -> (low, high)``: the range of the gap for each neighbor, float64 arrays of shape (s, k) with
+        low <= high. ``neighbors`` are row numbers of the pool; targets are numbered after its rows. Gaps below 0 or
+        above 1 extend the segment. None is [0, 1), the segment.
     targets : array of shape (t, d), optional
-        Points that rows go towards in place of neighbors, from each seed to each of them. They need be no rows of X,
-        are rounded to its dtype, and must be finite and the same bits on every device: sums of floats are not.
+        Points to interpolate to instead of neighbors, the same for all seeds. They need not be rows of X. They are
+        rounded to its dtype, and must be finite and equal to the bit on every device, which sums of floats are not.
     generator : {"segment", "copy"}, default="segment"
-        What makes the rows: points between a seed and its neighbors or targets, or the seeds again. Copies of rows
-        that are not numbers need a sampler that sets ``_repeats_rows``.
+        "segment" interpolates between a seed and its neighbors or targets, "copy" repeats the seeds. To copy rows that
+        are not numeric, a sampler sets ``_repeats_rows``.
     n_new : int, optional
-        Rows to make by this recipe, where there are several for the class; they add up to the task's ``n_new``.
+        Number of rows to make by this recipe, if there are several for the class; they sum to the task's ``n_new``.
     """
 
     seeds: Array
@@ -275,12 +274,12 @@ class Recipe:
 
 
 def half_way_to(foreign: Callable[[Array], Array]) -> Callable[[Array], tuple[Array, Array]]:
-    """A ``reach`` of at most half the way to foreign neighbors, of the whole way to others.
+    """A ``reach`` with gaps up to 0.5 for foreign neighbors, and up to 1 for others.
 
     Parameters
     ----------
     foreign : callable
-        Which of the neighbors belong to another class; bool, their shape.
+        Returns whether each neighbor belongs to another class.
     """
 
     def reach(neighbors: Array) -> tuple[Array, Array]:

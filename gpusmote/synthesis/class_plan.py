@@ -1,4 +1,4 @@
-"""The synthetic rows of one class, or of one of its recipes: everything that decides them, none of them."""
+"""The part of a plan for one class, or for one recipe of a class: all that determines its synthetic rows."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ __all__ = ["ClassPlan", "spans"]
 
 @dataclasses.dataclass(frozen=True)
 class ClassPlan:
-    """Generator, seeds, neighbors and stream key of one class, or of one recipe of a class that has several.
+    """Generator, seeds, neighbors and random key of one class, or of one recipe of a class.
 
-    Sample s draws a pick and a gap (:mod:`gpusmote.random_stream`). They decide a seed, one of its neighbors, and the
-    share ``low + width * gap`` of the way to it. The generator makes a row of these.
+    Each sample (synthetic row) draws a pick and a gap (:mod:`gpusmote.random_stream`). The pick determines a seed and
+    one of its neighbors. With limits, the gap becomes ``low + width * gap``. The generator makes a row from these.
 
     Attributes
     ----------
     position : int
-        Of the class among the sorted classes.
+        Position of the class among the sorted classes.
     n_new : int
-        Synthetic rows.
+        Number of synthetic rows.
     values : array of shape (v, d)
-        The points that seeds and neighbors name. Empty where the generator copies rows of an X that is not numeric.
+        The rows of X, and other points, that seeds and neighbors refer to. Empty if X is not numeric.
     rows : array of shape (v,), int64
-        Their positions in X; -1 for points that are no rows of X, which stand last.
+        Their positions in X; -1 for points that are not rows of X, which come last.
     seeds : array of shape (s,), int64
+        Row numbers of ``values``.
     neighbors : array of shape (s, k), int64
-        Numbers of ``values``.
+        Row numbers of ``values``.
     key : ndarray of shape (2,), uint64
+        Key of the random stream.
     ends : array of shape (s,), int64, optional
-        Running sum of the samples of each seed; None where every sample draws its seed too.
+        Cumulative sum of the number of samples of each seed; None if each sample draws its seed.
     low, width : array of shape (s, k), float64, optional
-        Which shares of the way to each neighbor rows may have; None is all of [0, 1). They may leave it.
+        Range of the gap for each neighbor; None is [0, 1). It may leave [0, 1].
     picks, gaps : array of shape (n_new,), optional
-        Draws that were made beforehand (``bit_generator="mt19937"``), in place of the key's.
+        Numbers drawn beforehand (``bit_generator="mt19937"``), used instead of the key.
     generator : str
         A name in :data:`gpusmote.synthesis.generators.GENERATORS`.
     """
@@ -58,12 +60,12 @@ class ClassPlan:
     generator: str = "segment"
 
     def nbytes(self) -> int:
-        """Bytes of the arrays."""
+        """Bytes of all arrays."""
         fields = (getattr(self, field.name) for field in dataclasses.fields(self))
         return sum(int(field.nbytes) for field in fields if hasattr(field, "nbytes"))
 
     def draw(self, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:
-        """Base and neighbor (numbers of ``values``) of each sample, and its share of the way between them.
+        """Base row, neighbor (both row numbers of ``values``) and gap of each sample.
 
         Parameters
         ----------
@@ -91,21 +93,21 @@ class ClassPlan:
         return backend.draw_at(self.key, samples, n)
 
     def moved(self, move: Callable[[Array], Array]) -> ClassPlan:
-        """The part with what ``move`` makes of its arrays; the key is always on the host."""
+        """The part with ``move`` applied to each array except the key, which is always on the host."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "key"}
         return dataclasses.replace(self, **{name: move(a) for name, a in fields.items() if getattr(a, "ndim", 0)})
 
 
 def spans(parts: list[ClassPlan], start: int, stop: int) -> Iterator[tuple[ClassPlan, range, int]]:
-    """Cut the synthetic rows ``start`` to ``stop`` by class and recipe.
+    """Split the synthetic rows ``start`` to ``stop`` by part.
 
     Yields
     ------
     part : ClassPlan
     samples : range
-        Of the part, numbered from 0.
+        Sample numbers within the part.
     at : int
-        Where they begin in the slice.
+        Position of the first of them in the slice.
     """
     first = 0
     for part in parts:

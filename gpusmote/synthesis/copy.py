@@ -1,4 +1,4 @@
-"""The generator "copy": rows of X again, whatever their columns hold."""
+"""The generator "copy": repeats rows of X, with columns of any type."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["origins", "write"]
 
 
 def write(part: ClassPlan, samples: range | Array, out: Array, backend: Backend) -> None:
-    """Write rows of ``part.values``; only of an X of numbers, as a plan takes the rows of others from X itself."""
+    """Write copies of rows of ``part.values``. X must be numeric; a plan copies the rows of any other X itself."""
 
     def make(start: int, stop: int, target: Array) -> None:
         target[...] = part.values.take(part.draw(samples[start:stop], backend)[0], axis=0)
@@ -18,6 +18,6 @@ def write(part: ClassPlan, samples: range | Array, out: Array, backend: Backend)
 
 
 def origins(part: ClassPlan, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:
-    """The row that each is a copy of, no neighbor (-1), and a share of 0."""
+    """The copied row, no neighbor (-1), and a gap of 0."""
     base = part.rows[part.draw(samples, backend)[0]]
     return base, backend.xp.full_like(base, -1), backend.xp.zeros(base.shape)

@@ -1,4 +1,4 @@
-"""The generators of synthetic rows, by the names that a ClassPlan and a saved plan call them."""
+"""The generators of synthetic rows, by name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["GENERATORS", "Generator", "generator_of"]
 
 
 class Generator(Protocol):
-    """What turns a ClassPlan and sample numbers into rows, and into where these come from."""
+    """Makes rows, and their origins, from a ClassPlan and sample numbers."""
 
     def write(self, part: ClassPlan, samples: range | Array, out: Array, backend: Backend) -> None:
-        """Make rows in blocks.
+        """Write rows, block by block.
 
         Parameters
         ----------
@@ -27,7 +27,7 @@ class Generator(Protocol):
         """
 
     def origins(self, part: ClassPlan, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:
-        """Where rows come from, without making them; ``part.values`` may be absent.
+        """The origins of rows, without making the rows. ``part.values`` is not used.
 
         Parameters
         ----------
@@ -38,9 +38,9 @@ class Generator(Protocol):
         Returns
         -------
         base, neighbor : array of shape (len(samples),), int64
-            Positions in X; -1 where there is no such row.
-        share : array of shape (len(samples),), float64
-            Of the way from base to neighbor.
+            Positions in X; -1 if there is no such row.
+        gap : array of shape (len(samples),), float64
+            Position between base (0) and neighbor (1).
         """
 
 
@@ -48,5 +48,5 @@ GENERATORS: dict[str, Generator] = {"copy": copy, "segment": segment}
 
 
 def generator_of(part: ClassPlan) -> Generator:
-    """The generator that a ClassPlan names."""
+    """The generator of a ClassPlan."""
     return GENERATORS[part.generator]

@@ -1,4 +1,4 @@
-"""Draws in imbalanced-learn's order, from NumPy's legacy generator (mt19937)."""
+"""Random numbers from NumPy's legacy generator (mt19937), drawn in imbalanced-learn's order."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["ImblearnStream"]
 
 
 class ImblearnStream:
-    """What ``bit_generator="mt19937"`` draws.
+    """The random numbers for ``bit_generator="mt19937"``.
 
-    For each class of SMOTE and Borderline-SMOTE: ``randint(n_pairs)`` for all rows, then ``uniform()`` for all rows.
-    Where a pair's reach is limited (Borderline-SMOTE's second kind), then ``uniform(0, limit)`` for the rows of such
-    pairs, by which their first number is multiplied. imbalanced-learn asks ``check_random_state`` anew each time, so
-    that an int starts over and a RandomState (or the global one, for None) goes on.
+    SMOTE and Borderline-SMOTE draw for each class ``randint(n_pairs)`` for all rows, then ``uniform()`` for all rows.
+    If the gap of a pair is limited ("borderline-2"), they then draw ``uniform(0, limit)`` for the rows of these pairs,
+    and multiply their first number by it. imbalanced-learn calls ``check_random_state`` again for each of these steps,
+    so an int restarts the sequence, and a RandomState (or the global one, for None) continues it.
 
-    For each class of ADASYN, whose rows know their seeds: ``choice(n_neighbors)`` for all rows, which is ``randint``,
-    then ``uniform()`` for all rows, from one generator that goes on from class to class.
+    ADASYN, in which the number of rows of each seed is given, draws for each class ``randint(n_neighbors)`` for all
+    rows, then ``uniform()`` for all rows, from one generator for all classes.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class ImblearnStream:
     Raises
     ------
     ParameterError
-        For what imbalanced-learn does not take: a Generator, or an int above 4294967295.
+        If ``random_state`` is a Generator or an int above 4294967295, which imbalanced-learn does not accept.
     """
 
     def __init__(self, random_state: Any) -> None:
@@ -46,10 +46,10 @@ class ImblearnStream:
                 "Its seeds go up to 4294967295.",
             )
         self._random_state = random_state
-        self._goes_on: np.random.RandomState | None = None
+        self._generator: np.random.RandomState | None = None
 
     def draw_neighbors(self, n_neighbors: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pick and gap of all rows of a class where each row's seed is given, as in ADASYN.
+        """Pick and gap of all rows of a class if the seed of each row is given, as in ADASYN.
 
         Parameters
         ----------
@@ -59,28 +59,28 @@ class ImblearnStream:
         Returns
         -------
         pick : ndarray of shape (n,), int64
-            One of the seed's neighbors.
+            Number of the neighbor among those of the seed.
         gap : ndarray of shape (n,), float64
         """
-        if self._goes_on is None:
-            self._goes_on = check_random_state(self._random_state)
-        return self._both(self._goes_on, n_neighbors, n)
+        if self._generator is None:
+            self._generator = check_random_state(self._random_state)
+        return self._both(self._generator, n_neighbors, n)
 
     def draw_pairs(self, n_pairs: int, n: int, limit: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Pick and gap of all rows of a class where each row draws its pair, as in SMOTE.
+        """Pick and gap of all rows of a class if each row draws its (seed, neighbor) pair, as in SMOTE.
 
         Parameters
         ----------
         n_pairs : int
         n : int
         limit : ndarray of shape (n_pairs,), float64, optional
-            How far each pair's rows may go, 1 for the whole segment.
+            Largest gap of each pair; 1 means the whole segment.
 
         Returns
         -------
         pick : ndarray of shape (n,), int64
         gap : ndarray of shape (n,), float64
-            For pairs with a limit, already within it.
+            Within the limit of its pair.
         """
         pick, gap = self._both(check_random_state(self._random_state), n_pairs, n)
         if limit is not None:

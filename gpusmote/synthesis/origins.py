@@ -1,4 +1,4 @@
-"""Where synthetic rows come from: the class, the two rows of X and the share of the way between them."""
+"""The origins of synthetic rows: the class, the two rows of X, and the gap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Origins"]
 class Origins:
     """The origins of a plan's synthetic rows, computed for any slice of them.
 
-    Holds what the draws need (row numbers, neighbors, keys), and no row of X.
+    It holds row numbers, neighbors and keys, but no rows of X.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Origins:
         return sum(part.n_new for part in self._parts)
 
     def __getstate__(self) -> dict[str, Any]:
-        # On the host, where every process can use them; the draws are the same there.
+        # On the host, where every process can use them; the random numbers are the same there.
         with self._backend.active():
             parts = [part.moved(self._backend.to_host) for part in self._parts]
         return {"_backend": Backend(), "_classes": self._classes, "_parts": parts}
@@ -48,7 +48,7 @@ class Origins:
         Returns
         -------
         structured ndarray of shape (stop - start,), on the host
-            Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X, or -1 where there is no
+            Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X, or -1 if there is no
             such row), ``gap`` (float64).
         """
         label = self._classes.dtype

@@ -1,4 +1,4 @@
-"""A plan: everything that decides the synthetic rows, none of the rows."""
+"""A plan: all that determines the synthetic rows, without the rows."""
 
 from __future__ import annotations
 
@@ -25,30 +25,28 @@ from gpusmote.synthesis.report import Report
 
 __all__ = ["Plan"]
 
-_NOT_WORTH_ASKING = 64 << 20  # bytes; asking the system takes longer than making a small result
+_NOT_WORTH_ASKING = 64 << 20  # bytes; for a smaller result the free memory is not read
 _DRAWN_AT_ONCE = 1 << 18  # rows, about 16 MiB of draws
 
 
 class Plan:
-    """What ``sampler.plan(X, y)`` returns: the neighbors are known, and any slice of the rows can be made.
+    """The result of ``sampler.plan(X, y)``: it knows the neighbors, and makes any slice of the synthetic rows.
 
-    Synthetic rows are numbered from 0 to ``len(plan) - 1``, class by class in sorted class order. The same slice
-    gives the same rows, whatever was asked for before and on whichever device. X is referred to, not copied, for
-    :meth:`resample` and :meth:`batches`.
+    Synthetic rows are numbered from 0 to ``len(plan) - 1``, class by class in sorted order. A slice has the same rows
+    on every device, and whatever other slices are made. The plan refers to X and does not copy it.
 
-    A plan can be pickled, with X and y, and makes the same rows in the other process. What lies on a device is copied
-    through the host and comes back on the device of the same number, which the other process must see; a process that
-    was forked cannot use a device, one that was spawned can.
+    A plan can be pickled, together with X and y, and makes the same rows in another process. Arrays on a device are
+    copied through the host to the device of the same number, which the other process must see. A forked process cannot
+    use a device, a spawned process can.
 
     Attributes
     ----------
     counts : dict
-        Label to number of synthetic rows, for every class of y, in the order of the rows.
+        Number of synthetic rows for each label of y, in the order of the rows.
     report : Report
-        What the search did.
+        The report of the search.
     memory_limit : int, float, str, dict or None
-        The sampler's, which goes for :meth:`rows` and :meth:`resample` as well; it may be set anew. None is what
-        :func:`gpusmote.get_config` says, else what is free.
+        The sampler's memory limit. It also applies to :meth:`rows` and :meth:`resample`, and can be changed.
 
     Examples
     --------
@@ -96,25 +94,25 @@ class Plan:
         return dict(zip(self._target.classes.tolist(), made.values(), strict=True))
 
     def rows(self, start: int = 0, stop: int | None = None) -> Any:
-        """Synthetic rows ``start`` to ``stop``, made without the others.
+        """Make the synthetic rows ``start`` to ``stop``, without the others.
 
         Parameters
         ----------
         start : int, default=0
         stop : int, optional
-            Default: all that follow.
+            Default: ``len(plan)``.
 
         Returns
         -------
         container of shape (stop - start, n_features)
-            Of X's kind, on the device where X lies.
+            The same type as X, on the same device.
 
         Raises
         ------
         PlanError
             If the slice is not within ``[0, len(plan)]``.
         MemoryLimitError
-            If they would not fit; it says how many would.
+            If they would not fit. The message says how many rows would.
         """
         start, stop = self._slice(start, stop)
         backend = self._within(stop - start, 0)
@@ -126,7 +124,7 @@ class Plan:
             return self._table.only(out, backend)
 
     def labels(self, start: int = 0, stop: int | None = None) -> Any:
-        """Labels of the synthetic rows ``start`` to ``stop``, in y's kind of container.
+        """The labels of the synthetic rows ``start`` to ``stop``, in a container of y's type.
 
         Raises
         ------
@@ -136,14 +134,14 @@ class Plan:
         return self._target.only(self._codes(*self._slice(start, stop)))
 
     def origin(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Where the synthetic rows ``start`` to ``stop`` come from.
+        """The origins of the synthetic rows ``start`` to ``stop``.
 
         Returns
         -------
         structured ndarray of shape (stop - start,), on the host
-            Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X) and ``gap`` (float64,
-            share of the way from base to neighbor). ``neighbor`` is -1 where there is no such row: the synthetic row
-            is a copy of its base, or was made towards a point that is no row of X.
+            Fields ``class`` (label), ``base`` and ``neighbor`` (int64, positions of rows in X) and ``gap`` (float64, 0
+            at the base, 1 at the neighbor). ``neighbor`` is -1 if the synthetic row is a copy of its base, or if it was
+            interpolated to a point that is not a row of X.
 
         Raises
         ------
@@ -154,17 +152,17 @@ class Plan:
         return Origins(self._backend, self._parts, self._target.classes).read(start, stop)
 
     def resample(self) -> tuple[Any, Any]:
-        """The originals, untouched and in order, then all synthetic rows.
+        """Return the original rows, unchanged and in order, followed by all synthetic rows.
 
         Returns
         -------
         X_resampled, y_resampled
-            Containers of the kinds of X and y; pandas results have a new default index.
+            The same types of containers as X and y; pandas results have a new default index.
 
         Raises
         ------
         MemoryLimitError
-            If the result would not fit, before any of it is made.
+            If the result would not fit; raised before any of it is made.
         """
         backend = self._within(len(self), self._table.n_rows)
         with backend.active(), self.report.stage("rows", backend):
@@ -177,34 +175,34 @@ class Plan:
         return X, y
 
     def _within(self, n_new: int, n_rows: int) -> Backend:
-        """The backend, cut to make so many rows below so many originals within the memory limit."""
+        """The backend with the memory limit for a result of ``n_rows`` original and ``n_new`` synthetic rows."""
         table, backend = self._table, self._backend
-        asked = setting("memory_limit") if self.memory_limit is None else self.memory_limit
+        limit = setting("memory_limit") if self.memory_limit is None else self.memory_limit
         sizes = Sizes(n_rows, table.n_features, table.work_dtype.itemsize, ((0, n_new),), table.result_bytes)
         if not n_rows:
             sizes = dataclasses.replace(sizes, result=table.rows_bytes)
-        if asked is None and sizes.output(n_new) < _NOT_WORTH_ASKING:
+        if limit is None and sizes.output(n_new) < _NOT_WORTH_ASKING:
             return backend
-        limits = limits_of(asked, backend, sum(part.nbytes() for part in self._parts))
+        limits = limits_of(limit, backend, sum(part.nbytes() for part in self._parts))
         return backend.within(arrange(sizes, backend.name, table.device, limits).memory)
 
     def batches(self, size: int, *, shuffle: bool = True, random_state: Any = None) -> Iterator[tuple[Any, Any]]:
-        """Mini-batches of originals and synthetic rows, each row once, without ever holding them all.
+        """Generate mini-batches of original and synthetic rows, each row once, without the whole result in memory.
 
         Parameters
         ----------
         size : int
-            Rows of a batch; the last may be smaller.
+            Number of rows of a batch; the last batch may be smaller.
         shuffle : bool, default=True
-            Whether the rows come in pseudo-random order; otherwise originals first. The order is computed for each
-            batch from a counter-based permutation: no array of all row numbers exists.
+            Whether the rows are in pseudo-random order; if not, the originals come first. The order is computed batch
+            by batch, without an array of all row numbers.
         random_state : int, RandomState, Generator or None, default=None
-            Decides the order; another one for each epoch.
+            Seed of the order. Use a different one for each epoch.
 
         Yields
         ------
         X_batch, y_batch
-            Containers of the kinds of X and y.
+            The same types of containers as X and y.
 
         Raises
         ------
@@ -223,7 +221,7 @@ class Plan:
         """
         size = _whole(size, "size")
         if size < 1:
-            raise PlanError(f"A batch of {counted(size, 'row')} was asked for.", "size must be at least 1.")
+            raise PlanError(f"size is {size}.", "A batch must have at least 1 row.")
         key = random_stream.class_key(random_stream.entropy_words(random_state), 0)
         return self._batches(size, key if shuffle else None)
 
@@ -238,7 +236,7 @@ class Plan:
             yield batch
 
     def _pick(self, positions: np.ndarray) -> tuple[Any, Any]:
-        """Rows by their position in the resampled table."""
+        """Rows and labels at these positions of the resampled table."""
         original = np.flatnonzero(positions < self._table.n_rows)
         codes = np.empty(len(positions), np.int64)
         codes[original] = self._target.codes[positions[original]]
@@ -266,21 +264,21 @@ class Plan:
         return self._table.gather(rows)
 
     def _scattered(self, positions: np.ndarray) -> Iterator[tuple[ClassPlan, np.ndarray, Array]]:
-        """Each part, where its rows are among these positions of the resampled table, and its samples there."""
+        """Each part, the indices of ``positions`` that are its rows, and their sample numbers."""
         for part, start in zip(self._parts, self._ends, strict=False):
             first = self._table.n_rows + start
             chosen = np.flatnonzero((positions >= first) & (positions < first + part.n_new))
             yield part, chosen, self._backend.integers(positions[chosen] - first)
 
     def _place(self) -> Backend:
-        """Where rows are put together: where X lies, so that its own rows make no trip."""
+        """The backend of the device that holds X, on which batches are assembled."""
         return Backend() if self._table.device == "cpu" else self._backend
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan to a file, from which :meth:`load` replays it to the bit.
+        """Write the plan to a file; :meth:`load` reads it and makes the same rows to the bit.
 
-        The file holds neighbors, keys, y and a hash of X, but no row of X. It appears whole or not at all. The hash
-        is taken now: X must still be what the plan was made from.
+        The file holds neighbors, keys, y and a hash of X, but no row of X. It is written completely or not at all. X
+        must not have changed since the plan was made.
 
         Parameters
         ----------
@@ -290,7 +288,7 @@ class Plan:
         Raises
         ------
         PlanError
-            If the labels are of a kind that cannot be written.
+            If the labels have a type that cannot be written.
         FileError
             If the file cannot be written.
         """
@@ -300,18 +298,18 @@ class Plan:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], X: Any, y: Any = None, *, device: str = "auto") -> Plan:
-        """Read a plan that :meth:`save` wrote, beside the same X.
+        """Read a plan that :meth:`save` wrote.
 
         Parameters
         ----------
         path : str or path-like
         X : container
-            The table that the plan was made from, in any container that holds the same values in the same order.
+            The table that the plan was made from, in any container with the same values in the same order.
         y : container, optional
-            The labels that the plan was made from; labels then come in its kind of container. Without it they are
-            read from the file, as a NumPy array.
+            The labels that the plan was made from; new labels are returned in the same type of container. By default
+            they are read from the file, as a NumPy array.
         device : str, default="auto"
-            Where rows are made from now on.
+            The device that makes the rows.
 
         Returns
         -------
@@ -320,11 +318,9 @@ class Plan:
         Raises
         ------
         PlanError
-            If the file is no plan, is damaged or was written by a version with another format, or if X or y is not
-            what it was made from.
+            If the file is not a plan, is damaged or has another format, or if the plan was made from another X or y.
         MemoryLimitError
-            If the plan does not fit in ``memory_limit`` as :func:`gpusmote.get_config` says it; nothing was
-            decompressed.
+            If the plan exceeds the ``memory_limit`` of :func:`gpusmote.get_config`; raised before it is decompressed.
         OSError
             If the file cannot be read.
         """
@@ -336,8 +332,8 @@ class Plan:
         start, stop = _whole(start, "start"), len(self) if stop is None else _whole(stop, "stop")
         if not 0 <= start <= stop <= len(self):
             raise PlanError(
-                f"Rows {start} to {stop} were asked for; the plan has {len(self)}.",
-                "0 <= start <= stop <= len(plan).",
+                f"The plan has {len(self)} rows, not rows {start} to {stop}.",
+                "0 <= start <= stop <= len(plan) must hold.",
             )
         return start, stop
 
@@ -352,7 +348,7 @@ class Plan:
             generator_of(part).write(part, samples, out[at : at + len(samples)], backend)
 
     def _copied(self, start: int, stop: int) -> np.ndarray:
-        """Of which rows of X the synthetic rows ``start`` to ``stop`` are copies."""
+        """Positions in X of the rows that the synthetic rows ``start`` to ``stop`` are copies of."""
         rows, step = np.empty(stop - start, np.int64), self._backend.memory.size(_DRAWN_AT_ONCE)
         for first in range(start, stop, step):
             for part, samples, at in spans(self._parts, first, min(stop, first + step)):

@@ -1,4 +1,4 @@
-"""What a call did: where, how long, how much, how certainly."""
+"""The report of a call: device, seconds, bytes, certified queries, seed."""
 
 from __future__ import annotations
 
@@ -16,29 +16,28 @@ __all__ = ["Report"]
 
 @dataclasses.dataclass
 class Report:
-    """What a call did; ``sampler.report_`` and ``plan.report``.
+    """The report of a call: ``sampler.report_`` and ``plan.report``.
 
     Attributes
     ----------
     device : str
         "cpu" or "cuda:N".
     reason : str
-        Why that one.
+        Why this device was chosen.
     seed : int or None
-        ``random_state=report.seed`` makes the same rows again, also where ``random_state`` was None or a generator;
-        None where ``bit_generator="mt19937"`` drew from a generator.
+        ``random_state=report.seed`` makes the same rows again, even if ``random_state`` was None or a generator. It is
+        None if ``bit_generator="mt19937"`` drew from a generator, whose state no int describes.
     search : SearchReport
-        ``queries``, and how many were certified by the first pass, the second and the last.
+        Number of queries, and how many were certified by each pass.
     seconds : dict of str to float
         Wall time of each stage.
     bytes : dict of str to int
-        Estimated before the work: ``output`` (X_resampled), ``pool`` (what the search keeps of its rows), ``blocks``
-        and ``total`` (the most at any one time) in the memory of what did the work, ``host`` where that was a device;
-        and ``plan``, the size of the plan's arrays, as it came out.
+        The memory estimate of the call (:class:`~gpusmote.backends.budget.Estimate`); ``plan`` is the actual size of
+        the plan's arrays.
     notes : list of str
-        What was done in another way than asked for.
+        What was done in another way than requested.
     versions : dict of str to str
-        Of what had a part in it.
+        Versions of the packages that were used.
     """
 
     device: str = "cpu"
@@ -52,11 +51,7 @@ class Report:
 
     @contextlib.contextmanager
     def stage(self, name: str, backend: Backend | None = None) -> Iterator[None]:
-        """Add the block's wall time to a stage, once the backend's device has done its work.
-
-        The host waits once, for the caller's current stream: other streams, and other threads', go on. Whoever uses
-        the results on that stream need not wait.
-        """
+        """Add the wall time of a ``with`` block to a stage, after waiting for the caller's current stream."""
         start = time.perf_counter()
         try:
             yield
@@ -66,7 +61,7 @@ class Report:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def add_versions(self, *packages: str) -> None:
-        """Note the versions of these packages, as they are installed."""
+        """Record the installed versions of these packages."""
         for package in packages:
             if package not in self.versions:
                 self.versions[package] = version(package)

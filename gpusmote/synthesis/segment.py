@@ -1,4 +1,4 @@
-"""The generator "segment": rows on the segment from a seed to one of its targets, or on the line beyond it."""
+"""The generator "segment": rows on the segment between a seed and a neighbor or target, or on its extension."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["origins", "write"]
 
 
 def write(part: ClassPlan, samples: range | Array, out: Array, backend: Backend) -> None:
-    """Write the rows ``base + share * (target - base)``; see :class:`~gpusmote.synthesis.generators.Generator`."""
+    """Write the rows ``base + gap * (neighbor - base)``; see :class:`~gpusmote.synthesis.generators.Generator`."""
 
     def make(start: int, stop: int, target: Array) -> None:
-        base, neighbor, share = part.draw(samples[start:stop], backend)
-        backend.interpolate(part.values, base, neighbor, share, target)
+        base, neighbor, gap = part.draw(samples[start:stop], backend)
+        backend.interpolate(part.values, base, neighbor, gap, target)
 
     backend.fill(out, make)
 
 
 def origins(part: ClassPlan, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:
-    """Base, neighbor and share of each row; the neighbor is -1 where the target is no row of X."""
-    base, neighbor, share = part.draw(samples, backend)
-    return part.rows[base], part.rows[neighbor], share
+    """Base, neighbor and gap of each row; the neighbor is -1 if it is a point that is not a row of X."""
+    base, neighbor, gap = part.draw(samples, backend)
+    return part.rows[base], part.rows[neighbor], gap

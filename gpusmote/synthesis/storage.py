@@ -1,9 +1,8 @@
-"""Plans on disk.
+"""Files of plans.
 
-A file of a plan is a line with the number of its format, a header (one line of JSON), all arrays one after another as
-one gzip stream, and a digest of everything before it. The header gives the dtype and the shape of every array, so that
-a damaged file, an X that does not belong to it, and arrays that exceed ``memory_limit`` are refused before anything is
-decompressed.
+A file has a line with the number of the format, a header (one line of JSON), all arrays in one gzip stream, and a
+digest of everything before it. The header has the dtype and the shape of each array. So a damaged file, a different X,
+and arrays that exceed ``memory_limit`` are refused before the arrays are decompressed.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import json
 import math
 import os
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -41,9 +41,9 @@ _DIGEST_BYTES = 32
 _BLOCK_BYTES = 1 << 20
 _HEADER_BYTES = 16 << 20  # JSON takes many times its length in memory
 _LARGEST = 2**63 - 1
-_DTYPE = re.compile(r"[<>|][biufUSmM]\d{1,9}(\[\w+\])?")  # of dtype.str; no objects, which could only be pickled
+_DTYPE = re.compile(r"[<>|][biufUSmM]\d{1,9}(\[\w+\])?")  # of dtype.str; not objects, which would have to be pickled
 
-_FIELDS = {  # of a ClassPlan, and the points that are no rows of X: kinds of dtype, shape
+_FIELDS = {  # fields of a ClassPlan, and the points that are not rows of X: kinds of dtype, shape
     "rows": ("iu", ("n_values",)),
     "seeds": ("iu", ("n_seeds",)),
     "neighbors": ("iu", ("n_seeds", "k")),
@@ -76,7 +76,7 @@ def save(path: str | os.PathLike[str], table: Table, target: Target, backend: Ba
     header["parts"] = []
     for part in parts:
         found = {name: getattr(part, name) for name in _FIELDS if name != "points"}
-        in_x = int((part.rows >= 0).sum())  # the others stand last
+        in_x = int((part.rows >= 0).sum())  # the points come last
         if in_x < len(part.rows):
             found["rows"], found["points"] = part.rows[:in_x], backend.to_float64(part.values[in_x:])
         stored = {name: _narrow(backend.to_host(value)) for name, value in found.items() if value is not None}
@@ -96,7 +96,7 @@ def save(path: str | os.PathLike[str], table: Table, target: Target, backend: Ba
         arrays += stored.values()
     text = json.dumps(header).encode()
     if len(text) >= _HEADER_BYTES:
-        raise PlanError("The labels take too much room in a plan's file.", "Use whole numbers or shorter text.")
+        raise PlanError("The labels are too long for a file of a plan.", "Use whole numbers or shorter text.")
     with whole_files([path], force=True) as (file,), writing(path):
         digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
         for piece in _pieces(b"%b%d\n%b\n" % (_MAGIC, FORMAT, text), arrays):
@@ -106,7 +106,7 @@ def save(path: str | os.PathLike[str], table: Table, target: Target, backend: Ba
 
 
 def _pieces(head: bytes, arrays: list[np.ndarray]) -> Iterator[bytes]:
-    """The file without its digest."""
+    """The content of the file, without the digest."""
     yield head
     compress = zlib.compressobj(wbits=31)  # gzip's format, without a time
     for array in arrays:
@@ -121,7 +121,7 @@ def _bytes_of(array: np.ndarray) -> memoryview:
 
 
 def _as_json(classes: np.ndarray) -> list[Any]:
-    """Labels that are Python objects: an array of them would be pickled, and a pickle runs code."""
+    """Labels that are Python objects as JSON, because loading a pickle could run any code."""
     labels: list[Any] = classes.tolist()
     for label in labels:
         if type(label) not in (str, int, float, bool):
@@ -130,7 +130,7 @@ def _as_json(classes: np.ndarray) -> list[Any]:
 
 
 def _narrow(a: np.ndarray) -> np.ndarray:
-    """Whole numbers in the smallest dtype that holds them."""
+    """An int64 array in the smallest dtype that holds its values; other arrays unchanged."""
     if a.dtype != np.int64 or not a.size:
         return a
     return a.astype(np.promote_types(np.min_scalar_type(a.min()), np.min_scalar_type(a.max())))
@@ -165,19 +165,19 @@ def load(
 
 
 def _damaged(name: str, what: str) -> PlanError:
-    return PlanError(f"{name} is not a plan, or damaged: {what}.", "Write one with plan.save(path).")
+    return PlanError(f"{name} is not a plan, or it is damaged: {what}.", "plan.save(path) writes a plan.")
 
 
 def _read_header(name: str, file: BinaryIO) -> Any:
-    """The header of a file whose digest is right; the file stands at the arrays then."""
+    """Check the digest and read the header; the arrays follow at the position of the file."""
     first = file.readline(len(_MAGIC) + 20)
     if not first.startswith(_MAGIC):
-        raise _damaged(name, "it does not begin as one")
+        raise _damaged(name, "its first line is not that of a plan")
     number = first[len(_MAGIC) :].strip().decode(errors="replace")
     if number != str(FORMAT):
         raise PlanError(
             f"{name} is a plan of format {number}; this gpusmote reads format {FORMAT}.",
-            "Read it with the version that wrote it, or make the plan anew.",
+            "Read it with the version that wrote it, or make the plan again.",
         )
     with reading(name):
         left = file.seek(0, os.SEEK_END) - _DIGEST_BYTES
@@ -187,7 +187,7 @@ def _read_header(name: str, file: BinaryIO) -> Any:
             digest.update(piece)
             left -= len(piece)
         if file.read() != digest.digest():
-            raise _damaged(name, "its digest is not that of its content")
+            raise _damaged(name, "its content does not match its digest")
         file.seek(len(first))
         text = file.readline(_HEADER_BYTES)
     try:
@@ -198,7 +198,7 @@ def _read_header(name: str, file: BinaryIO) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class _Stored:
-    """An array of the file that is not read yet."""
+    """Dtype and shape of an array in the file."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -213,7 +213,7 @@ class _Stored:
 
 
 def _layout(name: str, header: Any) -> list[_Stored]:
-    """All arrays in their order: codes, classes unless they are in the header, then the fields of each part."""
+    """All arrays in order: codes, classes if they are not in the header, then the fields of each part."""
     try:
         n_rows, n_features = map(_size, header["shape"])
         if not (type(header["fingerprint"]) is type(header["work_dtype"]) is str and n_features):
@@ -251,7 +251,7 @@ def _size(value: Any) -> int:
 
 
 def _dtype(text: Any, kinds: str = "") -> np.dtype:
-    """The dtype that a header names; of a part, floats are float64 and a key uint64."""
+    """A dtype from the header; in a part, floats must be float64 and keys uint64."""
     if not _DTYPE.fullmatch(text):
         raise ValueError(text)
     dtype: np.dtype = np.dtype(text)
@@ -264,13 +264,13 @@ def _refuse_another_x(name: str, header: dict[str, Any], found: dict[str, Any]) 
     for what, value in found.items():
         if value != header[what]:
             raise PlanError(
-                f"{name} was made from another X: its {what} is {header[what]}, that of this X {value}.",
-                "Load it beside the table that it was planned for, with the same values, order and precision.",
+                f"{name} was made from another X: its {what} is {header[what]}, this X has {value}.",
+                "Pass the table that the plan was made from, with the same values, order and dtype.",
             )
 
 
 def _cut_to_limit(header: dict[str, Any], layout: list[_Stored], table: Table, backend: Backend) -> Backend:
-    """The backend, cut within ``memory_limit``; a plan that is too large for it is refused."""
+    """The backend with its working memory; raises MemoryLimitError if the plan exceeds ``memory_limit``."""
     width = table.n_features * table.work_dtype.itemsize
     rows = sum(part["n_values"] + part["n_points"] for part in header["parts"])
     label = layout[1].dtype.itemsize if isinstance(header["classes"], dict) else 8
@@ -282,7 +282,7 @@ def _cut_to_limit(header: dict[str, Any], layout: list[_Stored], table: Table, b
 
 
 def _unpacked(name: str, file: BinaryIO, layout: list[_Stored]) -> Iterator[np.ndarray]:
-    """The arrays in their order, decompressed one by one."""
+    """Decompress the arrays one by one."""
     stream = gzip.GzipFile(fileobj=file)
     for stored in layout:
         with reading(name):
@@ -305,30 +305,33 @@ def _fill(data: memoryview, stream: gzip.GzipFile) -> None:
 
 
 def _target(name: str, header: dict[str, Any], arrays: Iterator[np.ndarray], y: Any, n_rows: int) -> Target:
-    """The labels: the caller's, if they are those of the plan, or those of the file."""
+    """The target from y, which must equal the labels in the file, or from the file if y is None."""
     codes = next(arrays)
     in_header = not isinstance(header["classes"], dict)
     classes = np.array(header["classes"], object) if in_header else next(arrays)
+    # NumPy cannot read text with a character that does not exist.
+    if classes.dtype.kind == "U" and not _within(np.ascontiguousarray(classes).view(np.uint32), 0, sys.maxunicode):
+        raise _damaged(name, "its classes are not text")
     if not _within(codes, 0, len(classes) - 1):
-        raise _damaged(name, "its labels are not within its classes")
+        raise _damaged(name, "it has a label without a class")
     if y is None:
         try:
             target = wrap_target(classes[codes], n_rows)
         except InputError as error:
             raise PlanError(
-                f"The labels in {name} cannot be used by themselves: {error.message}", "Hand over y, as it was planned."
+                f"The labels in {name} cannot be used: {error.message}", "Pass the y that the plan was made from."
             ) from error
     else:
         target = wrap_target(y, n_rows)
     if target.classes.tolist() == classes.tolist() and np.array_equal(target.codes, codes):
         return target
     if y is None:
-        raise _damaged(name, "its classes are not those of its labels")
-    raise PlanError(f"{name} was made from another y.", "Load it beside the labels that it was planned for.")
+        raise _damaged(name, "its classes do not match its labels")
+    raise PlanError(f"{name} was made from another y.", "Pass the y that the plan was made from.")
 
 
 def _within(array: np.ndarray, low: float, high: float) -> bool:
-    """Whether all values lie between these bounds; NaN does not."""
+    """Whether all values are between these bounds; False if there are NaN."""
     return not array.size or bool(low <= array.min() and array.max() <= high)
 
 
@@ -353,10 +356,10 @@ def _part(
     stored = {field: next(arrays) for field in _FIELDS if field in sizes["dtypes"]}
     for field, (low, high) in bounds.items():
         if field in stored and not _within(stored[field], low, high):
-            raise _damaged(name, f"{field} of a class are not within {low} and {high}")
+            raise _damaged(name, f"{field} of a class are not between {low} and {high}")
     ends = stored.get("ends")
     if ends is not None and (ends[-1] != n_new or (ends[1:] < ends[:-1]).any()):
-        raise _damaged(name, f"ends do not rise to the {n_new} rows of their class")
+        raise _damaged(name, f"ends of a class do not increase to its {n_new} rows")
     if sizes["position"] >= len(target.classes):
         raise _damaged(name, "it has a class without a label")
 

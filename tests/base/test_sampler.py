@@ -222,7 +222,7 @@ def test_scikit_learns_estimator_checks(estimator, check):
 def test_a_column_whose_range_overflows_is_named(overlapping):
     X, y = overlapping[0].copy(), overlapping[1]
     X[:, 3] = np.where(X[:, 3] > 0, 1.7e308, -1.7e308)
-    with pytest.raises(InputError, match="A column of Class 1 spans more than"):
+    with pytest.raises(InputError, match="A column of Class 1 has a range of more than"):
         SMOTE(random_state=0).fit_resample(X, y)
     X[:, 3] /= 4
     assert np.isfinite(SMOTE(random_state=0).fit_resample(X, y)[0]).all()

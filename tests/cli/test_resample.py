@@ -178,7 +178,7 @@ def test_what_was_done_in_another_way_is_a_note(source: Path, tmp_path: Path) ->
     assert gpusmote(*arguments, "approximate", "--quiet").err == ""
     assert gpusmote(*arguments, "exact").err == ""
     cut = gpusmote(*arguments, "exact", "--shrink-k", "--k-neighbors", 50)
-    assert cut.err == "note: Class 'rare': 19 neighbors of each row, not 50.\n"
+    assert cut.err == "note: Class 'rare': 19 neighbors of each row instead of 50.\n"
 
 
 def test_what_a_warning_says_no_note_says_again(tmp_path: Path) -> None:
@@ -186,6 +186,6 @@ def test_what_a_warning_says_no_note_says_again(tmp_path: Path) -> None:
     source = write(apart, tmp_path / "in.csv")
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "o.csv", "--sampler", "BorderlineSMOTE")
     assert done.err == (
-        "warning: BorderlineSMOTE finds no seed in class 'rare' (20 rows): all its rows are taken as seeds, as in "
+        "warning: BorderlineSMOTE finds no seed in class 'rare' (20 rows): all its rows are used as seeds, as in "
         "SMOTE. The parameter --no-seeds decides.\n"
     )

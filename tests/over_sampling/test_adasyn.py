@@ -140,7 +140,9 @@ def test_a_class_of_n_neighbors_rows_is_refused_or_made_with_fewer(overlapping):
     X, y = overlapping
     few = np.flatnonzero(y == 1)[:5]
     X, y = np.concatenate([X[few], X[y == 0]]), np.repeat([1, 0], [5, 400])
-    with pytest.raises(TooFewRowsError, match=r"Class 1 has 5 rows, too few for 5 neighbors of each\. The largest k"):
+    with pytest.raises(
+        TooFewRowsError, match=r"Class 1 has 5 rows, too few for 5 neighbors of each\. The largest possible k"
+    ):
         ADASYN().fit_resample(X, y)
     plan = ADASYN(shrink_k=True, random_state=0).plan(X, y)
     assert plan.counts == {0: 0, 1: 395}
@@ -168,7 +170,7 @@ def apart():
 def test_without_seeds_the_count_is_kept_and_a_warning_says_how(apart, bit_generator):
     X, y = apart
     sampler = ADASYN(random_state=0, bit_generator=bit_generator, n_neighbors=3)
-    with pytest.warns(GpusmoteWarning, match="ADASYN finds no seed in class 1 .* all its rows are taken as seeds"):
+    with pytest.warns(GpusmoteWarning, match="ADASYN finds no seed in class 1 .* all its rows are used as seeds"):
         X_res, y_res = sampler.fit_resample(X, y)
     smote = SMOTE(random_state=0, bit_generator=bit_generator, k_neighbors=3)
     assert np.array_equal(X_res, smote.fit_resample(X, y)[0])
@@ -177,9 +179,9 @@ def test_without_seeds_the_count_is_kept_and_a_warning_says_how(apart, bit_gener
 
 def test_without_seeds_raise_or_skip_by_choice(apart):
     X, y = apart
-    with pytest.raises(NoSeedsError, match=r'no_seeds="smote" starts from all its rows'):
+    with pytest.raises(NoSeedsError, match=r'no_seeds="smote" uses all its rows'):
         ADASYN(no_seeds="raise").fit_resample(X, y)
-    with pytest.warns(GpusmoteWarning, match="it is left as it is"):
+    with pytest.warns(GpusmoteWarning, match="no rows are made for it"):
         X_res, y_res = ADASYN(no_seeds="skip").fit_resample(X, y)
     assert X_res.tobytes() == X.tobytes()
     assert np.array_equal(y_res, y)

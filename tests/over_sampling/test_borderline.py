@@ -68,21 +68,21 @@ def apart():
 def test_without_seeds_the_count_is_kept_and_a_warning_says_how(apart, kind):
     X, y = apart
     sampler = BorderlineSMOTE(random_state=0, kind=kind)
-    with pytest.warns(GpusmoteWarning, match="finds no seed in class 1 .* all its rows are taken as seeds") as caught:
+    with pytest.warns(GpusmoteWarning, match="finds no seed in class 1 .* all its rows are used as seeds") as caught:
         X_res, y_res = sampler.fit_resample(X, y)
     assert caught[0].filename == __file__
     assert np.array_equal(X_res, SMOTE(random_state=0).fit_resample(X, y)[0])
     assert np.bincount(y_res).tolist() == [60, 60]
     assert sampler.report_.notes == [
-        "BorderlineSMOTE finds no seed in class 1 (20 rows): all its rows are taken as seeds, as in SMOTE."
+        "BorderlineSMOTE finds no seed in class 1 (20 rows): all its rows are used as seeds, as in SMOTE."
     ]
 
 
 def test_without_seeds_raise_or_skip_by_choice(apart):
     X, y = apart
-    with pytest.raises(NoSeedsError, match=r'no_seeds="smote" starts from all its rows'):
+    with pytest.raises(NoSeedsError, match=r'no_seeds="smote" uses all its rows'):
         BorderlineSMOTE(no_seeds="raise").fit_resample(X, y)
-    with pytest.warns(GpusmoteWarning, match="it is left as it is"):
+    with pytest.warns(GpusmoteWarning, match="no rows are made for it"):
         X_res, y_res = BorderlineSMOTE(no_seeds="skip").fit_resample(X, y)
     assert X_res.tobytes() == X.tobytes()
     assert np.array_equal(y_res, y)

@@ -52,7 +52,7 @@ def test_a_class_of_k_rows_is_refused_with_the_largest_k_that_fits():
         SMOTE().fit_resample(X, y)
     assert str(caught.value) == (
         "Class 'rare' has 3 rows, too few for 5 neighbors of each. "
-        "The largest k that fits is 2; shrink_k=True takes it by itself."
+        "The largest possible k is 2; shrink_k=True uses it automatically."
     )
     X_res, y_res = SMOTE(shrink_k=True, random_state=0).fit_resample(X, y)
     assert (y_res == "rare").sum() == 5
@@ -62,13 +62,13 @@ def test_a_class_of_k_rows_is_refused_with_the_largest_k_that_fits():
         assert np.array_equal(X_res, SMOTE(k_neighbors=k, shrink_k=True, random_state=0).fit_resample(X, y)[0])
     sampler = SMOTE(shrink_k=True).fit(X, y)
     sampler.fit_resample(X, y)
-    assert sampler.report_.notes == ["Class 'rare': 2 neighbors of each row, not 5."]
+    assert sampler.report_.notes == ["Class 'rare': 2 neighbors of each row instead of 5."]
     assert np.array_equal(X_res, SMOTE(k_neighbors=2, random_state=0).fit_resample(X, y)[0])
 
 
 @pytest.mark.parametrize("shrink_k", [False, True])
 def test_a_class_of_one_row_has_no_segment(shrink_k):
-    with pytest.raises(TooFewRowsError, match=r"has 1 row, too few .* no segment to lie on"):
+    with pytest.raises(TooFewRowsError, match=r"has 1 row, too few .* has no neighbors"):
         SMOTE(shrink_k=shrink_k).fit_resample(np.eye(4), [0, 0, 0, 1])
 
 

@@ -205,9 +205,9 @@ def n_new(task, *amounts):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (lambda task: n_new(task, 1), "makes 1 row of class 'b', of which 60 were asked for"),
-        (lambda task: n_new(task, 30, None), "makes 90 rows of class 'b', of which 60 were asked for"),
-        (lambda task: Recipe(task.rows, task.own, 3, counts=task.rows * 0 + 1), "counts that add up to 30, not to 60"),
+        (lambda task: n_new(task, 1), "make 1 row instead of 60"),
+        (lambda task: n_new(task, 30, None), "make 90 rows instead of 60"),
+        (lambda task: Recipe(task.rows, task.own, 3, counts=task.rows * 0 + 1), "counts that sum to 30 instead of 60"),
         (lambda task: Recipe(task.rows, task.own), "neither k nor targets"),
         (lambda task: [*n_new(task, 30), Recipe(task.rows[:0], task.own, 3, n_new=30)], "no seeds, but rows to make"),
     ],

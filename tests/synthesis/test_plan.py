@@ -96,7 +96,7 @@ def test_origin_is_where_the_rows_come_from(made):
 def test_slices_that_are_none(made):
     _, _, plan, _ = made
     for start, stop in [(-1, 3), (5, 4), (0, 221), (300, 301)]:
-        with pytest.raises(PlanError, match="the plan has 220"):
+        with pytest.raises(PlanError, match="The plan has 220"):
             plan.rows(start, stop)
         with pytest.raises(PlanError):
             plan.origin(start, stop)
@@ -128,7 +128,7 @@ def test_batches_repeat_for_the_same_seed_and_differ_for_another():
 
 
 def test_batches_of_no_rows():
-    with pytest.raises(PlanError, match="size must be at least 1"):
+    with pytest.raises(PlanError, match="at least 1 row"):
         SMOTE().plan(*table()).batches(0)
 
 
@@ -308,15 +308,15 @@ def test_a_file_with_any_bit_flipped_is_no_plan(name, tmp_path):
         damaged = bytearray(content)
         damaged[bit // 8] ^= 1 << bit % 8
         (tmp_path / "other").write_bytes(damaged)
-        with pytest.raises(PlanError, match=r"is not a plan, or damaged|is a plan of format"):
+        with pytest.raises(PlanError, match=r"is not a plan, or it is damaged|is a plan of format"):
             Plan.load(tmp_path / "other", X)
     for length in range(len(content)):
         (tmp_path / "other").write_bytes(content[:length])
-        with pytest.raises(PlanError, match=r"is not a plan, or damaged|is a plan of format"):
+        with pytest.raises(PlanError, match=r"is not a plan, or it is damaged|is a plan of format"):
             Plan.load(tmp_path / "other", X)
     for more in (b"\0", b"\n", content):
         (tmp_path / "other").write_bytes(content + more)
-        with pytest.raises(PlanError, match=r"is not a plan, or damaged|is a plan of format"):
+        with pytest.raises(PlanError, match=r"is not a plan, or it is damaged|is a plan of format"):
             Plan.load(tmp_path / "other", X)
 
 
@@ -389,6 +389,16 @@ def test_a_header_that_says_something_else_is_refused(change, tmp_path):
     assert len(Plan.load(tmp_path / "plan", X)) == 220
     (tmp_path / "plan").write_bytes(sealed(b"\n".join([first, json.dumps(change(header)).encode(), rest])))
     with pytest.raises(PlanError, match="damaged"):
+        Plan.load(tmp_path / "plan", X)
+
+
+def test_classes_with_characters_that_do_not_exist_are_refused(tmp_path):
+    X, y = table()
+    SMOTE(random_state=3).plan(X, y + 2**60).save(tmp_path / "plan")
+    content = (tmp_path / "plan").read_bytes()[:-32]
+    assert content.count(b'{"dtype": "<i8"') == 1
+    (tmp_path / "plan").write_bytes(sealed(content.replace(b'{"dtype": "<i8"', b'{"dtype": "<U2"')))
+    with pytest.raises(PlanError, match="damaged: its classes are not text"):
         Plan.load(tmp_path / "plan", X)
 
 
@@ -480,7 +490,7 @@ def test_labels_that_are_classes_by_declaration_only_need_y(tmp_path):
     plan = SMOTE(random_state=0).plan(X, y)
     plan.save(tmp_path / "plan")
     assert np.array_equal(Plan.load(tmp_path / "plan", X, y).rows(), plan.rows())
-    with pytest.raises(PlanError, match="Hand over y"):
+    with pytest.raises(PlanError, match="Pass the y"):
         Plan.load(tmp_path / "plan", X)
 
 
