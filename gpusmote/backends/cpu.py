@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
@@ -32,7 +33,7 @@ _WORKING_BYTES = 256 << 20
 _THREAD_BYTES = 16 << 20
 _CONVERTED = 48  # bytes of a value of a tile's rows, with what else a thread holds
 _COMPARED = 1 << 18  # 2 MiB of float64
-_LEAST_PAIRS = 64
+_PAIRS = 2048  # pairs of rows that are compared at a time, if they have many columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +71,6 @@ class WorkingMemory:
     def size(self, usual: int, least: int = 1) -> int:
         """The size of a block that usually has ``usual`` rows or values."""
         return max(least, int(usual * self.scale))
-
-    def compared(self, columns: int) -> int:
-        """Values in one block of pairs of rows: enough for 64 pairs, if a block of the usual size holds as many.
-
-        Each column of a block takes one or two calls of NumPy, which cost more than a few pairs.
-        """
-        return self.size(_COMPARED, min(_COMPARED, _LEAST_PAIRS * columns))
 
     def tile_shape(self, rows: int, columns: int, n_features: int) -> tuple[int, int]:
         """The shape of a tile that usually has this shape: fewer rows, then fewer columns, in multiples of 32.
@@ -262,20 +256,27 @@ class Backend:
         -------
         array of shape (m, c), float64
         """
-        distance = np.empty(candidates.shape, np.float64)
-        d = values.shape[1]
-        block = max(1, self.memory.compared(d) // max(1, candidates.shape[1] * d))
+        distance = np.zeros(candidates.shape, np.float64)
+        d, c = values.shape[1], max(1, candidates.shape[1])
+        size = self.memory.size(_COMPARED)
+        block = max(1, max(size // d, min(size, _PAIRS)) // c)
 
         def rows(start: int, stop: int) -> None:
-            # Columns are the first axis, so that each addition below runs over contiguous memory.
-            step = np.empty((d, stop - start, candidates.shape[1]))
-            np.copyto(step.reshape(d, -1), np.take(values, candidates[start:stop].ravel(), axis=0).T)
-            step -= np.take(values, queries[start:stop], axis=0).T[:, :, None]
-            step *= step
-            total = distance[start:stop]
-            total[...] = 0.0
-            for column in step:  # np.sum may add in another order
-                total += column
+            total, near = distance[start:stop].reshape(-1), candidates[start:stop].ravel()
+            width = max(1, size // len(near))
+            steps = np.empty((min(width, d), stop - start, candidates.shape[1]))
+            for first in range(0, d, width):
+                # np.take is several times faster than indexing, but of a part of the columns it would copy all rows.
+                part = values[:, first : first + width]
+                pick = functools.partial(np.take, values, axis=0) if width >= d else part.__getitem__
+                own = pick(queries[start:stop])
+                step = steps[: own.shape[1]]
+                # Columns are the first axis, so that each addition below runs over contiguous memory.
+                np.copyto(step.reshape(len(step), -1), pick(near).T)
+                step -= own.T[:, :, None]
+                step *= step
+                for column in step.reshape(len(step), -1):  # np.sum may add in another order
+                    total += column
 
         run_blocks(rows, len(queries), block)
         return distance
