@@ -259,11 +259,11 @@ class Backend:
         distance = np.zeros(candidates.shape, np.float64)
         d, c = values.shape[1], max(1, candidates.shape[1])
         size = self.memory.size(_COMPARED)
-        block = max(1, max(size // d, min(size, _PAIRS)) // c)
+        block = max(1, max(size // max(1, d), min(size, _PAIRS)) // c)
 
         def rows(start: int, stop: int) -> None:
             total, near = distance[start:stop].reshape(-1), candidates[start:stop].ravel()
-            width = max(1, size // len(near))
+            width = max(1, size // max(1, len(near)))
             steps = np.empty((min(width, d), stop - start, candidates.shape[1]))
             for first in range(0, d, width):
                 # np.take is several times faster than indexing, but of a part of the columns it would copy all rows.
