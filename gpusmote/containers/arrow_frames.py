@@ -1,4 +1,4 @@
-"""polars and pyarrow tables: read with narwhals, built with the library itself to keep the whole schema."""
+"""polars and pyarrow tables, read and built with the library of the caller's table."""
 
 from __future__ import annotations
 
@@ -7,39 +7,37 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.containers.frame_table import Column, FrameTable, refuse_column_types
-from gpusmote.containers.table import Table, WrappedTable
+from gpusmote.containers.checks import check_shape
+from gpusmote.containers.frame_table import FrameTable, refuse_column_types
+from gpusmote.containers.kinds import is_instance
 
-__all__ = ["ArrowTable", "PolarsTable", "from_record_batch"]
+__all__ = ["ArrowTable", "PolarsTable"]
 
-# Names of narwhals dtypes. Others are refused, including decimals and 128-bit integers, which float64 cannot represent.
+# By the names of polars and pyarrow. Other types are refused, including decimals and 128-bit integers, which float64
+# cannot represent.
 _DTYPES = {
-    name: np.dtype(name.lower())
-    for name in (
-        *("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64"),
-        *("Float16", "Float32", "Float64"),
-    )
-} | {"Boolean": np.dtype(bool)}
+    name: np.dtype(name.lower()) for name in ("Int8", "Int16", "Int32", "Int64", "Float16", "Float32", "Float64")
+}
+_DTYPES |= {name: np.dtype(name.lower()) for name in ("UInt8", "UInt16", "UInt32", "UInt64")}
+_DTYPES |= {name.lower(): dtype for name, dtype in _DTYPES.items() if dtype.kind in "iu"}
+_DTYPES |= {"halffloat": np.dtype("f2"), "float": np.dtype("f4"), "double": np.dtype("f8")}
+_DTYPES |= dict.fromkeys(("Boolean", "bool"), np.dtype(bool))
 
 
-def _read_columns(names: list[str], columns: list[Any]) -> list[Column]:
-    """The columns of a frame, given as series that narwhals supports."""
-    import narwhals.stable.v2 as nw
-
-    series = [nw.from_native(column, series_only=True) for column in columns]
-    kinds = [type(one.dtype).__name__ for one in series]
-    refuse_column_types(
-        [(name, str(one.dtype)) for name, one, kind in zip(names, series, kinds, strict=True) if kind not in _DTYPES]
-    )
-    return [Column(_DTYPES[kind], one.null_count(), one.to_numpy) for one, kind in zip(series, kinds, strict=True)]
+def _numpy_dtypes(names: list[str], types: list[Any]) -> list[np.dtype]:
+    known = {kind: _DTYPES.get(str(kind)) for kind in set(types)}  # a table may have many columns of few types
+    refuse_column_types(list(zip(names, types, strict=True)), lambda kind: known[kind] is not None)
+    return [dtype for kind in types if (dtype := known[kind]) is not None]
 
 
 class PolarsTable(FrameTable):
     """A polars DataFrame. The result shares the memory of the original rows, as with polars.concat."""
 
     def __init__(self, X: Any) -> None:
-        super().__init__(_read_columns(X.columns, X.get_columns()), X.columns, len(X))
-        self._X = X
+        check_shape(X.shape)
+        dtypes, nulls = _numpy_dtypes(X.columns, X.dtypes), [column.null_count() for column in X.get_columns()]
+        values = [None if null else column.to_numpy() for column, null in zip(X.get_columns(), nulls, strict=True)]
+        super().__init__(X, X.columns, dtypes, values, nulls)
 
     def _new_frame(self, columns: list[np.ndarray]) -> Any:
         pl = sys.modules["polars"]
@@ -53,28 +51,31 @@ class PolarsTable(FrameTable):
 
 
 class ArrowTable(FrameTable):
-    """A pyarrow Table with the metadata of its schema. The result shares the memory of the original rows."""
+    """A pyarrow Table or RecordBatch, with the metadata of its schema.
+
+    The result shares the memory of the original rows of a Table; a RecordBatch is in newly allocated memory.
+    """
 
     def __init__(self, X: Any) -> None:
-        super().__init__(_read_columns(X.column_names, X.columns), X.column_names, len(X))
-        self._X = X
+        check_shape(X.shape)
+        self._table = X
+        if is_instance(X, "pyarrow", "RecordBatch"):
+            self._table, self._restore = sys.modules["pyarrow"].Table.from_batches([X]), _to_batch
+        columns = self._table.columns
+        dtypes, nulls = _numpy_dtypes(X.schema.names, X.schema.types), [column.null_count for column in columns]
+        values = [None if null else column.to_numpy() for column, null in zip(columns, nulls, strict=True)]
+        super().__init__(X, X.schema.names, dtypes, values, nulls)
+        self.itemsize *= 2 if self._restore else 1
 
     def _new_frame(self, columns: list[np.ndarray]) -> Any:
-        pa = sys.modules["pyarrow"]
-        schema = self._X.schema
-        arrays = [pa.array(values, field.type) for field, values in zip(schema, columns, strict=True)]
+        pa, schema = sys.modules["pyarrow"], self._table.schema
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)]
         return pa.Table.from_arrays(arrays, schema=schema)
 
     def _join(self, new: list[Any]) -> Any:
-        return sys.modules["pyarrow"].concat_tables([self._X, *new])
+        return sys.modules["pyarrow"].concat_tables([self._table, *new])
 
 
-def from_record_batch(X: Any) -> Table:
-    """Wrap a pyarrow RecordBatch; the result is a RecordBatch in newly allocated memory."""
-    inner = ArrowTable(sys.modules["pyarrow"].Table.from_batches([X]))
-    return WrappedTable(inner, _to_record_batch, inner.names, inner.itemsize)
-
-
-def _to_record_batch(table: Any) -> Any:
+def _to_batch(table: Any) -> Any:
     columns = [column.combine_chunks() for column in table.columns]
     return sys.modules["pyarrow"].RecordBatch.from_arrays(columns, schema=table.schema)

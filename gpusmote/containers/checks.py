@@ -5,8 +5,7 @@ Where the estimator checks of scikit-learn and imbalanced-learn match the text o
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,12 @@ from gpusmote.messages import counted
 __all__ = [
     "ENCODE",
     "EXACT_INTEGER",
-    "BadColumn",
     "ColumnLabels",
     "check_dtype",
     "check_shape",
     "check_values",
     "column_label",
-    "find_bad_columns",
+    "count_non_finite",
     "listing",
     "object_to_float",
     "refuse_inexact",
@@ -47,22 +45,6 @@ _IMPUTE = (
     "Fill the missing values (for instance with sklearn.impute.SimpleImputer), or drop those rows or columns, "
     "before resampling."
 )
-
-
-@dataclasses.dataclass
-class BadColumn:
-    """The number of values of a column that are not finite numbers."""
-
-    column: int
-    nan: int = 0
-    infinite: int = 0
-    null: int = 0
-
-    def describe(self, labels: ColumnLabels) -> str:
-        """Text such as ``column 'fare' (3 NaN, 1 infinite)``, in the terms of scikit-learn."""
-        counts = [(self.nan, "NaN"), (self.infinite, "infinite"), (self.null, "null")]
-        found = ", ".join(f"{count:,} {kind}" for count, kind in counts if count)
-        return f"{column_label(self.column, labels)} ({found})"
 
 
 def column_label(column: int, labels: ColumnLabels) -> str:
@@ -110,19 +92,10 @@ def check_dtype(dtype: np.dtype) -> None:
         return
     if dtype.kind == "c":
         raise InputTypeError(f"Complex data not supported: X is {dtype}.", "Pass real and imaginary parts as columns.")
-    if dtype.kind == "f":
-        raise InputTypeError(
-            f"X is {dtype}, but rows are computed in float64, which has fewer digits.",
-            "Convert it: X.astype(np.float64).",
-        )
-    if dtype.kind in "SUT":
-        raise InputTypeError(
-            f"X holds text (dtype {dtype}); rows are interpolated, so every column must be numbers.",
-            f"{ENCODE} Convert numbers written as text: X.astype(np.float64).",
-        )
     raise InputTypeError(
-        f"X has dtype {dtype}; rows are interpolated, so every column must be numbers.",
-        "Convert it to a numeric dtype, for instance dates to the number of days since a fixed date.",
+        f"X has dtype {dtype}; rows are interpolated in float64, so every column must be numbers that fit in it.",
+        f"{ENCODE} Convert numbers written as text and long doubles with X.astype(np.float64), and dates to the number "
+        "of days since a fixed date.",
     )
 
 
@@ -146,50 +119,46 @@ def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
     InputError
         If an integer is beyond 2**53.
     """
-    kinds = [set(map(type, values[:, j].tolist())) for j in range(values.shape[1])]
-    bad = [(j, kind) for j, found in enumerate(kinds) for kind in found if not _is_number(kind)]
-    bad.sort(key=lambda column: (column[0], column[1].__name__))
+    columns = [values[:, j].tolist() for j in range(values.shape[1])]
+    kinds = [set(map(type, column)) for column in columns]
+    # Not numbers.Real, which includes fractions.Fraction: a float cannot represent it exactly.
+    numeric = (int, float, np.integer, np.floating, np.bool_, type(None))
+    bad = [(j, kind) for j, found in enumerate(kinds) for kind in found if not issubclass(kind, numeric)]
     if bad:
-        j, kind = bad[0]
-        example = next(value for value in values[:, j].tolist() if type(value) is kind)
+        j, kind = min(bad, key=lambda column: (column[0], column[1].__name__))
         names = [f"{column_label(j, labels)} ({kind.__name__})" for j, kind in bad]
         raise InputTypeError(
-            f"X holds objects that are not numbers in {listing(names)}{_why_not(example)}.",
+            f"X holds objects that are not numbers in {listing(sorted(names))}"
+            f"{_why_not(next(value for value in columns[j] if type(value) is kind))}.",
             f"{ENCODE} Convert decimals and fractions to float (X.astype(float)), or drop these columns.",
         )
-    for j, found in enumerate(kinds):
-        if any(issubclass(kind, (int, np.integer)) for kind in found):
-            whole = (int(value) for value in values[:, j].tolist() if isinstance(value, (int, np.integer)))
-            largest = max(whole, key=abs)
+    for j, column in enumerate(columns):
+        if any(issubclass(kind, (int, np.integer)) for kind in kinds[j]):
+            largest = max((int(value) for value in column if isinstance(value, (int, np.integer))), key=abs)
             if abs(largest) > EXACT_INTEGER:
                 refuse_inexact(j, largest, labels)
     return values.astype(np.float64)
 
 
-def _is_number(kind: type) -> bool:
-    # Not numbers.Real, which includes fractions.Fraction: a float cannot represent it exactly.
-    return issubclass(kind, (int, float, np.integer, np.floating, np.bool_, type(None)))
-
-
-def _why_not(example: Any) -> str:
-    """Python's error text for converting ``example`` to float; empty for text and if the conversion works."""
-    if isinstance(example, (str, bytes)):
-        return ""
+def _why_not(value: Any) -> str:
+    """Python's error text for converting ``value`` to float, which scikit-learn's checks expect; empty if it works."""
     try:
-        float(example)
+        float(value)
     except (TypeError, ValueError) as error:
         return f": {error}"
     return ""
 
 
-def check_values(values: np.ndarray, labels: ColumnLabels) -> None:
+def check_values(values: Any, labels: ColumnLabels, xp: Any = np) -> None:
     """Raise unless every value is finite and exact in float64.
 
     Parameters
     ----------
-    values : ndarray of shape (n, d), any numeric dtype
+    values : array of shape (n, d), any numeric dtype
     labels : sequence or None
         Column names for messages.
+    xp : module, default=numpy
+        The module of the array, numpy or cupy.
 
     Raises
     ------
@@ -201,41 +170,38 @@ def check_values(values: np.ndarray, labels: ColumnLabels) -> None:
     if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
         for extreme in (values.max(), values.min()):
             if abs(int(extreme)) > EXACT_INTEGER:
-                where = np.argwhere(values == extreme)[0]
-                refuse_inexact(int(where[1]), int(extreme), labels)
-    elif not surely_finite(values):
-        refuse_non_finite(find_bad_columns(values), labels, values.shape[1])
+                refuse_inexact(int((values == extreme).any(axis=0).argmax()), int(extreme), labels)
+    refuse_non_finite(count_non_finite(values, xp), labels, values.shape[1])
 
 
-def surely_finite(values: np.ndarray) -> bool:
+def surely_finite(values: Any, xp: Any = np) -> bool:
     """Whether the sum of all values is finite, a fast check in one pass. False may also mean that the sum overflows."""
     if values.dtype.kind != "f":
         return True
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum(dtype=np.float32 if values.dtype.itemsize < 4 else None)))
+        return bool(xp.isfinite(values.sum(dtype=np.float32 if values.dtype.itemsize < 4 else None)))
 
 
-def find_bad_columns(values: Any, xp: Any = np) -> list[BadColumn]:
-    """The columns with NaN or infinite values, and their numbers. ``values`` is an array of the module ``xp``."""
-    nan = xp.isnan(values).sum(axis=0).tolist()
-    infinite = xp.isinf(values).sum(axis=0).tolist()
-    return [BadColumn(j, *counts) for j, counts in enumerate(zip(nan, infinite, strict=True)) if any(counts)]
+def count_non_finite(values: Any, xp: Any = np) -> dict[int, tuple[int, int, int]]:
+    """The numbers of NaN, infinite and missing values in each column that has any; an array has no missing ones."""
+    if surely_finite(values, xp):
+        return {}
+    nan, infinite = xp.isnan(values).sum(axis=0).tolist(), xp.isinf(values).sum(axis=0).tolist()
+    return {j: (nan[j], infinite[j], 0) for j in range(len(nan)) if nan[j] or infinite[j]}
 
 
-def refuse_non_finite(bad: list[BadColumn], labels: ColumnLabels, n_features: int) -> None:
-    """Raise NonFiniteError for the columns ``bad``, if there are any."""
+def refuse_non_finite(bad: Mapping[int, tuple[int, int, int]], labels: ColumnLabels, n_features: int) -> None:
+    """Raise NonFiniteError for columns with NaN, infinite and missing values, given as in :func:`count_non_finite`."""
     if not bad:
         return
-    total = sum(column.nan + column.infinite + column.null for column in bad)
-    found = {
-        "NaN": any(column.nan for column in bad),
-        "infinity": any(column.infinite for column in bad),
-        "null": any(column.null for column in bad),
-    }
-    kinds = " and ".join(", ".join(kind for kind in found if found[kind]).rsplit(", ", 1))
+    named = []
+    for j, counts in bad.items():
+        kinds = zip(counts, ("NaN", "infinite", "missing"), strict=True)
+        found = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count)
+        named.append(f"{column_label(j, labels)} ({found})")
     raise NonFiniteError(
-        f"X holds {kinds} ({counted(total, 'value')}) in {len(bad):,} of its "
-        f"{counted(n_features, 'column')}: {listing([column.describe(labels) for column in bad])}.",
+        f"X holds {counted(sum(map(sum, bad.values())), 'value')} that cannot be used in {len(bad):,} of its "
+        f"{counted(n_features, 'column')}: {listing(named)}.",
         _IMPUTE,
     )
 

@@ -10,24 +10,16 @@ import numpy as np
 
 from gpusmote.backends import transfer
 from gpusmote.backends.cpu import Array, Backend
-from gpusmote.containers.checks import (
-    EXACT_INTEGER,
-    check_dtype,
-    check_shape,
-    find_bad_columns,
-    refuse_inexact,
-    refuse_non_finite,
-)
+from gpusmote.containers.checks import check_dtype, check_shape, check_values
 from gpusmote.containers.kinds import type_name
 from gpusmote.containers.numpy_table import NumpyTable
-from gpusmote.containers.rounding import store
-from gpusmote.containers.table import Table, WrappedTable, Write, write_in_blocks
+from gpusmote.containers.rounding import converted, store
+from gpusmote.containers.table import Table, Write, work_dtype, write_in_blocks
 from gpusmote.errors import DeviceError, InputTypeError
 from gpusmote.messages import indefinite
 
 __all__ = ["DeviceTable", "TakeOnDevice", "from_dlpack", "host_copy"]
 
-_MOST_RUNS = 256
 _ON_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
 _ON_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 
@@ -38,19 +30,21 @@ class DeviceTable(Table):
     Parameters
     ----------
     X : cupy.ndarray of shape (n, d)
+    restore : callable or None, default=None
+        ``restore(array)`` converts an array of the result to the caller's container.
     """
 
-    def __init__(self, X: Any) -> None:
+    def __init__(self, X: Any, restore: Callable[[Any], Any] | None = None) -> None:
         check_dtype(X.dtype)
         check_shape(X.shape)
-        self._X = X
+        self._X, self._restore = X, restore
         self.n_rows, self.n_features = X.shape
-        self.work_dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        self.work_dtype = work_dtype([X.dtype])
         self.itemsize = float(X.dtype.itemsize)
         self.device = f"cuda:{int(X.device.id)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _on_device, (DeviceTable, *_to_host(self._X))
+        return _on_device, (DeviceTable, *_to_host(self._X), self._restore)
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         cupy = _cupy()
@@ -79,12 +73,7 @@ class DeviceTable(Table):
     def only(self, work: Array, backend: Backend) -> Any:
         cupy = _cupy()
         with self._X.device:
-            values = _on_current_device(cupy, work)
-            if values.dtype == self._X.dtype:
-                return values.copy()
-            out = cupy.empty(values.shape, self._X.dtype)
-            store(values, out, cupy)
-        return out
+            return self._restored(converted(_on_current_device(cupy, work), self._X.dtype, cupy))
 
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         cupy = _cupy()
@@ -95,26 +84,17 @@ class DeviceTable(Table):
         with backend.active():
             if backend.name == self.device and new.dtype == self.work_dtype:
                 write(0, n_new, new)
-                return out
+                return self._restored(out)
             # Rows that were made on another device (device="cpu"), or in another dtype, are copied in blocks.
             blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, backend.xp)
             for start, stop, rows in blocks:
                 with self._X.device:
                     store(_on_current_device(cupy, rows), new[start:stop], cupy)
-        return out
+        return self._restored(out)
 
     def check_finite(self) -> None:
-        cupy = _cupy()
-        kind = self._X.dtype.kind
         with self._X.device:
-            if kind == "f" and not bool(cupy.isfinite(self._X).all()):
-                refuse_non_finite(find_bad_columns(self._X, cupy), None, self.n_features)
-            elif kind in "iu" and self._X.dtype.itemsize == 8:
-                for at in (int(self._X.argmax()), int(self._X.argmin())):
-                    i, j = divmod(at, self.n_features)
-                    value = int(self._X[i, j])
-                    if abs(value) > EXACT_INTEGER:
-                        refuse_inexact(j, value, None)
+            check_values(self._X, None, _cupy())
 
 
 def _on_current_device(cupy: Any, work: Array) -> Array:
@@ -128,8 +108,8 @@ def from_dlpack(X: Any) -> Table:
     if device in _ON_CUDA:
         if isinstance(X, _cupy().ndarray):
             return DeviceTable(X)
-        return WrappedTable(DeviceTable(_exchange(X, _cupy().from_dlpack, "X")), _restorer(X))
-    return WrappedTable(NumpyTable(_exchange(X, np.from_dlpack, "X")), _restorer(X))
+        return DeviceTable(_exchange(X, _cupy().from_dlpack, "X"), _restorer(X))
+    return NumpyTable(_exchange(X, np.from_dlpack, "X"), None, _restorer(X))
 
 
 def host_copy(y: Any) -> np.ndarray:
@@ -143,11 +123,7 @@ def host_copy(y: Any) -> np.ndarray:
 
 
 class TakeOnDevice:
-    """Compute ``y[rows]`` for a CuPy array ``y``.
-
-    The labels of a resampled table are all rows in order, then a few runs that repeat one row. For such rows, no index
-    array is copied to the device.
-    """
+    """Compute ``y[rows]`` for a CuPy array ``y``; can be pickled with the number of the device."""
 
     def __init__(self, y: Any) -> None:
         self._y = y
@@ -156,20 +132,8 @@ class TakeOnDevice:
         return _on_device, (TakeOnDevice, *_to_host(self._y))
 
     def __call__(self, rows: np.ndarray) -> Any:
-        cupy, y = _cupy(), self._y
-        with y.device:
-            n = len(y)
-            if len(rows) < n or not np.array_equal(rows[:n], np.arange(n)):
-                return y[cupy.asarray(rows)]
-            starts = n + np.flatnonzero(np.diff(rows[n:], prepend=-1))
-            if len(starts) > _MOST_RUNS:
-                return y[cupy.asarray(rows)]
-            out = cupy.empty((len(rows), *y.shape[1:]), y.dtype)
-            out[:n] = y
-            for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
-                row = int(rows[start])
-                out[start:stop] = y[row : row + 1]
-        return out
+        with self._y.device:
+            return self._y[_cupy().asarray(rows)]
 
 
 def _device_type(array: Any, name: str) -> int:
@@ -219,10 +183,10 @@ def _to_host(array: Any) -> tuple[np.ndarray, int]:
         return _cupy().asnumpy(array), int(array.device.id)
 
 
-def _on_device(kind: Callable[[Any], Any], values: np.ndarray, ordinal: int) -> Any:
+def _on_device(kind: Callable[..., Any], values: np.ndarray, ordinal: int, *more: Any) -> Any:
     cupy = _cupy()
     with cupy.cuda.Device(ordinal):
-        return kind(cupy.asarray(values))
+        return kind(cupy.asarray(values), *more)
 
 
 def _cupy() -> Any:

@@ -10,7 +10,7 @@ from gpusmote.containers.checks import check_shape
 from gpusmote.errors import InputTypeError
 from gpusmote.messages import indefinite
 
-__all__ = ["is_instance", "is_sequence_like", "refuse_known_features", "type_name"]
+__all__ = ["is_instance", "is_sequence_like", "refuse_known_features", "type_name", "unreadable"]
 
 
 def is_instance(value: Any, module: str, *classes: str) -> bool:
@@ -61,3 +61,12 @@ def refuse_known_features(X: Any) -> None:
     if library in _HINTS or hasattr(X, "__dataframe__"):
         hint = _HINTS.get(library, "Convert it to a pandas or polars DataFrame, or a pyarrow Table.")
         raise InputTypeError(f"X is {indefinite(type_name(X))}, which gpusmote does not read.", hint)
+
+
+def unreadable(X: Any) -> InputTypeError:
+    """The error for an X of a type that is not a table."""
+    return InputTypeError(
+        f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
+        "Pass a NumPy array, a nested list, a SciPy sparse matrix, a pandas, polars or pyarrow table, or a CuPy or "
+        "torch array.",
+    )

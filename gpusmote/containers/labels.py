@@ -6,7 +6,6 @@ encoding, and no container has to be built.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,30 +18,18 @@ from gpusmote.containers.kinds import is_instance, is_sequence_like, type_name
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from gpusmote.messages import counted, indefinite
 
-__all__ = ["Labels", "read_labels", "refuse_missing", "row_taker"]
+__all__ = ["read_labels", "refuse_missing", "row_taker", "taker"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """The labels of y. All fields can be pickled, because a plan takes them to other processes.
+def read_labels(y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the labels of any supported container.
 
-    Attributes
-    ----------
-    values : ndarray of shape (n,) or (n, c)
-        The labels, or positions in ``categories``; on the host.
-    take : callable
-        ``take(rows)`` returns a container like y with these rows (ndarray of int64), in this order.
+    Returns
+    -------
+    values : ndarray of shape (n,) or (n, c), on the host
+        The labels, or positions in ``categories``.
     categories : ndarray or None
         The categories, if the container is categorical.
-    """
-
-    values: np.ndarray
-    take: Callable[[np.ndarray], Any]
-    categories: np.ndarray | None = None
-
-
-def read_labels(y: Any) -> Labels:
-    """Read the labels of any supported container.
 
     Raises
     ------
@@ -55,20 +42,18 @@ def read_labels(y: Any) -> Labels:
         raise InputError(
             "The sampler requires y to be passed, but the target y is None.", "Pass one class label for each row of X."
         )
-    if isinstance(y, np.ndarray):
-        return _read_numpy(y)
-    if isinstance(y, list):
-        return _read_list(y)
     if is_instance(y, "pandas", "Series", "DataFrame"):
         return _read_pandas(y)
     if _is_arrow(y):
-        return _read_arrow(y)
+        return _read_arrow(y), None
     if scipy.sparse.issparse(y):
-        return Labels(y.toarray(), partial(_take_sparse, y))
-    if hasattr(y, "__dlpack_device__"):
-        return _read_dlpack(y)
+        return y.toarray(), None
+    if not isinstance(y, np.ndarray) and hasattr(y, "__dlpack_device__"):
+        from gpusmote.containers.device_table import host_copy
+
+        return host_copy(y), None
     if is_sequence_like(y):
-        return _read_numpy(_to_numpy(y))
+        return _read_array(y), None
     raise InputTypeError(
         f"y should be a 1d array, got {indefinite(type_name(y))}.",
         "Pass one class label for each row of X, as an array, list, series or column.",
@@ -86,94 +71,84 @@ def refuse_missing(missing: np.ndarray, kind: str) -> None:
         )
 
 
-def _read_numpy(y: np.ndarray) -> Labels:
+def _read_array(y: Any) -> np.ndarray:
     if isinstance(y, np.ma.MaskedArray):
-        masked: np.ndarray = np.ma.getmaskarray(y).reshape(len(y), -1).max(axis=1)
-        refuse_missing(masked, "masked labels")
-    values = np.asarray(y)
-    return Labels(values, partial(_take_numpy, values, values.dtype))
+        refuse_missing(np.ma.getmaskarray(y).reshape(len(y), -1).max(axis=1), "masked labels")
+    try:
+        values = np.asarray(y)
+    except ValueError as error:
+        raise InputError(
+            f"Unknown label type: y cannot be read as an array: {error}.", "Pass one label for each row."
+        ) from error
+    if isinstance(y, list) and values.dtype.kind in "US" and values.ndim == 1 and len(set(map(type, y))) > 1:
+        return np.array(y, dtype=object)  # else NumPy would convert numbers in a list with strings to text
+    return values
 
 
-def _read_list(y: list[Any]) -> Labels:
-    values = _to_numpy(y)
-    if values.dtype.kind in "US" and values.ndim == 1 and len(set(map(type, y))) > 1:
-        values = np.array(y, dtype=object)  # else NumPy would convert numbers in a list with strings to text
-    return Labels(values, partial(_take_list, y))
+def _read_pandas(y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    refuse_missing(y.isna().to_numpy().reshape(len(y), -1).max(axis=1), "missing labels")
+    column = y.iloc[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    categories = getattr(getattr(column, "cat", None), "categories", None)
+    if categories is None:
+        return column.to_numpy(), None
+    return column.cat.codes.to_numpy(), categories.to_numpy()
 
 
-def _take_sparse(y: Any, rows: np.ndarray) -> Any:
-    return y.tocsr()[rows].asformat(y.format)
+def _read_arrow(y: Any) -> np.ndarray:
+    import narwhals.stable.v2 as nw
+
+    whole = sys.modules["pyarrow"].chunked_array([y]) if is_instance(y, "pyarrow", "Array") else y
+    known: Any = nw.from_native(whole, eager_only=True, allow_series=True)
+    columns = list(known.iter_columns()) if hasattr(known, "iter_columns") else [known]
+    for column in columns:
+        refuse_missing(column.is_null().to_numpy(), "nulls")
+    values = [column.to_numpy() for column in columns]
+    return values[0] if len(values) == 1 else np.column_stack(values)
+
+
+def taker(values: Any) -> Callable[[np.ndarray], Any]:
+    """A function that selects rows from a container, as :func:`row_taker` returns it. It can be pickled."""
+    if isinstance(values, list):
+        return partial(_take_list, values)
+    if is_instance(values, "pandas", "Series", "DataFrame"):
+        return partial(_take_pandas, values)
+    if is_instance(values, "pyarrow", "Array", "ChunkedArray", "Table", "RecordBatch"):
+        return partial(type(values).take, values)
+    if scipy.sparse.issparse(values):
+        return partial(_take_sparse, values)
+    if is_instance(values, "cupy", "ndarray"):
+        from gpusmote.containers.device_table import TakeOnDevice
+
+        return TakeOnDevice(values)
+    if is_instance(values, "polars", "Series", "DataFrame"):
+        return partial(_take_items, values)
+    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
+        return partial(_take_items, values.detach() if hasattr(values, "detach") else values)
+    array = np.asarray(values)
+    return partial(_take_numpy, array, array.dtype)
+
+
+def _take_list(values: list[Any], rows: np.ndarray) -> list[Any]:
+    return [list(value) if isinstance(value, list) else value for value in map(values.__getitem__, rows.tolist())]
+
+
+def _take_pandas(values: Any, rows: np.ndarray) -> Any:
+    taken = values.take(rows)
+    taken.index = sys.modules["pandas"].RangeIndex(len(rows))  # like reset_index(drop=True), without another copy
+    return taken
+
+
+def _take_sparse(values: Any, rows: np.ndarray) -> Any:
+    return values.tocsr()[rows].asformat(values.format)
+
+
+def _take_items(values: Any, rows: np.ndarray) -> Any:
+    return values[rows]
 
 
 def _take_numpy(values: np.ndarray, dtype: np.dtype, rows: np.ndarray) -> np.ndarray:
     # Unpickling may have changed the byte order of the array to the native one.
     return values.take(rows, axis=0).astype(dtype, copy=False)
-
-
-def _take_list(y: list[Any], rows: np.ndarray) -> list[Any]:
-    return [list(label) if isinstance(label, list) else label for label in map(y.__getitem__, rows.tolist())]
-
-
-def _to_numpy(y: Any) -> np.ndarray:
-    try:
-        return np.asarray(y)
-    except ValueError as error:
-        raise InputError(
-            f"Unknown label type: y cannot be read as an array: {error}.", "Pass one label for each row."
-        ) from error
-
-
-def _read_pandas(y: Any) -> Labels:
-    missing: np.ndarray = y.isna().to_numpy().reshape(len(y), -1).max(axis=1)
-    refuse_missing(missing, "missing labels")
-
-    column = y.iloc[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    categories = getattr(getattr(column, "cat", None), "categories", None)
-    if categories is None:
-        return Labels(column.to_numpy(), partial(_take_pandas, y))
-    return Labels(column.cat.codes.to_numpy(), partial(_take_pandas, y), categories.to_numpy())
-
-
-def _take_pandas(y: Any, rows: np.ndarray) -> Any:
-    taken = y.take(rows)
-    taken.index = sys.modules["pandas"].RangeIndex(len(rows))  # like reset_index(drop=True), without another copy
-    return taken
-
-
-def _read_arrow(y: Any) -> Labels:
-    known = _known_arrow(y)
-    columns = list(known.iter_columns()) if hasattr(known, "iter_columns") else [known]
-    for column in columns:
-        refuse_missing(column.is_null().to_numpy(), "nulls")
-    values = [column.to_numpy() for column in columns]
-    return Labels(values[0] if len(values) == 1 else np.column_stack(values), partial(_take_arrow, y))
-
-
-def _known_arrow(y: Any) -> Any:
-    """y as a narwhals series or frame."""
-    import narwhals.stable.v2 as nw
-
-    whole = sys.modules["pyarrow"].chunked_array([y]) if is_instance(y, "pyarrow", "Array") else y
-    return nw.from_native(whole, eager_only=True, allow_series=True)
-
-
-def _take_arrow(y: Any, rows: np.ndarray) -> Any:
-    taken = _known_arrow(y)[rows].to_native()
-    return taken.combine_chunks() if is_instance(y, "pyarrow", "Array") else taken
-
-
-def _read_dlpack(y: Any) -> Labels:
-    from gpusmote.containers.device_table import TakeOnDevice, host_copy
-
-    if is_instance(y, "cupy", "ndarray"):
-        return Labels(host_copy(y), TakeOnDevice(y))
-    return Labels(host_copy(y), partial(_take_dlpack, y.detach() if hasattr(y, "detach") else y))
-
-
-def _take_dlpack(y: Any, rows: np.ndarray) -> Any:
-    if is_instance(y, "torch", "Tensor"):
-        return y[sys.modules["torch"].from_numpy(rows).to(y.device)]
-    return y[rows]
 
 
 def row_taker(name: str, values: Any, n_rows: int) -> Callable[[np.ndarray], Any]:
@@ -207,24 +182,7 @@ def row_taker(name: str, values: Any, n_rows: int) -> Callable[[np.ndarray], Any
             f"{name} {has}, and X has {counted(n_rows, 'row')}.",
             "Keywords of fit_resample need one entry for each row of X; pass parameters to the constructor.",
         )
-    if isinstance(values, list):
-        return partial(_take_list, values)
-    if is_instance(values, "pandas", "Series", "DataFrame"):
-        return partial(_take_pandas, values)
-    if is_instance(values, "pyarrow", "RecordBatch"):
-        return partial(type(values).take, values)
-    if _is_arrow(values):
-        return partial(_take_arrow, values)
-    if scipy.sparse.issparse(values):
-        return partial(_take_sparse, values)
-    if is_instance(values, "cupy", "ndarray"):
-        from gpusmote.containers.device_table import TakeOnDevice
-
-        return TakeOnDevice(values)
-    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
-        return partial(_take_dlpack, values)
-    array = values if isinstance(values, np.ndarray) else np.asarray(values)
-    return partial(_take_numpy, array, array.dtype)
+    return taker(values)
 
 
 def _length(values: Any) -> int | None:

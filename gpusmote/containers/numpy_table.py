@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from gpusmote.containers.checks import (
     object_to_float,
     refuse_inexact,
 )
-from gpusmote.containers.rounding import native, store
-from gpusmote.containers.table import Table, WrappedTable, Write, write_in_blocks
+from gpusmote.containers.rounding import converted, store
+from gpusmote.containers.table import Table, Write, string_names, work_dtype, write_in_blocks
 from gpusmote.errors import InputError, InputTypeError
 from gpusmote.messages import counted
 
@@ -37,18 +38,23 @@ class NumpyTable(Table):
     X : ndarray of shape (n, d)
         Of any real dtype up to 64 bits, or of dtype object with numbers only.
     labels : sequence or None, default=None
-        Column names for messages.
+        Column names.
+    restore : callable or None, default=None
+        ``restore(array)`` converts an array of the result to the caller's container.
     """
 
-    def __init__(self, X: np.ndarray, labels: ColumnLabels = None) -> None:
+    def __init__(
+        self, X: np.ndarray, labels: ColumnLabels = None, restore: Callable[[np.ndarray], Any] | None = None
+    ) -> None:
         check_dtype(X.dtype)
         check_shape(X.shape)
         self._X = X
         self._dtype = X.dtype  # stored separately, because unpickling may change the byte order of the array
-        self._labels = labels
+        self._labels, self._restore = labels, restore
+        self.names = None if labels is None else string_names(labels)
         self._numbers = object_to_float(X, labels) if X.dtype.kind == "O" else X
         self.n_rows, self.n_features = X.shape
-        self.work_dtype = np.dtype(np.float32 if native(X.dtype) == np.float32 else np.float64)
+        self.work_dtype = work_dtype([X.dtype])
         self.itemsize = _LIST_ITEM_BYTES if X.dtype.kind == "O" else float(X.dtype.itemsize)
         self.kept = 0 if self._numbers is X else self._numbers.nbytes
 
@@ -74,12 +80,10 @@ class NumpyTable(Table):
 
         run_blocks(gather, len(rows), max(1, _GATHER_BYTES // max(1, out.nbytes // len(out))))
 
-    def only(self, work: Array, backend: Backend) -> np.ndarray:
-        out = np.empty(work.shape, self._dtype)
-        store(backend.to_host(work), out)
-        return out
+    def only(self, work: Array, backend: Backend) -> Any:
+        return self._restored(converted(backend.to_host(work), self._dtype))
 
-    def append(self, n_new: int, write: Write, backend: Backend) -> np.ndarray:
+    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         out = np.empty((self.n_rows + n_new, self.n_features), self._dtype)
         out[: self.n_rows] = self._X
         new = out[self.n_rows :]
@@ -88,7 +92,7 @@ class NumpyTable(Table):
         else:
             for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend):
                 store(rows, new[start:stop])
-        return out
+        return self._restored(out)
 
     def check_finite(self) -> None:
         check_values(self._numbers, self._labels)
@@ -119,11 +123,12 @@ def from_array_like(X: Any) -> Table:
         ) from error
     if isinstance(X, (list, tuple)) and values.dtype.kind == "f" and values.ndim == 2:
         _check_integers(X, values)
-    inner = from_ndarray(values)
-    if not isinstance(X, list):
-        return inner
-    inner.kept += values.nbytes
-    return WrappedTable(inner, np.ndarray.tolist, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)
+    table = from_ndarray(values)
+    if isinstance(X, list):
+        table._restore = np.ndarray.tolist
+        table.kept += values.nbytes
+        table.itemsize += _LIST_ITEM_BYTES + _LIST_BYTES / table.n_features
+    return table
 
 
 def _check_integers(X: Any, values: np.ndarray) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 
 from gpusmote.backends.cpu import Array
 
-__all__ = ["native", "store"]
+__all__ = ["converted", "store"]
 
 
-def native(dtype: np.dtype) -> np.dtype:
-    """``dtype`` in the native byte order."""
-    return dtype.newbyteorder("=")
+def converted(values: Array, dtype: np.dtype, xp: Any = np) -> Array:
+    """A new array of ``dtype`` with ``values``, rounded by :func:`store`."""
+    out = xp.empty(values.shape, dtype)
+    store(values, out, xp)
+    return out
 
 
 def store(values: Array, out: Array, xp: Any = np) -> None:

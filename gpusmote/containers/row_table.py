@@ -10,11 +10,10 @@ import scipy.sparse
 
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.containers.checks import check_shape
-from gpusmote.containers.kinds import is_instance, refuse_known_features, type_name
-from gpusmote.containers.labels import row_taker
+from gpusmote.containers.kinds import is_instance, refuse_known_features, unreadable
+from gpusmote.containers.labels import taker
 from gpusmote.containers.table import Table, Write, string_names
 from gpusmote.errors import InputTypeError
-from gpusmote.messages import indefinite
 
 __all__ = ["RowTable"]
 
@@ -48,10 +47,7 @@ class RowTable(Table):
             refuse_known_features(X)
         shape = np.asarray(X, dtype=object).shape if isinstance(X, (list, tuple)) else getattr(X, "shape", None)
         if shape is None:
-            raise InputTypeError(
-                f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
-                "Pass a NumPy array, a nested list, a SciPy sparse matrix or a data frame.",
-            )
+            raise unreadable(X)
         check_shape(tuple(shape))
         if hasattr(X, "detach"):  # a torch tensor: its rows come back without the gradient
             X = X.detach()
@@ -63,7 +59,7 @@ class RowTable(Table):
         if is_instance(X, "cupy", "ndarray"):
             self.device = f"cuda:{int(X.device.id)}"
         self.itemsize = (_nbytes(X, self.n_rows * self.n_features) / self.n_rows + _INDEX_BYTES) / self.n_features
-        self._take = row_taker("X", X, self.n_rows)
+        self._take = taker(X)
 
     def gather(self, rows: np.ndarray) -> Any:
         return self._take(rows)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from gpusmote.backends.cpu import Array, Backend
 
-__all__ = ["Table", "WrappedTable", "Write", "block_rows", "string_names", "write_in_blocks"]
+__all__ = ["Table", "Write", "string_names", "work_dtype", "write_in_blocks"]
 
 Write = Callable[[int, int, Array], None]
 """``write(start, stop, out)`` writes the synthetic rows start to stop into ``out`` (work dtype, on the backend)."""
@@ -52,6 +52,7 @@ class Table(abc.ABC):
     itemsize: float = 8.0
     kept: int = 0
     copies: int = 1
+    _restore: Callable[[Any], Any] | None = None  # converts an array to the caller's container; None: it is an array
 
     def result_bytes(self, n_new: int) -> int:
         """Upper bound of the bytes that :meth:`append` needs for ``n_new`` rows, without its blocks."""
@@ -77,9 +78,6 @@ class Table(abc.ABC):
         """
         if backend.name == "cpu":
             return self._gather(rows)
-        if not self._by_blocks:
-            whole = self._gather(rows)
-            return backend.upload(lambda start, stop, out: np.copyto(out, whole[start:stop]), whole.shape, whole.dtype)
         chosen = range(self.n_rows)[slice(None) if rows is None else rows] if not isinstance(rows, np.ndarray) else rows
 
         def read(start: int, stop: int, out: np.ndarray) -> None:
@@ -96,8 +94,6 @@ class Table(abc.ABC):
         rows : ndarray of shape (m,), int64
         """
         raise NotImplementedError
-
-    _by_blocks = True  # whether a block of rows can be read without reading the whole container
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         """Like :meth:`take`, for a table on the host and the CPU backend."""
@@ -124,6 +120,9 @@ class Table(abc.ABC):
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         """A container of the caller's kind: the original rows, unchanged and in order, then ``n_new`` new rows."""
 
+    def _restored(self, result: Any) -> Any:
+        return result if self._restore is None else self._restore(result)
+
     @abc.abstractmethod
     def check_finite(self) -> None:
         """Raise unless every value is a finite number that is exact in float64.
@@ -140,54 +139,17 @@ class Table(abc.ABC):
         """Hash of the shape, the work dtype and all values; tables with equal hashes give the same rows."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.n_rows} {self.n_features} {self.work_dtype.str}".encode())
-        step = block_rows(self.n_features, self.work_dtype)
+        step = _block_rows(self.n_features, self.work_dtype, _BLOCK_BYTES)
         for start in range(0, self.n_rows, step):
             block = self.take(slice(start, min(start + step, self.n_rows)), Backend())
             digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
 
-class WrappedTable(Table):
-    """A table that delegates to another table and converts the results.
-
-    Parameters
-    ----------
-    inner : Table
-        The table that does the work.
-    restore : callable
-        ``restore(result)`` converts a result of ``inner`` to the caller's container.
-    names : list of str or None, default=None
-        Column names.
-    itemsize : float or None, default=None
-        Bytes that the conversion adds to each value.
-    """
-
-    def __init__(
-        self,
-        inner: Table,
-        restore: Callable[[Any], Any],
-        names: list[str] | None = None,
-        itemsize: float | None = None,
-    ) -> None:
-        self._inner = inner
-        self._restore = restore
-        self.n_rows, self.n_features = inner.n_rows, inner.n_features
-        self.work_dtype, self.device = inner.work_dtype, inner.device
-        self.names = names
-        self.kept, self.copies = inner.kept, inner.copies
-        self.itemsize = inner.itemsize if itemsize is None else itemsize + inner.itemsize
-
-    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
-        return self._inner.take(rows, backend)
-
-    def only(self, work: Array, backend: Backend) -> Any:
-        return self._restore(self._inner.only(work, backend))
-
-    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
-        return self._restore(self._inner.append(n_new, write, backend))
-
-    def check_finite(self) -> None:
-        self._inner.check_finite()
+def work_dtype(dtypes: Iterable[np.dtype]) -> np.dtype:
+    """float32 if all dtypes are float32, else float64."""
+    single = all(dtype.newbyteorder("=") == np.float32 for dtype in set(dtypes))
+    return np.dtype(np.float32 if single else np.float64)
 
 
 def string_names(labels: Sequence[Hashable]) -> list[str] | None:
@@ -196,7 +158,7 @@ def string_names(labels: Sequence[Hashable]) -> list[str] | None:
     return names if len(names) == len(labels) else None
 
 
-def block_rows(n_features: int, dtype: np.dtype, block_bytes: int = _BLOCK_BYTES) -> int:
+def _block_rows(n_features: int, dtype: np.dtype, block_bytes: int) -> int:
     """Number of rows in a block of ``block_bytes`` bytes, at least 1."""
     return max(1, block_bytes // max(1, n_features * dtype.itemsize))
 
@@ -214,7 +176,7 @@ def write_in_blocks(
 
     ``rows`` uses the same memory each time, so the new rows never exist as a whole in the work dtype.
     """
-    step = min(block_rows(n_features, dtype, backend.memory.size(block_bytes)), max(1, n_new))
+    step = min(_block_rows(n_features, dtype, backend.memory.size(block_bytes)), max(1, n_new))
     scratch = xp.empty((step, n_features), dtype)
     for start in range(0, n_new, step):
         stop = min(start + step, n_new)

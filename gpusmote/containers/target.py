@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 
-from gpusmote.containers.labels import Labels, read_labels, refuse_missing
+from gpusmote.containers.labels import read_labels, refuse_missing, taker
 from gpusmote.errors import InputError, InputTypeError
 from gpusmote.messages import counted
 
@@ -21,7 +21,12 @@ class Target:
 
     Parameters
     ----------
-    labels : Labels
+    values : ndarray of shape (n,) or (n, c), on the host
+        The labels, or positions in ``categories``.
+    categories : ndarray or None
+        The categories, if the container is categorical.
+    take : callable
+        ``take(rows)`` returns a container like y with these rows (ndarray of int64), in this order.
 
     Attributes
     ----------
@@ -39,12 +44,12 @@ class Target:
     codes: np.ndarray
     classes: np.ndarray
     counts: np.ndarray
+    _order: np.ndarray | None = None
     _ends: np.ndarray
 
-    def __init__(self, labels: Labels) -> None:
-        self._take = labels.take
-        self._order: np.ndarray | None = None
-        self.classes, self.codes = _classes_and_codes(labels)
+    def __init__(self, values: np.ndarray, categories: np.ndarray | None, take: Callable[[np.ndarray], Any]) -> None:
+        self._take = take
+        self.classes, self.codes = _classes_and_codes(values, categories)
         self.counts = np.bincount(self.codes, minlength=len(self.classes))
         self._row_of_class = np.empty(len(self.classes), np.int64)
         self._row_of_class[self.codes] = np.arange(len(self.codes))  # any row of each class serves
@@ -88,31 +93,30 @@ def wrap_target(y: Any, n_rows: int) -> Target:
     """
     if isinstance(y, Target):
         return y
-    labels = read_labels(y)
-    if labels.values.ndim == 0:
+    values, categories = read_labels(y)
+    if values.ndim == 0:
         raise InputError(
             f"y should be a 1d array, got an array of shape () instead: {y!r}.", "Pass one label for each row of X."
         )
-    if len(labels.values) != n_rows:
+    if len(values) != n_rows:
         raise InputError(
             f"Found input variables with inconsistent numbers of samples: X has {counted(n_rows, 'row')}, y has "
-            f"{len(labels.values):,}.",
+            f"{len(values):,}.",
             "Pass one label for each row of X.",
         )
-    return Target(labels)
+    return Target(values, categories, taker(y))
 
 
-def _classes_and_codes(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    values = labels.values
+def _classes_and_codes(values: np.ndarray, categories: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim > 1:
         values = _indicated(values)
-    if labels.categories is None:
+    if categories is None:
         return encode(values)
     # Categories may be of any type, floats included. Their own order may differ from the sorted order.
     present, codes = encode(values)
-    used = labels.categories[present]
+    used = categories[present]
     classes, position = _encode_objects(used.astype(object))
     return classes.astype(used.dtype), position[codes]
 
