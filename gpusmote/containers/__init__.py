@@ -40,8 +40,8 @@ import numpy as np
 import scipy.sparse
 
 from gpusmote.containers.kinds import is_instance, is_sequence_like, refuse_known_features, unreadable
-from gpusmote.containers.labels import row_taker
 from gpusmote.containers.numpy_table import from_array_like, from_ndarray
+from gpusmote.containers.selection import row_taker
 from gpusmote.containers.table import Table, Write
 from gpusmote.containers.target import Target, wrap_target
 

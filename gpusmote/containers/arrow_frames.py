@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.containers.checks import check_shape
-from gpusmote.containers.frame_table import FrameTable, refuse_column_types
+from gpusmote.containers.checks import check_shape, refuse_column_types
+from gpusmote.containers.frame_table import FrameTable
 from gpusmote.containers.kinds import is_instance
 
 __all__ = ["ArrowTable", "PolarsTable"]

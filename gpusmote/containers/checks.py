@@ -5,7 +5,7 @@ Where the estimator checks of scikit-learn and imbalanced-learn match the text o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,29 +13,16 @@ import numpy as np
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from gpusmote.messages import counted
 
-__all__ = [
-    "ENCODE",
-    "EXACT_INTEGER",
-    "ColumnLabels",
-    "check_dtype",
-    "check_shape",
-    "check_values",
-    "column_label",
-    "count_non_finite",
-    "listing",
-    "object_to_float",
-    "refuse_inexact",
-    "refuse_non_finite",
-    "surely_finite",
-]
+__all__ = ["ColumnLabels", "check_dtype", "check_frame", "check_integers", "check_shape", "check_values"]
+__all__ += ["object_to_float", "refuse_column_types"]
 
-EXACT_INTEGER = 2**53
+_EXACT_INTEGER = 2**53
 """Largest n such that all whole numbers from -n to n are exact in float64."""
 
 ColumnLabels = Sequence[Hashable] | None
 """The column names of the caller's container, or None if its columns have no names."""
 
-ENCODE = (
+_ENCODE = (
     "Encode text and categories as bool columns, whose synthetic values are rounded to 0 and 1 (for instance with "
     "sklearn.preprocessing.OneHotEncoder(dtype=bool))."
 )
@@ -47,17 +34,17 @@ _IMPUTE = (
 )
 
 
-def column_label(column: int, labels: ColumnLabels) -> str:
+def _column_label(column: int, labels: ColumnLabels) -> str:
     """The name of a column, or its number from 0 if it has no name, for messages."""
     return f"column {column if labels is None else labels[column]!r}"
 
 
-def listing(items: Sequence[str], most: int = 5) -> str:
+def _listing(items: Sequence[str], most: int = 5) -> str:
     """The first ``most`` items, and the number of the others, for messages.
 
     Examples
     --------
-    >>> listing(["a", "b", "c"], most=2)
+    >>> _listing(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     if len(items) <= most:
@@ -67,16 +54,11 @@ def listing(items: Sequence[str], most: int = 5) -> str:
 
 def check_shape(shape: tuple[int, ...]) -> None:
     """Raise InputError unless ``shape`` is that of a table with at least one row and one column."""
-    if len(shape) < 2:
-        got = "scalar" if not shape else "1D"
+    if len(shape) != 2:
         raise InputError(
-            f"Expected 2D array, got {got} array instead: X has shape {shape}.",
-            "Reshape your data: X.reshape(-1, 1) if it is one feature, X.reshape(1, -1) if it is one row.",
-        )
-    if len(shape) > 2:
-        raise InputError(
-            f"Found array with dim {len(shape)}, while dim <= 2 is required: X has shape {tuple(shape)}.",
-            "Flatten each sample into one row: X.reshape(len(X), -1).",
+            f"Expected 2D array, got {len(shape)}D array instead: X has shape {tuple(shape)}.",
+            "Reshape your data: X.reshape(-1, 1) if it is one feature, X.reshape(1, -1) if it is one row, "
+            "X.reshape(len(X), -1) to make one row of each sample.",
         )
     for count, what in zip(shape, ("sample", "feature"), strict=True):
         if not count:
@@ -94,8 +76,8 @@ def check_dtype(dtype: np.dtype) -> None:
         raise InputTypeError(f"Complex data not supported: X is {dtype}.", "Pass real and imaginary parts as columns.")
     raise InputTypeError(
         f"X has dtype {dtype}; rows are interpolated in float64, so every column must be numbers that fit in it.",
-        f"{ENCODE} Convert numbers written as text and long doubles with X.astype(np.float64), and dates to the number "
-        "of days since a fixed date.",
+        f"{_ENCODE} Convert text that holds numbers, and long doubles, with X.astype(np.float64), and dates to a "
+        "number of days.",
     )
 
 
@@ -119,44 +101,49 @@ def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
     InputError
         If an integer is beyond 2**53.
     """
-    columns = [values[:, j].tolist() for j in range(values.shape[1])]
-    kinds = [set(map(type, column)) for column in columns]
     # Not numbers.Real, which includes fractions.Fraction: a float cannot represent it exactly.
     numeric = (int, float, np.integer, np.floating, np.bool_, type(None))
-    bad = [(j, kind) for j, found in enumerate(kinds) for kind in found if not issubclass(kind, numeric)]
-    if bad:
-        j, kind = min(bad, key=lambda column: (column[0], column[1].__name__))
-        names = [f"{column_label(j, labels)} ({kind.__name__})" for j, kind in bad]
-        raise InputTypeError(
-            f"X holds objects that are not numbers in {listing(sorted(names))}"
-            f"{_why_not(next(value for value in columns[j] if type(value) is kind))}.",
-            f"{ENCODE} Convert decimals and fractions to float (X.astype(float)), or drop these columns.",
-        )
-    for j, column in enumerate(columns):
-        if any(issubclass(kind, (int, np.integer)) for kind in kinds[j]):
-            largest = max((int(value) for value in column if isinstance(value, (int, np.integer))), key=abs)
-            if abs(largest) > EXACT_INTEGER:
-                refuse_inexact(j, largest, labels)
-    return values.astype(np.float64)
-
-
-def _why_not(value: Any) -> str:
-    """Python's error text for converting ``value`` to float, which scikit-learn's checks expect; empty if it works."""
+    kinds = [(j, kind) for j in range(values.shape[1]) for kind in set(map(type, values[:, j].tolist()))]
+    bad = sorted(f"{_column_label(j, labels)} ({kind.__name__})" for j, kind in kinds if not issubclass(kind, numeric))
     try:
-        float(value)
+        floats: np.ndarray = values.astype(np.float64)
+        why = ""
     except (TypeError, ValueError) as error:
-        return f": {error}"
-    return ""
+        why = f": {error}"  # scikit-learn's checks expect Python's text
+    except OverflowError:
+        raise InputError(
+            "X holds an integer that is beyond the range of float64.", "Drop or scale the column."
+        ) from None
+    if bad:
+        raise InputTypeError(
+            f"X holds objects that are not numbers in {_listing(bad)}{why}.",
+            f"{_ENCODE} Convert decimals and fractions to float (X.astype(float)), or drop these columns.",
+        )
+    check_integers(values, floats, labels)
+    return floats
 
 
-def check_values(values: Any, labels: ColumnLabels, xp: Any = np) -> None:
+def check_integers(values: Any, floats: np.ndarray, labels: ColumnLabels) -> None:
+    """Raise if an integer of ``values``, an object array or a nested list, was rounded when ``floats`` was made."""
+    for i, j in np.argwhere(abs(floats) >= _EXACT_INTEGER).tolist():
+        value = values[i][j]
+        if isinstance(value, (int, np.integer)) and abs(int(value)) > _EXACT_INTEGER:
+            _refuse_inexact(j, int(value), labels)
+
+
+def check_values(
+    values: Any, labels: ColumnLabels, n_features: int, columns: Callable[[], np.ndarray] | None = None, xp: Any = np
+) -> None:
     """Raise unless every value is finite and exact in float64.
 
     Parameters
     ----------
-    values : array of shape (n, d), any numeric dtype
+    values : array of shape (n, n_features), or (n,) with ``columns``; any numeric dtype
     labels : sequence or None
         Column names for messages.
+    n_features : int
+    columns : callable or None, default=None
+        ``columns()`` returns the column of each value, for the entries of a sparse matrix.
     xp : module, default=numpy
         The module of the array, numpy or cupy.
 
@@ -167,14 +154,34 @@ def check_values(values: Any, labels: ColumnLabels, xp: Any = np) -> None:
     InputError
         If an integer is beyond 2**53.
     """
-    if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
+    _check_extremes(values, labels, columns)
+    _refuse_non_finite(_count_non_finite(values, columns, xp), labels, n_features)
+
+
+def check_frame(columns: Sequence[Any], nulls: Sequence[int], labels: Sequence[Hashable]) -> None:
+    """Do the same for a data frame, given the values of each column and the number of missing ones.
+
+    If there are missing values, the column is None.
+    """
+    bad = {j: (0, 0, null) for j, null in enumerate(nulls) if null}
+    for j, column in enumerate(columns):
+        if column is not None:
+            bad.update((j, counts) for counts in _count_non_finite(np.asarray(column)[:, None]).values())
+    _refuse_non_finite(dict(sorted(bad.items())), labels, len(labels))
+    for j, column in enumerate(columns):
+        _check_extremes(np.asarray(column)[:, None], labels[j : j + 1])
+
+
+def _check_extremes(values: Any, labels: ColumnLabels, columns: Callable[[], np.ndarray] | None = None) -> None:
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8 and values.size:
         for extreme in (values.max(), values.min()):
-            if abs(int(extreme)) > EXACT_INTEGER:
-                refuse_inexact(int((values == extreme).any(axis=0).argmax()), int(extreme), labels)
-    refuse_non_finite(count_non_finite(values, xp), labels, values.shape[1])
+            if abs(int(extreme)) > _EXACT_INTEGER:
+                where = values == extreme
+                column = columns()[where.argmax()] if columns else where.any(axis=0).argmax()
+                _refuse_inexact(int(column), int(extreme), labels)
 
 
-def surely_finite(values: Any, xp: Any = np) -> bool:
+def _surely_finite(values: Any, xp: Any = np) -> bool:
     """Whether the sum of all values is finite, a fast check in one pass. False may also mean that the sum overflows."""
     if values.dtype.kind != "f":
         return True
@@ -182,34 +189,51 @@ def surely_finite(values: Any, xp: Any = np) -> bool:
         return bool(xp.isfinite(values.sum(dtype=np.float32 if values.dtype.itemsize < 4 else None)))
 
 
-def count_non_finite(values: Any, xp: Any = np) -> dict[int, tuple[int, int, int]]:
+def _count_non_finite(
+    values: Any, columns: Callable[[], np.ndarray] | None = None, xp: Any = np
+) -> dict[int, tuple[int, int, int]]:
     """The numbers of NaN, infinite and missing values in each column that has any; an array has no missing ones."""
-    if surely_finite(values, xp):
+    if _surely_finite(values, xp):
         return {}
-    nan, infinite = xp.isnan(values).sum(axis=0).tolist(), xp.isinf(values).sum(axis=0).tolist()
+    wrong = xp.isnan(values), xp.isinf(values)
+    if columns:
+        nan, infinite = (np.bincount(columns()[marked], minlength=1 + columns().max()).tolist() for marked in wrong)
+    else:
+        nan, infinite = (marked.sum(axis=0).tolist() for marked in wrong)
     return {j: (nan[j], infinite[j], 0) for j in range(len(nan)) if nan[j] or infinite[j]}
 
 
-def refuse_non_finite(bad: Mapping[int, tuple[int, int, int]], labels: ColumnLabels, n_features: int) -> None:
-    """Raise NonFiniteError for columns with NaN, infinite and missing values, given as in :func:`count_non_finite`."""
+def _refuse_non_finite(bad: Mapping[int, tuple[int, int, int]], labels: ColumnLabels, n_features: int) -> None:
+    """Raise NonFiniteError for columns with NaN, infinite and missing values, given as in :func:`_count_non_finite`."""
     if not bad:
         return
     named = []
     for j, counts in bad.items():
         kinds = zip(counts, ("NaN", "infinite", "missing"), strict=True)
         found = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count)
-        named.append(f"{column_label(j, labels)} ({found})")
+        named.append(f"{_column_label(j, labels)} ({found})")
     raise NonFiniteError(
         f"X holds {counted(sum(map(sum, bad.values())), 'value')} that cannot be used in {len(bad):,} of its "
-        f"{counted(n_features, 'column')}: {listing(named)}.",
+        f"{counted(n_features, 'column')}: {_listing(named)}.",
         _IMPUTE,
     )
 
 
-def refuse_inexact(column: int, value: int, labels: ColumnLabels) -> None:
+def _refuse_inexact(column: int, value: int, labels: ColumnLabels) -> None:
     """Raise InputError for an integer that float64 cannot represent exactly."""
     raise InputError(
-        f"X holds the integer {value} in {column_label(column, labels)}; neighbors and synthetic rows are computed in "
-        f"float64, which cannot represent all integers beyond 2**53 = {EXACT_INTEGER}.",
+        f"X holds the integer {value} in {_column_label(column, labels)}; neighbors and synthetic rows are computed in "
+        f"float64, which cannot represent all integers beyond 2**53 = {_EXACT_INTEGER}.",
         "Drop the column if it is an identifier; otherwise subtract an offset, or convert it to float64 yourself.",
     )
+
+
+def refuse_column_types(kinds: list[tuple[Hashable, Any]], numeric: Callable[[Any], bool]) -> None:
+    """Raise InputTypeError if there are columns (name, type) whose type is not numeric."""
+    refused = [f"{_column_label(0, [label])} ({kind})" for label, kind in kinds if not numeric(kind)]
+    if refused:
+        raise InputTypeError(
+            f"X has {counted(len(refused), 'column')} whose type is not numeric: {_listing(refused)}.",
+            f"{_ENCODE} Convert dates and decimals to float64, or drop these columns: rows are interpolated, so "
+            "every column must be numbers.",
+        )

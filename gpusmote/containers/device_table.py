@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from gpusmote.containers.checks import check_dtype, check_shape, check_values
 from gpusmote.containers.kinds import type_name
 from gpusmote.containers.numpy_table import NumpyTable
 from gpusmote.containers.rounding import converted, store
-from gpusmote.containers.table import Table, Write, work_dtype, write_in_blocks
+from gpusmote.containers.table import Table, Write, work_dtype
 from gpusmote.errors import DeviceError, InputTypeError
 from gpusmote.messages import indefinite
 
@@ -48,25 +49,19 @@ class DeviceTable(Table):
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         cupy = _cupy()
-        if backend.name == "cpu":
-            return self._on_host(rows, backend)
+        rows = slice(None) if rows is None else rows
+        if backend.name != "cpu":
+            with self._X.device:
+                where = rows if isinstance(rows, slice) else _on_current_device(cupy, rows)
+                chosen = cupy.ascontiguousarray(self._X[where], dtype=self.work_dtype)
+            return backend.asarray(chosen)
+        # In blocks, because a copy of all rows may not fit on the device.
+        numbers = np.arange(self.n_rows)[rows] if isinstance(rows, slice) else rows
+        out = np.empty((len(numbers), self.n_features), self.work_dtype)
+        step = max(1, backend.memory.size(transfer.BLOCK_BYTES) // (out.itemsize * self.n_features))
         with self._X.device:
-            if isinstance(rows, cupy.ndarray):
-                rows = transfer.bring(cupy, rows)
-            where = cupy.asarray(rows) if isinstance(rows, np.ndarray) else rows
-            chosen = self._X if where is None else self._X[where]
-            chosen = cupy.ascontiguousarray(chosen, dtype=self.work_dtype)
-        return backend.asarray(chosen)
-
-    def _on_host(self, rows: np.ndarray | slice | None, backend: Backend) -> np.ndarray:
-        """Copy rows to the host in blocks, because a copy of all of them may not fit on the device."""
-        cupy = _cupy()
-        chosen = rows if isinstance(rows, np.ndarray) else np.arange(self.n_rows)[slice(None) if rows is None else rows]
-        out = np.empty((len(chosen), self.n_features), self.work_dtype)
-        step = max(1, backend.memory.size(transfer.BLOCK_BYTES) // max(1, out.itemsize * self.n_features))
-        with self._X.device:
-            for start in range(0, len(chosen), step):
-                block = self._X[cupy.asarray(chosen[start : start + step])]
+            for start in range(0, len(numbers), step):
+                block = self._X[cupy.asarray(numbers[start : start + step])]
                 out[start : start + step] = cupy.asnumpy(block.astype(self.work_dtype, copy=False))
         return out
 
@@ -86,15 +81,14 @@ class DeviceTable(Table):
                 write(0, n_new, new)
                 return self._restored(out)
             # Rows that were made on another device (device="cpu"), or in another dtype, are copied in blocks.
-            blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, backend.xp)
-            for start, stop, rows in blocks:
+            for start, stop, rows in self._blocks(n_new, write, backend, backend.xp):
                 with self._X.device:
                     store(_on_current_device(cupy, rows), new[start:stop], cupy)
         return self._restored(out)
 
     def check_finite(self) -> None:
         with self._X.device:
-            check_values(self._X, None, _cupy())
+            check_values(self._X, None, self.n_features, xp=_cupy())
 
 
 def _on_current_device(cupy: Any, work: Array) -> Array:
@@ -137,18 +131,15 @@ class TakeOnDevice:
 
 
 def _device_type(array: Any, name: str) -> int:
-    try:
+    device = None
+    with contextlib.suppress(Exception):  # what is raised for other devices differs between libraries
         device = int(array.__dlpack_device__()[0])
-    except Exception as error:  # the exception type for unsupported devices differs between libraries
-        raise InputTypeError(
-            f"{name} is on a device that DLPack does not support: {error}.", "Copy it to the host."
-        ) from error
-    if device not in (*_ON_HOST, *_ON_CUDA):
-        raise InputTypeError(
-            f"{name} is on a device of DLPack type {device}; gpusmote works on the host and on CUDA devices.",
-            "Copy it to the host (for a torch tensor: .cpu()).",
-        )
-    return device
+    if device in (*_ON_HOST, *_ON_CUDA):
+        return device
+    raise InputTypeError(
+        f"{name} is on a device that gpusmote cannot read (DLPack type {device}).",
+        "Copy it to the host (for a torch tensor: .cpu()).",
+    )
 
 
 def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:

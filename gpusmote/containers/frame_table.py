@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 
 from gpusmote.backends.cpu import Array, Backend
-from gpusmote.containers.checks import ENCODE, check_values, column_label, count_non_finite, listing, refuse_non_finite
+from gpusmote.containers.checks import check_frame
 from gpusmote.containers.rounding import converted
-from gpusmote.containers.table import Table, Write, string_names, work_dtype, write_in_blocks
-from gpusmote.errors import InputTypeError
-from gpusmote.messages import counted
+from gpusmote.containers.table import Table, Write, string_names, work_dtype
 
-__all__ = ["FrameTable", "refuse_column_types"]
+__all__ = ["FrameTable"]
 
 _GATHER_VALUES = 262_144  # 2 MiB of float64: a block that is filled column by column stays in the cache
 _FRAME_BYTES = 128 << 20  # of one frame of synthetic rows; building a frame costs some microseconds per column
@@ -81,30 +79,11 @@ class FrameTable(Table):
 
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         # In several frames, so that sparse columns are never dense as a whole.
-        blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, block_bytes=_FRAME_BYTES)
+        blocks = self._blocks(n_new, write, backend, block_bytes=_FRAME_BYTES)
         return self._restored(self._join([self._frame(rows) for _, _, rows in blocks]))
 
     def _frame(self, rows: np.ndarray) -> Any:
         return self._new_frame([converted(rows[:, j], dtype) for j, dtype in enumerate(self._dtypes)])
 
     def check_finite(self) -> None:
-        bad = {j: (0, 0, nulls) for j, nulls in enumerate(self._nulls) if nulls}
-        for j, column in enumerate(self._columns):
-            if self._dtypes[j].kind in "fO" and column is not None:
-                bad.update((j, found) for found in count_non_finite(np.asarray(column)[:, None]).values())
-        refuse_non_finite(dict(sorted(bad.items())), self._labels, self.n_features)
-        for j, column in enumerate(self._columns):
-            if self._dtypes[j].kind in "iu":
-                check_values(np.asarray(column)[:, None], self._labels[j : j + 1])
-
-
-def refuse_column_types(kinds: list[tuple[Hashable, Any]], numeric: Callable[[Any], bool]) -> None:
-    """Raise InputTypeError if there are columns (name, type) whose type is not numeric."""
-    refused = [(label, kind) for label, kind in kinds if not numeric(kind)]
-    if refused:
-        names = [f"{column_label(0, [label])} ({kind})" for label, kind in refused]
-        raise InputTypeError(
-            f"X has {counted(len(refused), 'column')} whose type is not numeric: {listing(names)}.",
-            f"{ENCODE} Convert dates and decimals to float64, or drop these columns: rows are interpolated, so "
-            "every column must be numbers.",
-        )
+        check_frame(self._columns, self._nulls, self._labels)

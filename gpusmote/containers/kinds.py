@@ -37,11 +37,6 @@ def type_name(value: Any) -> str:
     return kind.__qualname__ if library == "builtins" else f"{library}.{kind.__qualname__}"
 
 
-_ONE_DIMENSIONAL = (
-    ("pandas", "Series", "Index"),
-    ("polars", "Series"),
-    ("pyarrow", "Array", "ChunkedArray"),
-)
 _HINTS = {
     # Library: how to convert its containers to a supported one. Lazy containers are never collected without notice.
     "polars": "Call X.collect() first.",
@@ -55,7 +50,7 @@ _HINTS = {
 
 def refuse_known_features(X: Any) -> None:
     """Raise for known types of X that are not supported, with a hint how to convert them."""
-    if any(is_instance(X, *kind) for kind in _ONE_DIMENSIONAL):
+    if is_instance(X, "polars", "Series") or is_instance(X, "pyarrow", "Array"):
         check_shape((len(X),))
     library = type(X).__module__.partition(".")[0]
     if library in _HINTS or hasattr(X, "__dataframe__"):

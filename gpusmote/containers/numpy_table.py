@@ -10,17 +10,16 @@ import numpy as np
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.backends.threads import run_blocks
 from gpusmote.containers.checks import (
-    EXACT_INTEGER,
     ColumnLabels,
     check_dtype,
+    check_integers,
     check_shape,
     check_values,
     object_to_float,
-    refuse_inexact,
 )
 from gpusmote.containers.rounding import converted, store
-from gpusmote.containers.table import Table, Write, string_names, work_dtype, write_in_blocks
-from gpusmote.errors import InputError, InputTypeError
+from gpusmote.containers.table import Table, Write, string_names, work_dtype
+from gpusmote.errors import InputError
 from gpusmote.messages import counted
 
 __all__ = ["NumpyTable", "from_array_like", "from_ndarray"]
@@ -46,8 +45,8 @@ class NumpyTable(Table):
     def __init__(
         self, X: np.ndarray, labels: ColumnLabels = None, restore: Callable[[np.ndarray], Any] | None = None
     ) -> None:
-        check_dtype(X.dtype)
         check_shape(X.shape)
+        check_dtype(X.dtype)
         self._X = X
         self._dtype = X.dtype  # stored separately, because unpickling may change the byte order of the array
         self._labels, self._restore = labels, restore
@@ -90,24 +89,20 @@ class NumpyTable(Table):
         if new.dtype == self.work_dtype:
             write(0, n_new, new)
         else:
-            for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend):
+            for start, stop, rows in self._blocks(n_new, write, backend):
                 store(rows, new[start:stop])
         return self._restored(out)
 
     def check_finite(self) -> None:
-        check_values(self._numbers, self._labels)
+        check_values(self._numbers, self._labels, self.n_features)
 
 
 def from_ndarray(X: np.ndarray) -> Table:
-    """Wrap a NumPy array. Raises for matrices and for arrays with masked values."""
-    if isinstance(X, np.matrix):
-        raise InputTypeError("X is an np.matrix, which NumPy advises against.", "Convert it: np.asarray(X).")
-    if isinstance(X, np.ma.MaskedArray) and X.ndim == 2 and np.ma.is_masked(X):
-        mask = np.ma.getmaskarray(X)
-        row, column = np.argwhere(mask)[0].tolist()
+    """Wrap a NumPy array, or a subclass such as np.matrix. Raises if values are masked."""
+    if np.ma.is_masked(X):
+        masked = int(np.ma.getmaskarray(X).sum())
         raise InputError(
-            f"X is a masked array with {counted(int(mask.sum()), 'masked value')}, the first in row {row}, column "
-            f"{column}; synthetic rows cannot have masked values.",
+            f"X is a masked array with {counted(masked, 'masked value')}; synthetic rows cannot have masked values.",
             "Fill the masked values: X.filled(value).",
         )
     return NumpyTable(np.asarray(X))
@@ -122,18 +117,10 @@ def from_array_like(X: Any) -> Table:
             f"X cannot be read as a table of numbers: {error}.", "Give every row the same number of values."
         ) from error
     if isinstance(X, (list, tuple)) and values.dtype.kind == "f" and values.ndim == 2:
-        _check_integers(X, values)
+        check_integers(X, values, None)
     table = from_ndarray(values)
     if isinstance(X, list):
         table._restore = np.ndarray.tolist
         table.kept += values.nbytes
         table.itemsize += _LIST_ITEM_BYTES + _LIST_BYTES / table.n_features
     return table
-
-
-def _check_integers(X: Any, values: np.ndarray) -> None:
-    """Raise InputError for an integer of X that NumPy rounded when it converted a list with floats."""
-    for row, column in np.argwhere(abs(values) >= EXACT_INTEGER).tolist():
-        value = X[row][column]
-        if isinstance(value, (int, np.integer)) and abs(int(value)) > EXACT_INTEGER:
-            refuse_inexact(column, int(value), None)

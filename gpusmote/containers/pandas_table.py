@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gpusmote.containers.checks import check_dtype, check_shape, object_to_float
-from gpusmote.containers.frame_table import FrameTable, refuse_column_types
+from gpusmote.containers.checks import check_dtype, check_shape, object_to_float, refuse_column_types
+from gpusmote.containers.frame_table import FrameTable
 from gpusmote.containers.numpy_table import NumpyTable
 from gpusmote.containers.sparse_table import SparseTable
 from gpusmote.containers.table import Table

@@ -8,17 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from gpusmote.backends.cpu import Array, Backend
-from gpusmote.containers.checks import (
-    EXACT_INTEGER,
-    ColumnLabels,
-    check_dtype,
-    check_shape,
-    refuse_inexact,
-    refuse_non_finite,
-    surely_finite,
-)
+from gpusmote.containers.checks import ColumnLabels, check_dtype, check_shape, check_values
 from gpusmote.containers.rounding import converted
-from gpusmote.containers.table import Table, Write, string_names, work_dtype, write_in_blocks
+from gpusmote.containers.table import Table, Write, string_names, work_dtype
 
 __all__ = ["SparseTable"]
 
@@ -70,7 +62,7 @@ class SparseTable(Table):
         return self._from_csr(self._compress(backend.to_host(work)))
 
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
-        blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend)
+        blocks = self._blocks(n_new, write, backend)
         return self._join([self._compress(rows) for _, _, rows in blocks])
 
     def _from_csr(self, matrix: Any) -> Any:
@@ -96,14 +88,4 @@ class SparseTable(Table):
         if not X.has_canonical_format:  # a value may be the sum of duplicate entries
             X = X.copy()
             X.sum_duplicates()
-        if X.dtype.kind == "f" and not surely_finite(X.data):
-            wrong = np.flatnonzero(~np.isfinite(X.data))
-            columns, nan = X.tocoo(copy=False).col[wrong], np.isnan(X.data[wrong])
-            bad = {j: nan[columns == j] for j in np.unique(columns).tolist()}
-            counts = {j: (int(found.sum()), int((~found).sum()), 0) for j, found in bad.items()}
-            refuse_non_finite(counts, self._labels, self.n_features)
-        elif X.dtype.kind in "iu" and X.dtype.itemsize == 8 and X.nnz:
-            for position in (int(X.data.argmax()), int(X.data.argmin())):
-                if abs(int(X.data[position])) > EXACT_INTEGER:
-                    column = int(X.tocoo(copy=False).col[position])
-                    refuse_inexact(column, int(X.data[position]), self._labels)
+        check_values(X.data, self._labels, self.n_features, lambda: X.tocoo(copy=False).col)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpusmote.backends.cpu import Array, Backend
 
-__all__ = ["Table", "Write", "string_names", "work_dtype", "write_in_blocks"]
+__all__ = ["Table", "Write", "string_names", "work_dtype"]
 
 Write = Callable[[int, int, Array], None]
 """``write(start, stop, out)`` writes the synthetic rows start to stop into ``out`` (work dtype, on the backend)."""
@@ -103,7 +103,6 @@ class Table(abc.ABC):
         """Write rows into ``out``."""
         out[...] = self._gather(rows)
 
-    @abc.abstractmethod
     def only(self, work: Array, backend: Backend) -> Any:
         """A container of the caller's kind with these rows only.
 
@@ -115,10 +114,11 @@ class Table(abc.ABC):
             On the backend's device.
         backend : Backend
         """
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         """A container of the caller's kind: the original rows, unchanged and in order, then ``n_new`` new rows."""
+        raise NotImplementedError
 
     def _restored(self, result: Any) -> Any:
         return result if self._restore is None else self._restore(result)
@@ -135,11 +135,28 @@ class Table(abc.ABC):
             If there is an integer beyond 2**53. The message names the column.
         """
 
+    def _blocks(
+        self, n_new: int, write: Write, backend: Backend, xp: Any = np, block_bytes: int = _BLOCK_BYTES
+    ) -> Iterator[tuple[int, int, Array]]:
+        """Yield ``start, stop, rows`` for all new rows, block by block.
+
+        ``rows`` uses the same memory each time, so the new rows never exist as a whole in the work dtype.
+        """
+        step = min(self._block_rows(backend.memory.size(block_bytes)), max(1, n_new))
+        scratch = xp.empty((step, self.n_features), self.work_dtype)
+        for start in range(0, n_new, step):
+            stop = min(start + step, n_new)
+            write(start, stop, scratch[: stop - start])
+            yield start, stop, scratch[: stop - start]
+
+    def _block_rows(self, block_bytes: int) -> int:
+        return max(1, block_bytes // (self.n_features * self.work_dtype.itemsize))
+
     def fingerprint(self) -> str:
         """Hash of the shape, the work dtype and all values; tables with equal hashes give the same rows."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.n_rows} {self.n_features} {self.work_dtype.str}".encode())
-        step = _block_rows(self.n_features, self.work_dtype, _BLOCK_BYTES)
+        step = self._block_rows(_BLOCK_BYTES)
         for start in range(0, self.n_rows, step):
             block = self.take(slice(start, min(start + step, self.n_rows)), Backend())
             digest.update(np.ascontiguousarray(block).data)
@@ -156,29 +173,3 @@ def string_names(labels: Sequence[Hashable]) -> list[str] | None:
     """``labels`` if all are strings (scikit-learn's ``feature_names_in_``), else None."""
     names = [label for label in labels if isinstance(label, str)]
     return names if len(names) == len(labels) else None
-
-
-def _block_rows(n_features: int, dtype: np.dtype, block_bytes: int) -> int:
-    """Number of rows in a block of ``block_bytes`` bytes, at least 1."""
-    return max(1, block_bytes // max(1, n_features * dtype.itemsize))
-
-
-def write_in_blocks(
-    n_new: int,
-    n_features: int,
-    dtype: np.dtype,
-    write: Write,
-    backend: Backend,
-    xp: Any = np,
-    block_bytes: int = _BLOCK_BYTES,
-) -> Iterator[tuple[int, int, Array]]:
-    """Yield ``start, stop, rows`` for all new rows, block by block.
-
-    ``rows`` uses the same memory each time, so the new rows never exist as a whole in the work dtype.
-    """
-    step = min(_block_rows(n_features, dtype, backend.memory.size(block_bytes)), max(1, n_new))
-    scratch = xp.empty((step, n_features), dtype)
-    for start in range(0, n_new, step):
-        stop = min(start + step, n_new)
-        write(start, stop, scratch[: stop - start])
-        yield start, stop, scratch[: stop - start]
