@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from gpusmote.containers.kinds import is_instance, is_sequence_like, refuse_known_features, unreadable
+from gpusmote.containers.checks import is_instance, is_sequence_like, refuse_known_features, unreadable
 from gpusmote.containers.numpy_table import from_array_like, from_ndarray
 from gpusmote.containers.selection import row_taker
 from gpusmote.containers.table import Table, Write
@@ -81,11 +81,11 @@ def wrap_features(X: Any) -> Table:
 
         return from_pandas(X)
     if is_instance(X, "polars", "DataFrame"):
-        from gpusmote.containers.arrow_frames import PolarsTable
+        from gpusmote.containers.frame_table import PolarsTable
 
         return PolarsTable(X)
     if is_instance(X, "pyarrow", "Table", "RecordBatch"):
-        from gpusmote.containers.arrow_frames import ArrowTable
+        from gpusmote.containers.frame_table import ArrowTable
 
         return ArrowTable(X)
     refuse_known_features(X)

@@ -1,20 +1,24 @@
-"""Checks of X, with errors that name the columns.
+"""Kinds of containers, and checks of X with errors that name the columns.
+
+Types are found without an import of their libraries: if a caller has a container, its library is imported.
 
 Where the estimator checks of scikit-learn and imbalanced-learn match the text of an error, the same text is used.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
-from gpusmote.messages import counted
+from gpusmote.messages import counted, indefinite
 
 __all__ = ["ColumnLabels", "check_dtype", "check_frame", "check_integers", "check_shape", "check_values"]
-__all__ += ["object_to_float", "refuse_column_types"]
+__all__ += ["is_instance", "is_sequence_like", "object_to_float", "refuse_column_types", "refuse_known_features"]
+__all__ += ["type_name", "unreadable"]
 
 _EXACT_INTEGER = 2**53
 """Largest n such that all whole numbers from -n to n are exact in float64."""
@@ -108,15 +112,12 @@ def object_to_float(values: np.ndarray, labels: ColumnLabels) -> np.ndarray:
     try:
         floats: np.ndarray = values.astype(np.float64)
         why = ""
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         why = f": {error}"  # scikit-learn's checks expect Python's text
-    except OverflowError:
-        raise InputError(
-            "X holds an integer that is beyond the range of float64.", "Drop or scale the column."
-        ) from None
-    if bad:
+    if bad or why:
+        where = f" in {_listing(bad)}" if bad else ""
         raise InputTypeError(
-            f"X holds objects that are not numbers in {_listing(bad)}{why}.",
+            f"X holds objects that are not read as numbers{where}{why}.",
             f"{_ENCODE} Convert decimals and fractions to float (X.astype(float)), or drop these columns.",
         )
     check_integers(values, floats, labels)
@@ -237,3 +238,57 @@ def refuse_column_types(kinds: list[tuple[Hashable, Any]], numeric: Callable[[An
             f"{_ENCODE} Convert dates and decimals to float64, or drop these columns: rows are interpolated, so "
             "every column must be numbers.",
         )
+
+
+def is_instance(value: Any, module: str, *classes: str) -> bool:
+    """Whether ``value`` is an instance of one of the classes of a module; False if the module is not loaded.
+
+    Examples
+    --------
+    >>> is_instance(1, "decimal", "Decimal")
+    False
+    """
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, tuple(getattr(loaded, name, ()) for name in classes))
+
+
+def is_sequence_like(value: Any) -> bool:
+    """Whether NumPy may be able to read ``value`` as an array."""
+    return hasattr(value, "__array__") or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
+
+
+def type_name(value: Any) -> str:
+    """The name of the type with its library, for messages."""
+    kind = type(value)
+    library = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if library == "builtins" else f"{library}.{kind.__qualname__}"
+
+
+_HINTS = {
+    # Library: how to convert its containers to a supported one. Lazy containers are never collected without notice.
+    "polars": "Call X.collect() first.",
+    "dask": "Call X.compute() first.",
+    "cupyx": "Make it dense, X.toarray(), or copy it to the host as a SciPy matrix, X.get().",
+    "cudf": "Pass X.to_cupy(), or X.to_pandas().",
+    "narwhals": "Pass the native frame: X.to_native().",
+    "pyspark": "Pass X.toPandas().",
+}
+
+
+def refuse_known_features(X: Any) -> None:
+    """Raise for known types of X that are not supported, with a hint how to convert them."""
+    if is_instance(X, "polars", "Series") or is_instance(X, "pyarrow", "Array"):
+        check_shape((len(X),))
+    library = type(X).__module__.partition(".")[0]
+    if library in _HINTS or hasattr(X, "__dataframe__"):
+        hint = _HINTS.get(library, "Convert it to a pandas or polars DataFrame, or a pyarrow Table.")
+        raise InputTypeError(f"X is {indefinite(type_name(X))}, which gpusmote does not read.", hint)
+
+
+def unreadable(X: Any) -> InputTypeError:
+    """The error for an X of a type that is not a table."""
+    return InputTypeError(
+        f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
+        "Pass a NumPy array, a nested list, a SciPy sparse matrix, a pandas, polars or pyarrow table, or a CuPy or "
+        "torch array.",
+    )

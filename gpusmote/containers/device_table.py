@@ -11,11 +11,9 @@ import numpy as np
 
 from gpusmote.backends import transfer
 from gpusmote.backends.cpu import Array, Backend
-from gpusmote.containers.checks import check_dtype, check_shape, check_values
-from gpusmote.containers.kinds import type_name
+from gpusmote.containers.checks import check_dtype, check_shape, check_values, type_name
 from gpusmote.containers.numpy_table import NumpyTable
-from gpusmote.containers.rounding import converted, store
-from gpusmote.containers.table import Table, Write, work_dtype
+from gpusmote.containers.table import Table, Write, converted, store, work_dtype
 from gpusmote.errors import DeviceError, InputTypeError
 from gpusmote.messages import indefinite
 
@@ -156,10 +154,10 @@ def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:
 
 def _restorer(X: Any) -> Callable[[Any], Any]:
     """A function that turns a NumPy or CuPy array into an array of X's library, without a copy."""
+    library = sys.modules[type(X).__module__.partition(".")[0]]
     if hasattr(X, "__array_namespace__"):
-        importer: Callable[[Any], Any] | None = X.__array_namespace__().from_dlpack
-    else:
-        importer = getattr(sys.modules[type(X).__module__.partition(".")[0]], "from_dlpack", None)
+        library = X.__array_namespace__()
+    importer: Callable[[Any], Any] | None = getattr(library, "from_dlpack", None)
     if importer is None:
         raise InputTypeError(
             f"X is {indefinite(type_name(X))}, whose library has no from_dlpack to build the result with.",

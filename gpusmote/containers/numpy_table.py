@@ -17,8 +17,7 @@ from gpusmote.containers.checks import (
     check_values,
     object_to_float,
 )
-from gpusmote.containers.rounding import converted, store
-from gpusmote.containers.table import Table, Write, string_names, work_dtype
+from gpusmote.containers.table import Table, Write, converted, store, string_names, work_dtype
 from gpusmote.errors import InputError
 from gpusmote.messages import counted
 
@@ -99,7 +98,7 @@ class NumpyTable(Table):
 
 def from_ndarray(X: np.ndarray) -> Table:
     """Wrap a NumPy array, or a subclass such as np.matrix. Raises if values are masked."""
-    if np.ma.is_masked(X):
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         masked = int(np.ma.getmaskarray(X).sum())
         raise InputError(
             f"X is a masked array with {counted(masked, 'masked value')}; synthetic rows cannot have masked values.",

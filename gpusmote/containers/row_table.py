@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from gpusmote.backends.cpu import Array, Backend
-from gpusmote.containers.checks import check_shape
-from gpusmote.containers.kinds import is_instance, refuse_known_features, unreadable
+from gpusmote.containers.checks import check_shape, is_instance, refuse_known_features, unreadable
 from gpusmote.containers.selection import taker
 from gpusmote.containers.table import Table, string_names
-from gpusmote.errors import InputTypeError
 
 __all__ = ["RowTable"]
 
@@ -58,12 +55,6 @@ class RowTable(Table):
 
     def gather(self, rows: np.ndarray) -> Any:
         return self._take(rows)
-
-    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
-        raise InputTypeError(
-            "The columns of X are not read as numbers by a sampler that repeats rows.",
-            'Its recipes need generator="copy", and can seek no neighbors.',
-        )
 
     def check_finite(self) -> None:
         """Nothing: missing values are repeated like others."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from gpusmote.containers.kinds import is_instance, is_sequence_like
+from gpusmote.containers.checks import is_instance, is_sequence_like
 from gpusmote.errors import InputError
 from gpusmote.messages import counted
 
@@ -31,9 +31,8 @@ def taker(values: Any) -> Callable[[np.ndarray], Any]:
         from gpusmote.containers.device_table import TakeOnDevice
 
         return TakeOnDevice(values)
-    if is_instance(values, "polars", "Series", "DataFrame"):
-        return partial(_take_items, values)
-    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
+    polars = is_instance(values, "polars", "Series", "DataFrame")
+    if polars or (hasattr(values, "__dlpack_device__") and not isinstance(values, np.ndarray)):
         return partial(_take_items, values.detach() if hasattr(values, "detach") else values)
     array = np.asarray(values)
     return partial(_take_numpy, array, array.dtype)

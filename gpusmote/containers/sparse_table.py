@@ -9,8 +9,7 @@ import scipy.sparse as sp
 
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.containers.checks import ColumnLabels, check_dtype, check_shape, check_values
-from gpusmote.containers.rounding import converted
-from gpusmote.containers.table import Table, Write, string_names, work_dtype
+from gpusmote.containers.table import Table, Write, converted, string_names, work_dtype
 
 __all__ = ["SparseTable"]
 

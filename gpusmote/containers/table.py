@@ -1,4 +1,4 @@
-"""The interface of all containers of X."""
+"""The interface of all containers of X, and the conversion of computed values to the dtype of a column."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from gpusmote.backends.cpu import Array, Backend
 
-__all__ = ["Table", "Write", "string_names", "work_dtype"]
+__all__ = ["Table", "Write", "converted", "store", "string_names", "work_dtype"]
 
 Write = Callable[[int, int, Array], None]
 """``write(start, stop, out)`` writes the synthetic rows start to stop into ``out`` (work dtype, on the backend)."""
@@ -97,7 +97,7 @@ class Table(abc.ABC):
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         """Like :meth:`take`, for a table on the host and the CPU backend."""
-        raise NotImplementedError
+        raise NotImplementedError("The columns of X are not read as numbers by a sampler that repeats rows.")
 
     def _gather_into(self, rows: np.ndarray | slice, out: np.ndarray) -> None:
         """Write rows into ``out``."""
@@ -106,7 +106,7 @@ class Table(abc.ABC):
     def only(self, work: Array, backend: Backend) -> Any:
         """A container of the caller's kind with these rows only.
 
-        Values are rounded by :func:`gpusmote.containers.rounding.store`.
+        Values are rounded by :func:`store`.
 
         Parameters
         ----------
@@ -173,3 +173,58 @@ def string_names(labels: Sequence[Hashable]) -> list[str] | None:
     """``labels`` if all are strings (scikit-learn's ``feature_names_in_``), else None."""
     names = [label for label in labels if isinstance(label, str)]
     return names if len(names) == len(labels) else None
+
+
+def converted(values: Array, dtype: np.dtype, xp: Any = np) -> Array:
+    """A new array of ``dtype`` with ``values``, rounded by :func:`store`."""
+    out = xp.empty(values.shape, dtype)
+    store(values, out, xp)
+    return out
+
+
+def store(values: Array, out: Array, xp: Any = np) -> None:
+    """Convert ``values`` to the dtype of ``out`` and write them there.
+
+    - Integers: rounded to the nearest whole number, ties to even, and clipped to the range of the dtype.
+    - Bool: the nearer of False and True; False for 0.5.
+    - Floats: rounded once, clipped to the finite range of the dtype. NumPy and CuPy both round float64 to float16
+      directly; rounding to float32 first would round some values twice.
+    - Object: Python floats.
+
+    Parameters
+    ----------
+    values : array, float32 or float64
+        Finite. Not changed.
+    out : array of the same shape
+        Of any numeric dtype, or object.
+    xp : module, default=numpy
+        The module of the arrays, numpy or cupy.
+
+    Examples
+    --------
+    >>> out = np.empty(5, np.int8)
+    >>> store(np.array([0.5, 1.5, -2.51, 127.6, -1e9]), out)
+    >>> out
+    array([   0,    2,   -3,  127, -128], dtype=int8)
+    """
+    kind = out.dtype.kind
+    if kind == "b":
+        out[...] = values > 0.5
+    elif kind in "iu":
+        whole = xp.rint(values)
+        out[...] = xp.clip(whole, *_float_limits(out.dtype, values.dtype))
+    elif kind == "f" and out.dtype.itemsize < values.dtype.itemsize:
+        largest = float(np.finfo(out.dtype).max)
+        out[...] = xp.clip(values, -largest, largest)
+    else:
+        out[...] = values
+
+
+def _float_limits(dtype: np.dtype, floats: np.dtype) -> tuple[float, float]:
+    """The smallest and the largest float that fit in an integer dtype.
+
+    The largest integer itself may not be exact: float64(2**63 - 1) is 2**63, which does not fit in int64.
+    """
+    info = np.iinfo(dtype)
+    high = floats.type(info.max)
+    return float(info.min), float(high if int(high) <= info.max else np.nextafter(high, floats.type(0)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from gpusmote.containers.kinds import is_instance, is_sequence_like, type_name
+from gpusmote.containers.checks import is_instance, is_sequence_like, type_name
 from gpusmote.containers.selection import taker
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from gpusmote.messages import counted, indefinite
@@ -129,6 +129,8 @@ def _read_labels(y: Any) -> tuple[np.ndarray, np.ndarray | None]:
         raise InputError(
             "The sampler requires y to be passed, but the target y is None.", "Pass one class label for each row of X."
         )
+    if isinstance(y, (np.ndarray, list)):
+        return _read_array(y), None
     column = y.iloc[:, 0] if is_instance(y, "pandas", "DataFrame") and y.shape[1] == 1 else y
     if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # a pandas Series of categories
         codes = column.cat.codes.to_numpy()
@@ -139,7 +141,7 @@ def _read_labels(y: Any) -> tuple[np.ndarray, np.ndarray | None]:
             _refuse_missing(np.asarray(one.is_null()))  # NumPy gets wrong values for them
     elif scipy.sparse.issparse(y):
         return y.toarray(), None
-    elif not isinstance(y, np.ndarray) and hasattr(y, "__dlpack_device__"):
+    elif hasattr(y, "__dlpack_device__"):
         from gpusmote.containers.device_table import host_copy
 
         return host_copy(y), None
@@ -228,7 +230,8 @@ def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         classes, codes = _encode_objects(values)
     elif kind in "biufmM":
         classes, codes = np.unique(values, return_inverse=True)
-        _refuse_missing_among(classes.tolist(), values)
+        if kind not in "biu":
+            _refuse_missing_among(classes.tolist(), values)
     else:
         what = "Complex data not supported" if kind == "c" else "Unknown label type"
         raise InputTypeError(f"{what}: y is {values.dtype}.", "Pass whole numbers or text, one label for each row.")

@@ -238,10 +238,10 @@ def test_python_numbers_in_a_pandas_column():
     with pytest.raises(NonFiniteError, match=r"column 'a' \(2 missing\)"):
         wrap_features(pd.DataFrame({"a": pd.Series([1, None, pd.NA], dtype=object)})).check_finite()
     with pytest.raises(
-        InputTypeError, match=r"not numbers in column 'a' \(str\): could not convert string to float: 'x'\. "
+        InputTypeError, match=r"not read as numbers in column 'a' \(str\): could not convert string to float: 'x'\. "
     ):
         wrap_features(pd.DataFrame({"a": pd.Series([1, None, "x"], dtype=object)}))
-    with pytest.raises(InputTypeError, match=r"not numbers in column 'a' \(Decimal\)\. "):
+    with pytest.raises(InputTypeError, match=r"not read as numbers in column 'a' \(Decimal\)\. "):
         wrap_features(pd.DataFrame({"a": [decimal.Decimal("1.5")]}))
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 
 from gpusmote.backends import Backend
 from gpusmote.containers import wrap_features
-from gpusmote.containers.rounding import store
+from gpusmote.containers.table import store
 from gpusmote.errors import InputError, InputTypeError, NonFiniteError
 from tests.containers.helpers import BACKEND, append, taken, writer
 
@@ -209,12 +209,12 @@ def test_shapes_that_are_no_table(X, message):
         ),
         (
             np.array([[1, "a"], [2, "b"]], object),
-            "X holds objects that are not numbers in column 1 (str): could not convert string to float: 'a'.",
+            "X holds objects that are not read as numbers in column 1 (str): could not convert string to float: 'a'.",
         ),
         (
             np.array([[{"foo": "bar"}, 1.0]], object),
-            "X holds objects that are not numbers in column 0 (dict): float() argument must be a string or a real "
-            "number, not 'dict'.",
+            "X holds objects that are not read as numbers in column 0 (dict): float() argument must be a string "
+            "or a real number, not 'dict'.",
         ),
         (None, "X is a NoneType, which gpusmote cannot read as a table."),
         ("text", "X is a str, which gpusmote cannot read as a table."),
@@ -302,7 +302,7 @@ def test_integers_that_float64_rounds_are_refused(dtype):
 
 
 def test_python_integers_beyond_any_float():
-    with pytest.raises(InputError, match="X holds an integer that is beyond the range of float64"):
+    with pytest.raises(InputError, match="not read as numbers: int too large to convert to float"):
         wrap_features([[1, -(10**400)], [2, 3]])
 
 
