@@ -39,13 +39,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from gpusmote.containers.kinds import is_instance, is_sequence_like, refuse_known_features, type_name
-from gpusmote.containers.labels import row_taker
+from gpusmote.containers.checks import is_instance, is_sequence_like, refuse_known_features, unreadable
 from gpusmote.containers.numpy_table import from_array_like, from_ndarray
+from gpusmote.containers.selection import row_taker
 from gpusmote.containers.table import Table, Write
 from gpusmote.containers.target import Target, wrap_target
-from gpusmote.errors import InputTypeError
-from gpusmote.messages import indefinite
 
 __all__ = ["Table", "Target", "Write", "row_taker", "wrap_features", "wrap_rows", "wrap_target"]
 
@@ -83,18 +81,21 @@ def wrap_features(X: Any) -> Table:
 
         return from_pandas(X)
     if is_instance(X, "polars", "DataFrame"):
-        from gpusmote.containers.arrow_frames import PolarsTable
+        from gpusmote.containers.frame_table import PolarsTable
 
         return PolarsTable(X)
-    if is_instance(X, "pyarrow", "Table"):
-        from gpusmote.containers.arrow_frames import ArrowTable
+    if is_instance(X, "pyarrow", "Table", "RecordBatch"):
+        from gpusmote.containers.frame_table import ArrowTable
 
         return ArrowTable(X)
-    if is_instance(X, "pyarrow", "RecordBatch"):
-        from gpusmote.containers.arrow_frames import from_record_batch
+    refuse_known_features(X)
+    if hasattr(X, "__dlpack_device__"):
+        from gpusmote.containers.device_table import from_dlpack
 
-        return from_record_batch(X)
-    return _wrap_other(X)
+        return from_dlpack(X)
+    if is_sequence_like(X) or isinstance(X, numbers.Number):
+        return from_array_like(X)  # for a number, this raises the error about the expected shape
+    raise unreadable(X)
 
 
 def wrap_rows(X: Any) -> Table:
@@ -120,18 +121,3 @@ def wrap_rows(X: Any) -> Table:
     from gpusmote.containers.row_table import RowTable
 
     return RowTable(X)
-
-
-def _wrap_other(X: Any) -> Table:
-    refuse_known_features(X)
-    if hasattr(X, "__dlpack_device__"):
-        from gpusmote.containers.device_table import from_dlpack
-
-        return from_dlpack(X)
-    if is_sequence_like(X) or isinstance(X, numbers.Number):
-        return from_array_like(X)  # for a number, this raises the error about the expected shape
-    raise InputTypeError(
-        f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
-        "Pass a NumPy array, a nested list, a SciPy sparse matrix, a pandas, polars or pyarrow table, or a CuPy or "
-        "torch array.",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,24 +11,14 @@ import numpy as np
 
 from gpusmote.backends import transfer
 from gpusmote.backends.cpu import Array, Backend
-from gpusmote.containers.checks import (
-    EXACT_INTEGER,
-    check_dtype,
-    check_shape,
-    find_bad_columns,
-    refuse_inexact,
-    refuse_non_finite,
-)
-from gpusmote.containers.kinds import type_name
+from gpusmote.containers.checks import check_dtype, check_shape, check_values, type_name
 from gpusmote.containers.numpy_table import NumpyTable
-from gpusmote.containers.rounding import store
-from gpusmote.containers.table import Table, WrappedTable, Write, write_in_blocks
+from gpusmote.containers.table import Table, Write, converted, store, work_dtype
 from gpusmote.errors import DeviceError, InputTypeError
 from gpusmote.messages import indefinite
 
 __all__ = ["DeviceTable", "TakeOnDevice", "from_dlpack", "host_copy"]
 
-_MOST_RUNS = 256
 _ON_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
 _ON_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 
@@ -38,53 +29,44 @@ class DeviceTable(Table):
     Parameters
     ----------
     X : cupy.ndarray of shape (n, d)
+    restore : callable or None, default=None
+        ``restore(array)`` converts an array of the result to the caller's container.
     """
 
-    def __init__(self, X: Any) -> None:
+    def __init__(self, X: Any, restore: Callable[[Any], Any] | None = None) -> None:
         check_dtype(X.dtype)
         check_shape(X.shape)
-        self._X = X
+        self._X, self._restore = X, restore
         self.n_rows, self.n_features = X.shape
-        self.work_dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        self.work_dtype = work_dtype([X.dtype])
         self.itemsize = float(X.dtype.itemsize)
         self.device = f"cuda:{int(X.device.id)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _on_device, (DeviceTable, *_to_host(self._X))
+        return _on_device, (DeviceTable, *_to_host(self._X), self._restore)
 
     def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
         cupy = _cupy()
-        if backend.name == "cpu":
-            return self._on_host(rows, backend)
+        rows = slice(None) if rows is None else rows
+        if backend.name != "cpu":
+            with self._X.device:
+                where = rows if isinstance(rows, slice) else _on_current_device(cupy, rows)
+                chosen = cupy.ascontiguousarray(self._X[where], dtype=self.work_dtype)
+            return backend.asarray(chosen)
+        # In blocks, because a copy of all rows may not fit on the device.
+        numbers = np.arange(self.n_rows)[rows] if isinstance(rows, slice) else rows
+        out = np.empty((len(numbers), self.n_features), self.work_dtype)
+        step = max(1, backend.memory.size(transfer.BLOCK_BYTES) // (out.itemsize * self.n_features))
         with self._X.device:
-            if isinstance(rows, cupy.ndarray):
-                rows = transfer.bring(cupy, rows)
-            where = cupy.asarray(rows) if isinstance(rows, np.ndarray) else rows
-            chosen = self._X if where is None else self._X[where]
-            chosen = cupy.ascontiguousarray(chosen, dtype=self.work_dtype)
-        return backend.asarray(chosen)
-
-    def _on_host(self, rows: np.ndarray | slice | None, backend: Backend) -> np.ndarray:
-        """Copy rows to the host in blocks, because a copy of all of them may not fit on the device."""
-        cupy = _cupy()
-        chosen = rows if isinstance(rows, np.ndarray) else np.arange(self.n_rows)[slice(None) if rows is None else rows]
-        out = np.empty((len(chosen), self.n_features), self.work_dtype)
-        step = max(1, backend.memory.size(transfer.BLOCK_BYTES) // max(1, out.itemsize * self.n_features))
-        with self._X.device:
-            for start in range(0, len(chosen), step):
-                block = self._X[cupy.asarray(chosen[start : start + step])]
+            for start in range(0, len(numbers), step):
+                block = self._X[cupy.asarray(numbers[start : start + step])]
                 out[start : start + step] = cupy.asnumpy(block.astype(self.work_dtype, copy=False))
         return out
 
     def only(self, work: Array, backend: Backend) -> Any:
         cupy = _cupy()
         with self._X.device:
-            values = _on_current_device(cupy, work)
-            if values.dtype == self._X.dtype:
-                return values.copy()
-            out = cupy.empty(values.shape, self._X.dtype)
-            store(values, out, cupy)
-        return out
+            return self._restored(converted(_on_current_device(cupy, work), self._X.dtype, cupy))
 
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         cupy = _cupy()
@@ -95,26 +77,16 @@ class DeviceTable(Table):
         with backend.active():
             if backend.name == self.device and new.dtype == self.work_dtype:
                 write(0, n_new, new)
-                return out
+                return self._restored(out)
             # Rows that were made on another device (device="cpu"), or in another dtype, are copied in blocks.
-            blocks = write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend, backend.xp)
-            for start, stop, rows in blocks:
+            for start, stop, rows in self._blocks(n_new, write, backend, backend.xp):
                 with self._X.device:
                     store(_on_current_device(cupy, rows), new[start:stop], cupy)
-        return out
+        return self._restored(out)
 
     def check_finite(self) -> None:
-        cupy = _cupy()
-        kind = self._X.dtype.kind
         with self._X.device:
-            if kind == "f" and not bool(cupy.isfinite(self._X).all()):
-                refuse_non_finite(find_bad_columns(self._X, cupy), None, self.n_features)
-            elif kind in "iu" and self._X.dtype.itemsize == 8:
-                for at in (int(self._X.argmax()), int(self._X.argmin())):
-                    i, j = divmod(at, self.n_features)
-                    value = int(self._X[i, j])
-                    if abs(value) > EXACT_INTEGER:
-                        refuse_inexact(j, value, None)
+            check_values(self._X, None, self.n_features, xp=_cupy())
 
 
 def _on_current_device(cupy: Any, work: Array) -> Array:
@@ -128,8 +100,8 @@ def from_dlpack(X: Any) -> Table:
     if device in _ON_CUDA:
         if isinstance(X, _cupy().ndarray):
             return DeviceTable(X)
-        return WrappedTable(DeviceTable(_exchange(X, _cupy().from_dlpack, "X")), _restorer(X))
-    return WrappedTable(NumpyTable(_exchange(X, np.from_dlpack, "X")), _restorer(X))
+        return DeviceTable(_exchange(X, _cupy().from_dlpack, "X"), _restorer(X))
+    return NumpyTable(_exchange(X, np.from_dlpack, "X"), None, _restorer(X))
 
 
 def host_copy(y: Any) -> np.ndarray:
@@ -143,11 +115,7 @@ def host_copy(y: Any) -> np.ndarray:
 
 
 class TakeOnDevice:
-    """Compute ``y[rows]`` for a CuPy array ``y``.
-
-    The labels of a resampled table are all rows in order, then a few runs that repeat one row. For such rows, no index
-    array is copied to the device.
-    """
+    """Compute ``y[rows]`` for a CuPy array ``y``; can be pickled with the number of the device."""
 
     def __init__(self, y: Any) -> None:
         self._y = y
@@ -156,35 +124,20 @@ class TakeOnDevice:
         return _on_device, (TakeOnDevice, *_to_host(self._y))
 
     def __call__(self, rows: np.ndarray) -> Any:
-        cupy, y = _cupy(), self._y
-        with y.device:
-            n = len(y)
-            if len(rows) < n or not np.array_equal(rows[:n], np.arange(n)):
-                return y[cupy.asarray(rows)]
-            starts = n + np.flatnonzero(np.diff(rows[n:], prepend=-1))
-            if len(starts) > _MOST_RUNS:
-                return y[cupy.asarray(rows)]
-            out = cupy.empty((len(rows), *y.shape[1:]), y.dtype)
-            out[:n] = y
-            for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
-                row = int(rows[start])
-                out[start:stop] = y[row : row + 1]
-        return out
+        with self._y.device:
+            return self._y[_cupy().asarray(rows)]
 
 
 def _device_type(array: Any, name: str) -> int:
-    try:
+    device = None
+    with contextlib.suppress(Exception):  # what is raised for other devices differs between libraries
         device = int(array.__dlpack_device__()[0])
-    except Exception as error:  # the exception type for unsupported devices differs between libraries
-        raise InputTypeError(
-            f"{name} is on a device that DLPack does not support: {error}.", "Copy it to the host."
-        ) from error
-    if device not in (*_ON_HOST, *_ON_CUDA):
-        raise InputTypeError(
-            f"{name} is on a device of DLPack type {device}; gpusmote works on the host and on CUDA devices.",
-            "Copy it to the host (for a torch tensor: .cpu()).",
-        )
-    return device
+    if device in (*_ON_HOST, *_ON_CUDA):
+        return device
+    raise InputTypeError(
+        f"{name} is on a device that gpusmote cannot read (DLPack type {device}).",
+        "Copy it to the host (for a torch tensor: .cpu()).",
+    )
 
 
 def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:
@@ -201,10 +154,10 @@ def _exchange(array: Any, importer: Callable[[Any], Any], name: str) -> Any:
 
 def _restorer(X: Any) -> Callable[[Any], Any]:
     """A function that turns a NumPy or CuPy array into an array of X's library, without a copy."""
+    library = sys.modules[type(X).__module__.partition(".")[0]]
     if hasattr(X, "__array_namespace__"):
-        importer: Callable[[Any], Any] | None = X.__array_namespace__().from_dlpack
-    else:
-        importer = getattr(sys.modules[type(X).__module__.partition(".")[0]], "from_dlpack", None)
+        library = X.__array_namespace__()
+    importer: Callable[[Any], Any] | None = getattr(library, "from_dlpack", None)
     if importer is None:
         raise InputTypeError(
             f"X is {indefinite(type_name(X))}, whose library has no from_dlpack to build the result with.",
@@ -219,10 +172,10 @@ def _to_host(array: Any) -> tuple[np.ndarray, int]:
         return _cupy().asnumpy(array), int(array.device.id)
 
 
-def _on_device(kind: Callable[[Any], Any], values: np.ndarray, ordinal: int) -> Any:
+def _on_device(kind: Callable[..., Any], values: np.ndarray, ordinal: int, *more: Any) -> Any:
     cupy = _cupy()
     with cupy.cuda.Device(ordinal):
-        return kind(cupy.asarray(values))
+        return kind(cupy.asarray(values), *more)
 
 
 def _cupy() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,15 @@ import numpy as np
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.backends.threads import run_blocks
 from gpusmote.containers.checks import (
-    EXACT_INTEGER,
     ColumnLabels,
     check_dtype,
+    check_integers,
     check_shape,
     check_values,
     object_to_float,
-    refuse_inexact,
 )
-from gpusmote.containers.rounding import native, store
-from gpusmote.containers.table import Table, WrappedTable, Write, write_in_blocks
-from gpusmote.errors import InputError, InputTypeError
+from gpusmote.containers.table import Table, Write, converted, store, string_names, work_dtype
+from gpusmote.errors import InputError
 from gpusmote.messages import counted
 
 __all__ = ["NumpyTable", "from_array_like", "from_ndarray"]
@@ -37,18 +36,23 @@ class NumpyTable(Table):
     X : ndarray of shape (n, d)
         Of any real dtype up to 64 bits, or of dtype object with numbers only.
     labels : sequence or None, default=None
-        Column names for messages.
+        Column names.
+    restore : callable or None, default=None
+        ``restore(array)`` converts an array of the result to the caller's container.
     """
 
-    def __init__(self, X: np.ndarray, labels: ColumnLabels = None) -> None:
-        check_dtype(X.dtype)
+    def __init__(
+        self, X: np.ndarray, labels: ColumnLabels = None, restore: Callable[[np.ndarray], Any] | None = None
+    ) -> None:
         check_shape(X.shape)
+        check_dtype(X.dtype)
         self._X = X
         self._dtype = X.dtype  # stored separately, because unpickling may change the byte order of the array
-        self._labels = labels
+        self._labels, self._restore = labels, restore
+        self.names = None if labels is None else string_names(labels)
         self._numbers = object_to_float(X, labels) if X.dtype.kind == "O" else X
         self.n_rows, self.n_features = X.shape
-        self.work_dtype = np.dtype(np.float32 if native(X.dtype) == np.float32 else np.float64)
+        self.work_dtype = work_dtype([X.dtype])
         self.itemsize = _LIST_ITEM_BYTES if X.dtype.kind == "O" else float(X.dtype.itemsize)
         self.kept = 0 if self._numbers is X else self._numbers.nbytes
 
@@ -74,36 +78,30 @@ class NumpyTable(Table):
 
         run_blocks(gather, len(rows), max(1, _GATHER_BYTES // max(1, out.nbytes // len(out))))
 
-    def only(self, work: Array, backend: Backend) -> np.ndarray:
-        out = np.empty(work.shape, self._dtype)
-        store(backend.to_host(work), out)
-        return out
+    def only(self, work: Array, backend: Backend) -> Any:
+        return self._restored(converted(backend.to_host(work), self._dtype))
 
-    def append(self, n_new: int, write: Write, backend: Backend) -> np.ndarray:
+    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         out = np.empty((self.n_rows + n_new, self.n_features), self._dtype)
         out[: self.n_rows] = self._X
         new = out[self.n_rows :]
         if new.dtype == self.work_dtype:
             write(0, n_new, new)
         else:
-            for start, stop, rows in write_in_blocks(n_new, self.n_features, self.work_dtype, write, backend):
+            for start, stop, rows in self._blocks(n_new, write, backend):
                 store(rows, new[start:stop])
-        return out
+        return self._restored(out)
 
     def check_finite(self) -> None:
-        check_values(self._numbers, self._labels)
+        check_values(self._numbers, self._labels, self.n_features)
 
 
 def from_ndarray(X: np.ndarray) -> Table:
-    """Wrap a NumPy array. Raises for matrices and for arrays with masked values."""
-    if isinstance(X, np.matrix):
-        raise InputTypeError("X is an np.matrix, which NumPy advises against.", "Convert it: np.asarray(X).")
-    if isinstance(X, np.ma.MaskedArray) and X.ndim == 2 and np.ma.is_masked(X):
-        mask = np.ma.getmaskarray(X)
-        row, column = np.argwhere(mask)[0].tolist()
+    """Wrap a NumPy array, or a subclass such as np.matrix. Raises if values are masked."""
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        masked = int(np.ma.getmaskarray(X).sum())
         raise InputError(
-            f"X is a masked array with {counted(int(mask.sum()), 'masked value')}, the first in row {row}, column "
-            f"{column}; synthetic rows cannot have masked values.",
+            f"X is a masked array with {counted(masked, 'masked value')}; synthetic rows cannot have masked values.",
             "Fill the masked values: X.filled(value).",
         )
     return NumpyTable(np.asarray(X))
@@ -118,17 +116,10 @@ def from_array_like(X: Any) -> Table:
             f"X cannot be read as a table of numbers: {error}.", "Give every row the same number of values."
         ) from error
     if isinstance(X, (list, tuple)) and values.dtype.kind == "f" and values.ndim == 2:
-        _check_integers(X, values)
-    inner = from_ndarray(values)
-    if not isinstance(X, list):
-        return inner
-    inner.kept += values.nbytes
-    return WrappedTable(inner, np.ndarray.tolist, itemsize=_LIST_ITEM_BYTES + _LIST_BYTES / inner.n_features)
-
-
-def _check_integers(X: Any, values: np.ndarray) -> None:
-    """Raise InputError for an integer of X that NumPy rounded when it converted a list with floats."""
-    for row, column in np.argwhere(abs(values) >= EXACT_INTEGER).tolist():
-        value = X[row][column]
-        if isinstance(value, (int, np.integer)) and abs(int(value)) > EXACT_INTEGER:
-            refuse_inexact(column, int(value), None)
+        check_integers(X, values, None)
+    table = from_ndarray(values)
+    if isinstance(X, list):
+        table._restore = np.ndarray.tolist
+        table.kept += values.nbytes
+        table.itemsize += _LIST_ITEM_BYTES + _LIST_BYTES / table.n_features
+    return table

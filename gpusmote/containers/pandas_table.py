@@ -6,17 +6,17 @@ label of another row of the caller.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gpusmote.containers.checks import check_dtype, check_shape, object_to_float
-from gpusmote.containers.frame_table import Column, FrameTable, refuse_column_types
+from gpusmote.containers.checks import check_dtype, check_shape, object_to_float, refuse_column_types
+from gpusmote.containers.frame_table import FrameTable
 from gpusmote.containers.numpy_table import NumpyTable
 from gpusmote.containers.sparse_table import SparseTable
-from gpusmote.containers.table import Table, WrappedTable, string_names
+from gpusmote.containers.table import Table
 
 __all__ = ["from_pandas"]
 
@@ -24,54 +24,33 @@ __all__ = ["from_pandas"]
 def from_pandas(X: Any) -> Table:
     """Wrap a pandas DataFrame.
 
-    A frame with a single dtype is read and built as one NumPy or SciPy array, other frames column by column.
+    A frame with a single dtype is read as one NumPy or SciPy array, other frames column by column.
     """
-    pd: Any = sys.modules["pandas"]
     check_shape(X.shape)
-    labels, dtypes = X.columns.tolist(), X.dtypes.tolist()
-    refuse_column_types(
-        [(label, str(dtype)) for label, dtype in zip(labels, dtypes, strict=True) if not _is_numeric(dtype)]
-    )
+    dtypes = X.dtypes.tolist()
+    refuse_column_types(list(zip(X.columns.tolist(), dtypes, strict=True)), _is_numeric)
     shared = dtypes[0] if len(set(dtypes)) == 1 else None
-    if isinstance(shared, pd.SparseDtype) and shared.fill_value == 0:
-        matrix = SparseTable(X.sparse.to_coo().tocsr(), labels)
-        return WrappedTable(matrix, _FrameBuilder(X.iloc[:0], shared), string_names(labels))
-    if isinstance(shared, np.dtype) and shared.kind != "O":
-        table = NumpyTable(X.to_numpy(), labels)
-        if not np.may_share_memory(table._X, X.iloc[:, -1].to_numpy()):  # several blocks of one dtype were copied
-            table.kept += table._X.nbytes
-        return WrappedTable(table, _FrameBuilder(X.iloc[:0]), string_names(labels))
-    return PandasTable(X)
+    if getattr(shared, "fill_value", None) == 0:
+        return SparseFrame(X)
+    if not isinstance(shared, np.dtype) or shared.kind == "O":
+        return PandasTable(X)
+    values = X.to_numpy()
+    table = NumpyTable(values, X.columns.tolist(), partial(_new_frame, X.iloc[:0]))
+    if not np.may_share_memory(values, X.iloc[:, -1].to_numpy()):  # several blocks of one dtype were copied
+        table.kept += values.nbytes
+    return table
 
 
-@dataclasses.dataclass(frozen=True)
-class _FrameBuilder:
-    """Builds a DataFrame from a NumPy or SciPy array of its values.
-
-    Attributes
-    ----------
-    head : DataFrame without rows
-        Columns, class and attrs of the frame.
-    sparse : SparseDtype or None
-        dtype of all columns, if they are sparse.
-    """
-
-    head: Any
-    sparse: Any = None
-
-    def __call__(self, values: Any) -> Any:
-        pd: Any = sys.modules["pandas"]
-        if self.sparse is None:
-            frame = pd.DataFrame(values, columns=self.head.columns, copy=False)
-        else:
-            frame = pd.DataFrame.sparse.from_spmatrix(values, columns=self.head.columns)
-            frame = frame.astype(self.sparse)
-        return _like(frame, self.head)
+def _new_frame(like: Any, columns: Any) -> Any:
+    """A frame of these columns, with the column names, class, attrs and other metadata of the frame ``like``."""
+    pd: Any = sys.modules["pandas"]
+    frame = columns if isinstance(columns, pd.DataFrame) else pd.DataFrame(columns, copy=False)
+    frame.columns = like.columns
+    return like._constructor(frame).__finalize__(like)  # as pandas does for results of a subclass
 
 
-def _like(frame: Any, X: Any) -> Any:
-    """The frame in the class of X, with the attrs and other metadata of X."""
-    return X._constructor(frame).__finalize__(X)  # as pandas does for results of a subclass
+def _join(X: Any, new: list[Any]) -> Any:
+    return _new_frame(X, sys.modules["pandas"].concat([X, *new], ignore_index=True))
 
 
 def _is_numeric(dtype: Any) -> bool:
@@ -79,10 +58,21 @@ def _is_numeric(dtype: Any) -> bool:
     return dtype.kind in "biufc" or (isinstance(dtype, np.dtype) and dtype.kind == "O")
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype:
-    """The NumPy dtype of the values of a numeric dtype, which may be sparse, nullable or Arrow-backed."""
-    found: np.dtype = np.dtype(getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype)))
-    return found
+class SparseFrame(SparseTable):
+    """A pandas DataFrame whose columns share one sparse dtype, with 0 as the value that is not stored."""
+
+    def __init__(self, X: Any) -> None:
+        super().__init__(X.sparse.to_coo(), X.columns.tolist())
+        self._frame = X
+
+    def _from_csr(self, matrix: Any) -> Any:
+        frame = sys.modules["pandas"].DataFrame.sparse.from_spmatrix(matrix)
+        return _new_frame(self._frame, frame.astype(self._frame.dtypes.iloc[0]))
+
+    def _join(self, new: list[Any]) -> Any:
+        if self._X.dtype.kind == "b":  # pandas 2 warns when it concatenates sparse bool columns
+            return super()._join(new)
+        return _join(self._frame, [self._from_csr(rows) for rows in new])
 
 
 class PandasTable(FrameTable):
@@ -90,35 +80,32 @@ class PandasTable(FrameTable):
 
     def __init__(self, X: Any) -> None:
         labels = X.columns.tolist()
-        columns = [_read_column(X.iloc[:, j], label) for j, label in enumerate(labels)]
-        super().__init__(columns, labels, len(X))
-        self._X = X
+        columns = [_read_column(column, label) for label, column in X.items()]
+        super().__init__(X, labels, *map(list, zip(*columns, strict=True)))
 
     def _new_frame(self, columns: list[np.ndarray]) -> Any:
         pd: Any = sys.modules["pandas"]
-        dtypes = self._X.dtypes.tolist()
         arrays = [
             values if isinstance(dtype, np.dtype) else pd.array(values, dtype=dtype)
-            for values, dtype in zip(columns, dtypes, strict=True)
+            for values, dtype in zip(columns, self._X.dtypes.tolist(), strict=True)
         ]
-        frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
-        frame.columns = self._X.columns
-        return _like(frame, self._X)
+        return _new_frame(self._X, dict(enumerate(arrays)))
 
     def _join(self, new: list[Any]) -> Any:
-        pd: Any = sys.modules["pandas"]
-        return _like(pd.concat([self._X, *new], ignore_index=True), self._X)
+        return _join(self._X, new)
 
 
-def _read_column(column: Any, label: Any) -> Column:
-    pd: Any = sys.modules["pandas"]
-    dtype = _numpy_dtype(column.dtype)
+def _read_column(column: Any, label: Any) -> tuple[np.dtype, Any, int]:
+    """The dtype of the values, the values, and the number of missing ones."""
+    kind = column.dtype
+    dtype: np.dtype = np.dtype(getattr(kind, "subtype", getattr(kind, "numpy_dtype", kind)))
     check_dtype(dtype)
-    if isinstance(column.dtype, pd.SparseDtype):
-        return Column(dtype, 0, lambda: np.asarray(column.array, dtype), keep=False)
+    if hasattr(kind, "fill_value"):  # sparse
+        return dtype, column.array, 0
+    if isinstance(kind, np.dtype) and dtype.kind != "O":
+        return dtype, column.to_numpy(), 0
+    nulls = int(column.isna().sum())
     if dtype.kind == "O":
         numbers = object_to_float(column.dropna().to_numpy()[:, None], [label])[:, 0]
-        return Column(dtype, len(column) - len(numbers), lambda: numbers)
-    if isinstance(column.dtype, np.dtype):
-        return Column(dtype, 0, column.to_numpy)
-    return Column(dtype, int(column.isna().sum()), lambda: column.to_numpy(dtype))
+        return dtype, None if nulls else numbers, nulls
+    return dtype, None if nulls else column.to_numpy(dtype), nulls

@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from gpusmote.backends.cpu import Array, Backend
-from gpusmote.containers.checks import check_shape
-from gpusmote.containers.kinds import is_instance, refuse_known_features, type_name
-from gpusmote.containers.labels import row_taker
-from gpusmote.containers.table import Table, Write, string_names
-from gpusmote.errors import InputTypeError
-from gpusmote.messages import indefinite
+from gpusmote.containers.checks import check_shape, is_instance, refuse_known_features, unreadable
+from gpusmote.containers.selection import taker
+from gpusmote.containers.table import Table, string_names
 
 __all__ = ["RowTable"]
 
-_FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table", "RecordBatch"))
-_INDEX_BYTES = 16.0  # a row's number, and a copy of it, while rows are taken
-_ENTRY_BYTES = 16  # a value and where it stands
+_INDEX_BYTES = 16.0  # the number of a row, and a copy of it, while rows are taken
+_ENTRY_BYTES = 16  # a value of a sparse matrix and its position
 _HASHED_ROWS = 4096
 
 
@@ -44,41 +39,22 @@ class RowTable(Table):
     work_dtype = np.dtype(object)
 
     def __init__(self, X: Any) -> None:
-        if not any(is_instance(X, *kind) for kind in _FRAMES):
+        names = _names(X)
+        if names is None:
             refuse_known_features(X)
         shape = np.asarray(X, dtype=object).shape if isinstance(X, (list, tuple)) else getattr(X, "shape", None)
         if shape is None:
-            raise InputTypeError(
-                f"X is {indefinite(type_name(X))}, which gpusmote cannot read as a table.",
-                "Pass a NumPy array, a nested list, a SciPy sparse matrix or a data frame.",
-            )
+            raise unreadable(X)
         check_shape(tuple(shape))
-        if hasattr(X, "detach"):  # a torch tensor: its rows come back without the gradient
-            X = X.detach()
         self.n_rows, self.n_features = (int(size) for size in shape)
-        if is_instance(X, "pyarrow", "Table", "RecordBatch"):
-            self.names = string_names(X.schema.names)
-        elif any(is_instance(X, *kind) for kind in _FRAMES):
-            self.names = string_names(list(X.columns))
+        self.names = None if names is None else string_names(names)
         if is_instance(X, "cupy", "ndarray"):
             self.device = f"cuda:{int(X.device.id)}"
         self.itemsize = (_nbytes(X, self.n_rows * self.n_features) / self.n_rows + _INDEX_BYTES) / self.n_features
-        self._take = row_taker("X", X, self.n_rows)
+        self._take = taker(X)
 
     def gather(self, rows: np.ndarray) -> Any:
         return self._take(rows)
-
-    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
-        raise InputTypeError(
-            "The columns of X are not read as numbers by a sampler that repeats rows.",
-            'Its recipes need generator="copy", and can seek no neighbors.',
-        )
-
-    def only(self, work: Array, backend: Backend) -> Any:
-        raise NotImplementedError
-
-    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
-        raise NotImplementedError
 
     def check_finite(self) -> None:
         """Nothing: missing values are repeated like others."""
@@ -91,6 +67,14 @@ class RowTable(Table):
             rows = self._take(np.arange(start, min(start + _HASHED_ROWS, self.n_rows)))
             digest.update(repr(_as_lists(rows)).encode(errors="surrogatepass"))
         return digest.hexdigest()
+
+
+def _names(X: Any) -> list[Any] | None:
+    """The column names of a data frame; None for other containers."""
+    if is_instance(X, "pyarrow", "Table", "RecordBatch"):
+        return list(X.schema.names)
+    frame = is_instance(X, "pandas", "DataFrame") or is_instance(X, "polars", "DataFrame")
+    return list(X.columns) if frame else None
 
 
 def _nbytes(X: Any, values: int) -> int:

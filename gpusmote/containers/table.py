@@ -1,17 +1,17 @@
-"""The interface of all containers of X."""
+"""The interface of all containers of X, and the conversion of computed values to the dtype of a column."""
 
 from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from gpusmote.backends.cpu import Array, Backend
 
-__all__ = ["Table", "WrappedTable", "Write", "block_rows", "string_names", "write_in_blocks"]
+__all__ = ["Table", "Write", "converted", "store", "string_names", "work_dtype"]
 
 Write = Callable[[int, int, Array], None]
 """``write(start, stop, out)`` writes the synthetic rows start to stop into ``out`` (work dtype, on the backend)."""
@@ -52,6 +52,7 @@ class Table(abc.ABC):
     itemsize: float = 8.0
     kept: int = 0
     copies: int = 1
+    _restore: Callable[[Any], Any] | None = None  # converts an array to the caller's container; None: it is an array
 
     def result_bytes(self, n_new: int) -> int:
         """Upper bound of the bytes that :meth:`append` needs for ``n_new`` rows, without its blocks."""
@@ -77,9 +78,6 @@ class Table(abc.ABC):
         """
         if backend.name == "cpu":
             return self._gather(rows)
-        if not self._by_blocks:
-            whole = self._gather(rows)
-            return backend.upload(lambda start, stop, out: np.copyto(out, whole[start:stop]), whole.shape, whole.dtype)
         chosen = range(self.n_rows)[slice(None) if rows is None else rows] if not isinstance(rows, np.ndarray) else rows
 
         def read(start: int, stop: int, out: np.ndarray) -> None:
@@ -97,21 +95,18 @@ class Table(abc.ABC):
         """
         raise NotImplementedError
 
-    _by_blocks = True  # whether a block of rows can be read without reading the whole container
-
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
         """Like :meth:`take`, for a table on the host and the CPU backend."""
-        raise NotImplementedError
+        raise NotImplementedError("The columns of X are not read as numbers by a sampler that repeats rows.")
 
     def _gather_into(self, rows: np.ndarray | slice, out: np.ndarray) -> None:
         """Write rows into ``out``."""
         out[...] = self._gather(rows)
 
-    @abc.abstractmethod
     def only(self, work: Array, backend: Backend) -> Any:
         """A container of the caller's kind with these rows only.
 
-        Values are rounded by :func:`gpusmote.containers.rounding.store`.
+        Values are rounded by :func:`store`.
 
         Parameters
         ----------
@@ -119,10 +114,14 @@ class Table(abc.ABC):
             On the backend's device.
         backend : Backend
         """
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         """A container of the caller's kind: the original rows, unchanged and in order, then ``n_new`` new rows."""
+        raise NotImplementedError
+
+    def _restored(self, result: Any) -> Any:
+        return result if self._restore is None else self._restore(result)
 
     @abc.abstractmethod
     def check_finite(self) -> None:
@@ -136,58 +135,38 @@ class Table(abc.ABC):
             If there is an integer beyond 2**53. The message names the column.
         """
 
+    def _blocks(
+        self, n_new: int, write: Write, backend: Backend, xp: Any = np, block_bytes: int = _BLOCK_BYTES
+    ) -> Iterator[tuple[int, int, Array]]:
+        """Yield ``start, stop, rows`` for all new rows, block by block.
+
+        ``rows`` uses the same memory each time, so the new rows never exist as a whole in the work dtype.
+        """
+        step = min(self._block_rows(backend.memory.size(block_bytes)), max(1, n_new))
+        scratch = xp.empty((step, self.n_features), self.work_dtype)
+        for start in range(0, n_new, step):
+            stop = min(start + step, n_new)
+            write(start, stop, scratch[: stop - start])
+            yield start, stop, scratch[: stop - start]
+
+    def _block_rows(self, block_bytes: int) -> int:
+        return max(1, block_bytes // (self.n_features * self.work_dtype.itemsize))
+
     def fingerprint(self) -> str:
         """Hash of the shape, the work dtype and all values; tables with equal hashes give the same rows."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.n_rows} {self.n_features} {self.work_dtype.str}".encode())
-        step = block_rows(self.n_features, self.work_dtype)
+        step = self._block_rows(_BLOCK_BYTES)
         for start in range(0, self.n_rows, step):
             block = self.take(slice(start, min(start + step, self.n_rows)), Backend())
             digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
 
-class WrappedTable(Table):
-    """A table that delegates to another table and converts the results.
-
-    Parameters
-    ----------
-    inner : Table
-        The table that does the work.
-    restore : callable
-        ``restore(result)`` converts a result of ``inner`` to the caller's container.
-    names : list of str or None, default=None
-        Column names.
-    itemsize : float or None, default=None
-        Bytes that the conversion adds to each value.
-    """
-
-    def __init__(
-        self,
-        inner: Table,
-        restore: Callable[[Any], Any],
-        names: list[str] | None = None,
-        itemsize: float | None = None,
-    ) -> None:
-        self._inner = inner
-        self._restore = restore
-        self.n_rows, self.n_features = inner.n_rows, inner.n_features
-        self.work_dtype, self.device = inner.work_dtype, inner.device
-        self.names = names
-        self.kept, self.copies = inner.kept, inner.copies
-        self.itemsize = inner.itemsize if itemsize is None else itemsize + inner.itemsize
-
-    def take(self, rows: np.ndarray | slice | None, backend: Backend) -> Array:
-        return self._inner.take(rows, backend)
-
-    def only(self, work: Array, backend: Backend) -> Any:
-        return self._restore(self._inner.only(work, backend))
-
-    def append(self, n_new: int, write: Write, backend: Backend) -> Any:
-        return self._restore(self._inner.append(n_new, write, backend))
-
-    def check_finite(self) -> None:
-        self._inner.check_finite()
+def work_dtype(dtypes: Iterable[np.dtype]) -> np.dtype:
+    """float32 if all dtypes are float32, else float64."""
+    single = all(dtype.newbyteorder("=") == np.float32 for dtype in set(dtypes))
+    return np.dtype(np.float32 if single else np.float64)
 
 
 def string_names(labels: Sequence[Hashable]) -> list[str] | None:
@@ -196,27 +175,56 @@ def string_names(labels: Sequence[Hashable]) -> list[str] | None:
     return names if len(names) == len(labels) else None
 
 
-def block_rows(n_features: int, dtype: np.dtype, block_bytes: int = _BLOCK_BYTES) -> int:
-    """Number of rows in a block of ``block_bytes`` bytes, at least 1."""
-    return max(1, block_bytes // max(1, n_features * dtype.itemsize))
+def converted(values: Array, dtype: np.dtype, xp: Any = np) -> Array:
+    """A new array of ``dtype`` with ``values``, rounded by :func:`store`."""
+    out = xp.empty(values.shape, dtype)
+    store(values, out, xp)
+    return out
 
 
-def write_in_blocks(
-    n_new: int,
-    n_features: int,
-    dtype: np.dtype,
-    write: Write,
-    backend: Backend,
-    xp: Any = np,
-    block_bytes: int = _BLOCK_BYTES,
-) -> Iterator[tuple[int, int, Array]]:
-    """Yield ``start, stop, rows`` for all new rows, block by block.
+def store(values: Array, out: Array, xp: Any = np) -> None:
+    """Convert ``values`` to the dtype of ``out`` and write them there.
 
-    ``rows`` uses the same memory each time, so the new rows never exist as a whole in the work dtype.
+    - Integers: rounded to the nearest whole number, ties to even, and clipped to the range of the dtype.
+    - Bool: the nearer of False and True; False for 0.5.
+    - Floats: rounded once, clipped to the finite range of the dtype. NumPy and CuPy both round float64 to float16
+      directly; rounding to float32 first would round some values twice.
+    - Object: Python floats.
+
+    Parameters
+    ----------
+    values : array, float32 or float64
+        Finite. Not changed.
+    out : array of the same shape
+        Of any numeric dtype, or object.
+    xp : module, default=numpy
+        The module of the arrays, numpy or cupy.
+
+    Examples
+    --------
+    >>> out = np.empty(5, np.int8)
+    >>> store(np.array([0.5, 1.5, -2.51, 127.6, -1e9]), out)
+    >>> out
+    array([   0,    2,   -3,  127, -128], dtype=int8)
     """
-    step = min(block_rows(n_features, dtype, backend.memory.size(block_bytes)), max(1, n_new))
-    scratch = xp.empty((step, n_features), dtype)
-    for start in range(0, n_new, step):
-        stop = min(start + step, n_new)
-        write(start, stop, scratch[: stop - start])
-        yield start, stop, scratch[: stop - start]
+    kind = out.dtype.kind
+    if kind == "b":
+        out[...] = values > 0.5
+    elif kind in "iu":
+        whole = xp.rint(values)
+        out[...] = xp.clip(whole, *_float_limits(out.dtype, values.dtype))
+    elif kind == "f" and out.dtype.itemsize < values.dtype.itemsize:
+        largest = float(np.finfo(out.dtype).max)
+        out[...] = xp.clip(values, -largest, largest)
+    else:
+        out[...] = values
+
+
+def _float_limits(dtype: np.dtype, floats: np.dtype) -> tuple[float, float]:
+    """The smallest and the largest float that fit in an integer dtype.
+
+    The largest integer itself may not be exact: float64(2**63 - 1) is 2**63, which does not fit in int64.
+    """
+    info = np.iinfo(dtype)
+    high = floats.type(info.max)
+    return float(info.min), float(high if int(high) <= info.max else np.nextafter(high, floats.type(0)))

@@ -1,15 +1,20 @@
-"""The caller's y: the code of each row, the classes, and containers with labels of the same kind."""
+"""The caller's y: the code of each row, the classes, and containers with labels of the same kind.
+
+The labels of synthetic rows are selected from the rows of y, so no container has to be built.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
-from gpusmote.containers.labels import Labels, read_labels, refuse_missing
-from gpusmote.errors import InputError, InputTypeError
-from gpusmote.messages import counted
+from gpusmote.containers.checks import is_instance, is_sequence_like, type_name
+from gpusmote.containers.selection import taker
+from gpusmote.errors import InputError, InputTypeError, NonFiniteError
+from gpusmote.messages import counted, indefinite
 
 __all__ = ["Target", "encode", "wrap_target"]
 
@@ -21,7 +26,12 @@ class Target:
 
     Parameters
     ----------
-    labels : Labels
+    values : ndarray of shape (n,) or (n, c), on the host
+        The labels, or positions in ``categories``.
+    categories : ndarray or None
+        The categories, if the container is categorical.
+    take : callable
+        ``take(rows)`` returns a container like y with these rows (ndarray of int64), in this order.
 
     Attributes
     ----------
@@ -39,12 +49,12 @@ class Target:
     codes: np.ndarray
     classes: np.ndarray
     counts: np.ndarray
+    _order: np.ndarray | None = None
     _ends: np.ndarray
 
-    def __init__(self, labels: Labels) -> None:
-        self._take = labels.take
-        self._order: np.ndarray | None = None
-        self.classes, self.codes = _classes_and_codes(labels)
+    def __init__(self, values: np.ndarray, categories: np.ndarray | None, take: Callable[[np.ndarray], Any]) -> None:
+        self._take = take
+        self.classes, self.codes = _classes_and_codes(values, categories)
         self.counts = np.bincount(self.codes, minlength=len(self.classes))
         self._row_of_class = np.empty(len(self.classes), np.int64)
         self._row_of_class[self.codes] = np.arange(len(self.codes))  # any row of each class serves
@@ -88,31 +98,97 @@ def wrap_target(y: Any, n_rows: int) -> Target:
     """
     if isinstance(y, Target):
         return y
-    labels = read_labels(y)
-    if labels.values.ndim == 0:
+    values, categories = _read_labels(y)
+    if values.shape[:1] != (n_rows,):
         raise InputError(
-            f"y should be a 1d array, got an array of shape () instead: {y!r}.", "Pass one label for each row of X."
-        )
-    if len(labels.values) != n_rows:
-        raise InputError(
-            f"Found input variables with inconsistent numbers of samples: X has {counted(n_rows, 'row')}, y has "
-            f"{len(labels.values):,}.",
+            f"Found input variables with inconsistent numbers of samples: X has {counted(n_rows, 'row')}, y has shape "
+            f"{values.shape}.",
             "Pass one label for each row of X.",
         )
-    return Target(labels)
+    return Target(values, categories, taker(y))
 
 
-def _classes_and_codes(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    values = labels.values
+def _read_labels(y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the labels of any supported container.
+
+    Returns
+    -------
+    values : ndarray of shape (n,) or (n, c), on the host
+        The labels, or positions in ``categories``.
+    categories : ndarray or None
+        The categories, if the container is categorical.
+
+    Raises
+    ------
+    InputError
+        If y is None, or cannot be read.
+    NonFiniteError
+        If the container marks labels as missing.
+    """
+    if y is None:
+        raise InputError(
+            "The sampler requires y to be passed, but the target y is None.", "Pass one class label for each row of X."
+        )
+    if isinstance(y, (np.ndarray, list)):
+        return _read_array(y), None
+    column = y.iloc[:, 0] if is_instance(y, "pandas", "DataFrame") and y.shape[1] == 1 else y
+    if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # a pandas Series of categories
+        codes = column.cat.codes.to_numpy()
+        _refuse_missing(codes < 0)
+        return codes, column.cat.categories.to_numpy()
+    if is_instance(y, "pyarrow", "Array", "ChunkedArray", "Table"):
+        for one in y.columns if is_instance(y, "pyarrow", "Table") else [y]:
+            _refuse_missing(np.asarray(one.is_null()))  # NumPy gets wrong values for them
+    elif scipy.sparse.issparse(y):
+        return y.toarray(), None
+    elif hasattr(y, "__dlpack_device__"):
+        from gpusmote.containers.device_table import host_copy
+
+        return host_copy(y), None
+    if is_sequence_like(y):
+        return _read_array(y), None
+    raise InputTypeError(
+        f"y should be a 1d array, got {indefinite(type_name(y))}.",
+        "Pass one class label for each row of X, as an array, list, series or column.",
+    )
+
+
+def _refuse_missing(missing: np.ndarray) -> None:
+    """Raise NonFiniteError if any label is marked as missing; the message names the first rows."""
+    rows = np.flatnonzero(missing)
+    if len(rows):
+        first = ", ".join(str(row) for row in rows[:5].tolist())
+        raise NonFiniteError(
+            f"y holds missing labels, NaN or infinity (inf) in {len(rows):,} of its {counted(len(missing), 'row')} "
+            f"(first: {first}).",
+            "Drop these rows from X and y, or give them a label.",
+        )
+
+
+def _read_array(y: Any) -> np.ndarray:
+    if isinstance(y, np.ma.MaskedArray):
+        _refuse_missing(np.ma.getmaskarray(y).reshape(len(y), -1).max(axis=1))
+    try:
+        values = np.asarray(y)
+    except ValueError as error:
+        raise InputError(
+            f"Unknown label type: y cannot be read as an array: {error}.", "Pass one label for each row."
+        ) from error
+    if isinstance(y, list) and values.dtype.kind in "US" and values.ndim == 1 and len(set(map(type, y))) > 1:
+        return np.array(y, dtype=object)  # else NumPy would convert numbers in a list with strings to text
+    return values
+
+
+def _classes_and_codes(values: np.ndarray, categories: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim > 1:
         values = _indicated(values)
-    if labels.categories is None:
+    if categories is None:
         return encode(values)
     # Categories may be of any type, floats included. Their own order may differ from the sorted order.
     present, codes = encode(values)
-    used = labels.categories[present]
+    used = categories[present]
     classes, position = _encode_objects(used.astype(object))
     return classes.astype(used.dtype), position[codes]
 
@@ -152,35 +228,21 @@ def encode(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     kind = values.dtype.kind
     if kind in "OUST":
         classes, codes = _encode_objects(values)
-        for code, label in enumerate(classes.tolist()):
-            if isinstance(label, (float, np.floating)) and not float(label).is_integer():
-                _refuse_continuous(int(np.flatnonzero(codes == code)[0]), label)
-        return classes, codes
-    if kind == "f":
-        _check_whole(values)
-    elif kind in "mM":
-        refuse_missing(np.isnat(values), "NaT")
-    elif kind not in "biu":
+    elif kind in "biufmM":
+        classes, codes = np.unique(values, return_inverse=True)
+        if kind not in "biu":
+            _refuse_missing_among(classes.tolist(), values)
+    else:
         what = "Complex data not supported" if kind == "c" else "Unknown label type"
         raise InputTypeError(f"{what}: y is {values.dtype}.", "Pass whole numbers or text, one label for each row.")
-    classes, codes = np.unique(values, return_inverse=True)
+    for code, label in enumerate(classes.tolist()):
+        if isinstance(label, (float, np.floating)) and not float(label).is_integer():
+            raise InputError(
+                f"Unknown label type: continuous. y holds {float(label)!r} in row {(codes == code).argmax()}, which is "
+                "a measurement rather than a class.",
+                "Convert y to classes first, for instance y > threshold, or numpy.digitize(y, edges).",
+            )
     return classes, codes.astype(np.int64, copy=False)
-
-
-def _check_whole(values: np.ndarray) -> None:
-    refuse_missing(np.isnan(values), "NaN")
-    refuse_missing(np.isinf(values), "infinity (inf)")
-    broken = np.flatnonzero(values != np.rint(values))
-    if len(broken):
-        _refuse_continuous(int(broken[0]), values[broken[0]])
-
-
-def _refuse_continuous(row: int, value: Any) -> None:
-    raise InputError(
-        f"Unknown label type: continuous. y holds {float(value)!r} in row {row}, which is a measurement rather than a "
-        "class.",
-        "Convert y to classes first, for instance y > threshold, or numpy.digitize(y, edges).",
-    )
 
 
 def _encode_objects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -192,8 +254,7 @@ def _encode_objects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise InputTypeError(
             f"Unknown label type: {error}.", "Pass numbers or text, one label for each row."
         ) from error
-    if any(_is_missing(label) for label in found):
-        refuse_missing(np.array([_is_missing(label) for label in labels]), "None or NaN")
+    _refuse_missing_among(found, values)
     try:
         found.sort()
     except TypeError as error:
@@ -209,7 +270,13 @@ def _encode_objects(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return classes, np.fromiter((position[label] for label in labels), np.int64, len(labels))
 
 
+def _refuse_missing_among(found: list[Any], values: np.ndarray) -> None:
+    """Raise if one of the different labels ``found`` in ``values`` is missing."""
+    if any(_is_missing(label) for label in found):
+        _refuse_missing(np.array([_is_missing(label) for label in values.tolist()]))
+
+
 def _is_missing(label: Hashable) -> bool:
     if isinstance(label, (float, np.floating)):
-        return bool(np.isnan(label))
+        return not np.isfinite(label)
     return label is None or type(label).__name__ in ("NAType", "NaTType")

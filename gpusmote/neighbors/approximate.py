@@ -6,7 +6,6 @@ the recall is measured on a sample of the queries, and as many lists are searche
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -14,10 +13,11 @@ import numpy as np
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.messages import counted
 from gpusmote.neighbors.candidates import BATCH_ENTRIES, nearest_first
-from gpusmote.neighbors.faiss_ivf import InvertedLists, inverted_lists, require, sample_rows
+from gpusmote.neighbors.faiss_ivf import DeviceLists, HostLists, require, sample_rows
 from gpusmote.neighbors.report import Approximation, SearchReport
 from gpusmote.neighbors.search import NeighborSearch
 from gpusmote.neighbors.search_set import SearchSet
+from gpusmote.neighbors.selection import LARGEST_K
 
 __all__ = ["SAMPLE", "SMALLEST_WORK", "ApproximateSearch", "measured_recall"]
 
@@ -51,12 +51,11 @@ class ApproximateSearch:
     """
 
     def __init__(self, backend: Backend, values: Array, report: SearchReport, target: float) -> None:
-        require(backend)
-        self._exact = NeighborSearch(backend, values, report)
+        self._faiss, self._exact = require(backend), NeighborSearch(backend, values, report)
         self._backend, self._xp, self._values = backend, backend.xp, values
         self._report, self._target = report, target
-        self._search_set: SearchSet | None = None
-        self._lists: InvertedLists | None = None
+        self._on_host = backend.name == "cpu"
+        self._lists: HostLists | DeviceLists | None = None
 
     @property
     def half_range(self) -> float:
@@ -70,87 +69,72 @@ class ApproximateSearch:
         queries of the sample, and those for which fewer than k rows were found, get exact neighbors.
         """
         every = self._xp.arange(len(self._values)) if queries is None else queries
-        why = self._why_exact(len(every), k)
-        if why is None:
-            found = self._approximately(every, k)
-            if not isinstance(found, str):
-                return found
-            why = found
-        self._report.notes.append(f"{why}; the exact search was used.")
+        found = self._why_exact(len(every), k) or self._approximately(every, k)
+        if not isinstance(found, str):
+            return found
+        self._report.notes.append(f"{found}; the exact search was used.")
         return self._exact.nearest(queries, k)
 
     def _why_exact(self, m: int, k: int) -> str | None:
-        """The reason to use the exact search, or None. If it is None, the lists have been built."""
+        """The reason to use the exact search without building the lists, or None."""
         n = len(self._values)
         if m <= SAMPLE or m * n < SMALLEST_WORK:
             return f"{counted(m, 'query')} among {counted(n, 'row')} are too few for an approximate search"
         # The lists are another copy of the rows.
         if self._backend.search_device is not None or self._backend.memory.copies < 2:
             return f"There is too little memory for inverted lists of {counted(n, 'row')}"
-        if self._lists is None:
-            self._search_set = SearchSet(self._backend, self._values)
-            self._lists = inverted_lists(self._search_set)
-        if k >= self._lists.most_found:
-            return f"FAISS finds {self._lists.most_found:,} rows at most for a query"
+        if not self._on_host and k >= LARGEST_K:
+            return f"FAISS finds {LARGEST_K:,} rows at most for a query"
         return None
 
     def _approximately(self, queries: Array, k: int) -> Array | str:
         """The neighbors, or the reason why the requested recall cannot be reached."""
-        xp, m = self._xp, len(queries)
+        xp, m, n = self._xp, len(queries), len(self._values)
+        if self._lists is None:
+            make = HostLists if self._on_host else DeviceLists
+            self._lists = make(SearchSet(self._backend, self._values), self._faiss)
+        lists = self._lists
+        most = max(1, int(lists.number * (_MOST_ON_HOST if self._on_host else _MOST_ON_DEVICE)))
         rows = xp.empty((m, k), "i8")
         sample = self._backend.asarray(sample_rows(SAMPLE, m))
         rows[sample] = self._exact.nearest(queries[sample], k)
-        search = _Search(self._search_set, self._lists, k)
-        found = self._tuned(search, queries[sample], rows[sample], m)
-        if found is None:
+        tuned = self._tuned(lists, queries[sample], rows[sample], m, most)
+        if tuned is None:
             return (
-                f"A recall of {self._target:g} among {search.search_set.n:,} rows takes more than "
-                f"{search.most_probes:,} of {search.lists.number:,} lists, beyond which the exact search costs less"
+                f"A recall of {self._target:g} among {n:,} rows takes more than {most:,} of {lists.number:,} lists, "
+                "beyond which the exact search costs less"
             )
+        probes, recall, error = tuned
         others = xp.ones(m, bool)
         others[sample] = False
         (rest,) = xp.nonzero(others)
-        near, distance = search.nearest(queries[rest], found.nprobe)
-        rows[rest] = near
+        rows[rest], distance = self._search(lists, queries[rest], k, probes)
         incomplete = rest[~xp.isfinite(distance[:, -1])]
         if len(incomplete):
             rows[incomplete] = self._exact.nearest(queries[incomplete], k)
-        self._report.add(dataclasses.replace(found, queries=len(rest) - len(incomplete)))
+        found = len(rest) - len(incomplete)
+        self._report.add(Approximation(lists.name, found, n, k, lists.number, probes, len(sample), recall, error))
         return rows
 
-    def _tuned(self, search: _Search, sample: Array, exact: Array, m: int) -> Approximation | None:
-        """Increase the probes until the recall on the sample is two standard errors above the target."""
-        search_set, to_host = search.search_set, self._backend.to_host
-        farthest = to_host(self._backend.rerank(search_set.values, sample, exact[:, -1:]))[:, 0]
+    def _tuned(
+        self, lists: HostLists | DeviceLists, sample: Array, exact: Array, m: int, most: int
+    ) -> tuple[int, float, float] | None:
+        """Probes with which the recall on the sample is two standard errors above the target; recall and error."""
+        to_host = self._backend.to_host
+        farthest = to_host(lists.search_set.distances(sample, exact[:, -1:]))[:, 0]
         probes = 1
         while True:
-            _, distance = search.nearest(sample, probes)
+            _, distance = self._search(lists, sample, exact.shape[1], probes)
             recall, error = measured_recall(to_host(distance), farthest)
             error *= math.sqrt(1 - len(sample) / m)  # finite-population correction: the sample itself has no error
             if recall - 2 * error >= self._target:
-                lists = search.lists
-                return Approximation(
-                    lists.name, m, search_set.n, search.k, lists.number, probes, len(sample), recall, error
-                )
-            if probes == search.most_probes:
+                return probes, recall, error
+            if probes == most:
                 return None
-            probes = min(search.most_probes, probes + (probes + 1) // 2)
+            probes = min(most, probes + (probes + 1) // 2)
 
-
-class _Search:
-    """Search for the k nearest rows in some of the inverted lists."""
-
-    def __init__(self, search_set: SearchSet | None, lists: InvertedLists | None, k: int) -> None:
-        assert search_set is not None
-        assert lists is not None
-        on_host = search_set.backend.name == "cpu"
-        self.search_set, self.lists, self.k = search_set, lists, k
-        self.most_probes = max(1, int(lists.number * (_MOST_ON_HOST if on_host else _MOST_ON_DEVICE)))
-        # A few more than k and the query, because FAISS's float32 order may differ from the deciding one.
-        self._count = min(lists.most_found, k + 4 if on_host else max(32, k + 9))
-
-    def nearest(self, queries: Array, probes: int) -> tuple[Array, Array]:
-        """The rows found and their deciding distances.
+    def _search(self, lists: HostLists | DeviceLists, queries: Array, k: int, probes: int) -> tuple[Array, Array]:
+        """The k nearest rows in some of the lists, and their deciding distances.
 
         Returns
         -------
@@ -158,18 +142,20 @@ class _Search:
         distance : array of shape (m, k), float64
             Ascending; infinite if the lists held fewer than k rows, in which case the row is meaningless.
         """
-        search_set, xp = self.search_set, self.search_set.xp
-        rows, distance = xp.empty((len(queries), self.k), "i8"), xp.empty((len(queries), self.k), "f8")
-        step = max(1, BATCH_ENTRIES // self._count)
+        xp = self._xp
+        # A few more than k and the query, because FAISS's float32 order may differ from the deciding one.
+        count = min(len(self._values), k + 4) if self._on_host else min(LARGEST_K, max(32, k + 9))
+        rows, distance = xp.empty((len(queries), k), "i8"), xp.empty((len(queries), k), "f8")
+        step = max(1, BATCH_ENTRIES // count)
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
             block = queries[part]
-            found = xp.sort(self.lists.search(block, self._count, probes), axis=1)  # ties by row number
+            found = xp.sort(lists.search(block, count, probes), axis=1)  # ties by row number
             none = (found < 0) | (found == block[:, None])
             found[none] = 0
-            far = search_set.backend.rerank(search_set.values, block, found)
+            far = lists.search_set.distances(block, found)
             far[none] = xp.inf
-            rows[part], distance[part] = nearest_first(xp, found, far, self.k)
+            rows[part], distance[part] = nearest_first(xp, found, far, k)
         return rows, distance
 
 

@@ -7,24 +7,15 @@ only its speed.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
 from gpusmote.backends.cpu import Array
-from gpusmote.neighbors.certificate import Arithmetic
+from gpusmote.neighbors.certificate import FLOAT64, Arithmetic
 from gpusmote.neighbors.search_set import SearchSet
 
-__all__ = [
-    "BATCH_ENTRIES",
-    "CandidateSource",
-    "ExactSource",
-    "OrderedSource",
-    "all_candidates",
-    "drop_self",
-    "nearest_first",
-    "smallest_scores",
-]
+__all__ = ["BATCH_ENTRIES", "CandidateSource", "Every", "drop_self", "nearest_first", "smallest_scores"]
 
 BATCH_ENTRIES = 1 << 21
 """Candidates in one call of a source: 16 MiB of row numbers and 16 MiB of distances."""
@@ -54,7 +45,7 @@ class CandidateSource(Protocol):
         queries : array of shape (m,), int64
             Row numbers of the search set.
         count : int
-            Candidates for each query, less than n - 1. For n - 1, use :func:`all_candidates`.
+            Candidates for each query, less than n - 1. For n - 1, use :class:`Every`.
 
         Returns
         -------
@@ -66,35 +57,20 @@ class CandidateSource(Protocol):
         ...
 
 
-@runtime_checkable
-class OrderedSource(CandidateSource, Protocol):
-    """A source that is faster if queries near each other are searched together."""
+class Every:
+    """All rows except the query, as candidates with an infinite edge: a source for searches among few rows."""
 
-    def query_order(self, queries: Array) -> Array:
-        """The order in which to search the queries if they are searched in blocks: array of shape (m,), int64."""
-        ...
+    name = "every"
+    arithmetic = FLOAT64
 
+    def __init__(self, search_set: SearchSet) -> None:
+        self._search_set = search_set
 
-@runtime_checkable
-class ExactSource(CandidateSource, Protocol):
-    """A source that can also finish the search for uncertain queries without comparing all rows."""
-
-    def exact_nearest(self, queries: Array, kth: Array, k: int) -> Array:
-        """The exact k nearest other rows, ties included: see :func:`gpusmote.neighbors.exhaustive.last_pass`."""
-        ...
-
-
-def all_candidates(search_set: SearchSet, queries: Array) -> tuple[Array, Array]:
-    """All rows except the query, as candidates with an infinite edge.
-
-    Returns
-    -------
-    rows : array of shape (m, n - 1), int64
-    edge : array of shape (m,), float64
-    """
-    xp = search_set.xp
-    rows = xp.arange(search_set.n - 1)[None, :]
-    return rows + (rows >= queries[:, None]), xp.full(len(queries), xp.inf)
+    def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
+        """See :class:`CandidateSource`; ``count`` is n - 1."""
+        xp = self._search_set.xp
+        rows = xp.arange(count)[None, :]
+        return rows + (rows >= queries[:, None]), xp.full(len(queries), xp.inf)
 
 
 def smallest_scores(xp: Any, score: Array, count: int) -> tuple[Array, Array]:

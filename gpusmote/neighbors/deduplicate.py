@@ -5,7 +5,6 @@ Integer and categorical columns produce such tables. Without this step, every li
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,18 @@ from gpusmote.neighbors.candidates import nearest_first
 
 __all__ = ["Groups", "find_groups"]
 
-_FEW = 0.9  # share of distinct rows
+_PAIRS = 0.4  # pairs of equal rows for each row of the table: a tenth of the rows repeat one other row each
 
 
 def find_groups(backend: Backend, values: Array) -> Groups | None:
-    """The groups of equal rows of a table, or None if it has few duplicates.
-
-    It has many if at least a tenth of all rows repeat another row, or if comparing all pairs of equal rows would take
-    as many comparisons as the table has rows.
-    """
+    """The groups of equal rows of a table, or None if comparing all pairs of equal rows takes few comparisons."""
     xp, n = backend.xp, len(values)
-    _, repeats = _hash_order(xp, _bits(values))
-    if len(repeats) < (1 - _FEW) * n:
-        if len(repeats) < math.isqrt(n):
-            return None
-        ends = xp.nonzero(xp.diff(repeats, append=n) != 1)[0] + 1  # ends of the runs of equal hashes
-        size = xp.diff(ends, prepend=0) + 1
-        return Groups(backend, values) if int((size * size).sum()) >= n else None
-    groups = Groups(backend, values)
-    return groups if groups.n <= _FEW * n else None
+    order, repeats = _hash_order(xp, _bits(values))
+    if 4 * len(repeats) * len(repeats) < _PAIRS * n:  # too few even if all of them are equal
+        return None
+    ends = xp.nonzero(xp.diff(repeats, append=n) != 1)[0] + 1  # ends of the runs of equal hashes
+    size = xp.diff(ends, prepend=0) + 1
+    return Groups(backend, values, order, repeats) if int((size * size).sum()) >= _PAIRS * n else None
 
 
 class Groups:
@@ -46,6 +38,8 @@ class Groups:
     ----------
     backend : Backend
     values : array of shape (n, d), float32 or float64
+    order, repeats : array
+        The rows sorted by hash, and the positions in that order whose next row has the same hash.
 
     Attributes
     ----------
@@ -57,17 +51,15 @@ class Groups:
         Lowest row of each group.
     """
 
-    def __init__(self, backend: Backend, values: Array) -> None:
-        xp = self._xp = backend.xp
-        bits = _bits(values)
-        order, repeats = _hash_order(xp, bits)
+    def __init__(self, backend: Backend, values: Array, order: Array, repeats: Array) -> None:
+        xp, bits = backend.xp, _bits(values)
+        self._xp = xp
         starts = xp.ones(len(values), bool)
         block = max(1, backend.memory.size(1 << 20) // values.shape[1])
         for start in range(0, len(repeats), block):
             part = repeats[start : start + block]
             rows, before = _one_zero(bits[order[part + 1]]), _one_zero(bits[order[part]])
             starts[part + 1] = (rows != before).any(axis=1)
-        del repeats
         first = order[starts]  # the sort is stable, so this is the lowest row of each group
         by_row = xp.argsort(first)
         self.n = len(first)

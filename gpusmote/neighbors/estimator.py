@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from gpusmote.errors import ParameterError
-from gpusmote.messages import counted, indefinite
+from gpusmote.messages import counted
 
 __all__ = ["nearest_by_estimator"]
 
@@ -52,16 +52,18 @@ def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray
             f"Give an unsupervised neighbors estimator whose n_neighbors is at most {len(values)}, the row itself"
             " counted.",
         ) from error
-    found = _positions(found, name)
-    if found.ndim != 2 or len(found) != len(queries) or found.shape[1] < 2:
+    found = _positions(found)
+    if found is None or found.shape[0] != len(queries) or found.shape[1] < 2:
         raise ParameterError(
-            f"{name}.kneighbors returned an array of shape {found.shape} for {counted(len(queries), 'row')}.",
-            "Give an estimator whose n_neighbors is at least 2: the row itself and one neighbor.",
+            f"{name}.kneighbors did not return an array of integers with {counted(len(queries), 'row')} and at least "
+            "two columns.",
+            "Give an estimator that returns the positions of the rows it was fitted on, and whose n_neighbors is at "
+            "least 2: the row itself and one neighbor.",
         )
-    if found.min() < 0 or found.max() >= len(values):
+    wrong = found[(found < 0) | (found >= len(values))]
+    if wrong.size:
         raise ParameterError(
-            f"{name}.kneighbors returned row {found.min() if found.min() < 0 else found.max()}, fitted on"
-            f" {counted(len(values), 'row')}.",
+            f"{name}.kneighbors returned row {wrong[0]}, fitted on {counted(len(values), 'row')}.",
             "Give an estimator that returns positions of the rows it was fitted on.",
         )
     is_self = found == queries[:, None]
@@ -72,20 +74,13 @@ def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray
     return nearest
 
 
-def _positions(found: Any, name: str) -> np.ndarray:
-    """The result of an estimator as an int64 array; floats are accepted if they are whole numbers."""
+def _positions(found: Any) -> np.ndarray | None:
+    """The result of an estimator as a matrix of int64, or None if that changes it; whole floats are accepted."""
     try:
         given = np.asarray(found)
-        whole = given.astype(np.int64) if given.dtype.kind in "iu" else None
-        if given.dtype.kind == "f" and (abs(given) < 2**53).all():
-            whole = given.astype(np.int64)
-        if whole is not None and (whole == given).all():
-            return whole
-        what = f"an array of dtype {given.dtype}" if given.ndim else f"{indefinite(type(found).__name__)}"
     except ValueError:  # rows of several lengths
-        what = "rows of several lengths"
-    raise ParameterError(
-        f"{name}.kneighbors returned {what}, not an array of integers.",
-        "Give an estimator that returns the positions of the rows it was fitted on, an array of shape (rows, "
-        "n_neighbors).",
-    )
+        return None
+    if given.ndim != 2 or given.dtype.kind not in "iuf" or not (abs(given) < 2**53).all():
+        return None
+    whole: np.ndarray = given.astype(np.int64)
+    return whole if (whole == given).all() else None

@@ -6,7 +6,6 @@ from typing import Any
 
 from gpusmote.backends.cpu import Array
 from gpusmote.neighbors.certificate import FLOAT64, error_bound
-from gpusmote.neighbors.product import scores
 from gpusmote.neighbors.search_set import SearchSet
 
 __all__ = ["ExhaustiveSearch", "KNearest", "last_pass", "tile_shape"]
@@ -80,7 +79,7 @@ class KNearest:
         other = row != search_set.own_rows(queries)[query]
         query, row = query[other], row[other]
         if query.size:
-            distance = search_set.backend.rerank(search_set.values, queries[query], row[:, None])[:, 0]
+            distance = search_set.distances(queries[query], row[:, None])[:, 0]
             self._add(query, row + first, distance)
 
     def _add(self, query: Array, row: Array, distance: Array) -> None:
@@ -137,7 +136,7 @@ class ExhaustiveSearch:
         """
         _, tile = tile_shape(search_set)
         for start in range(0, search_set.n, tile):
-            score = scores(search_set, queries, start, min(search_set.n, start + tile), FLOAT64)
+            score = search_set.scores(queries, start, min(search_set.n, start + tile), "f8")
             query, row = search_set.xp.nonzero(score <= self._threshold)
             if query.size:
                 self.nearest.compare(search_set, queries, query, row + start, first)

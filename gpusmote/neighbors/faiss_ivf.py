@@ -8,11 +8,9 @@ used that the parent of a forked process created. No result depends on the numbe
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +20,10 @@ from gpusmote.backends.cpu import Array, Backend
 from gpusmote.backends.threads import run_blocks
 from gpusmote.errors import MissingPackageError
 from gpusmote.messages import counted
-from gpusmote.neighbors.gpu import faiss_gpu
-from gpusmote.neighbors.gpu.tiles import reduced32
+from gpusmote.neighbors.gpu.faiss_gpu import on_stream, ordinal_of
 from gpusmote.neighbors.search_set import SearchSet
 
-__all__ = ["DeviceLists", "HostLists", "InvertedLists", "inverted_lists", "require", "sample_rows"]
+__all__ = ["DeviceLists", "HostLists", "require", "sample_rows"]
 
 _MOST_LISTS = 2048  # the most lists that FAISS can search on a device
 _ROUNDS, _ROWS_A_LIST = 6, 32  # of k-means; larger values hardly change the recall
@@ -34,54 +31,6 @@ _SEED = 1234
 _BLOCK = 256
 _ADDED_AT_ONCE = 65_536
 _KEY = np.zeros(2, np.uint64)
-
-
-class InvertedLists(Protocol):
-    """Inverted lists over the rows of a search set.
-
-    Attributes
-    ----------
-    name : str
-        Name in the report.
-    number : int
-        Number of lists.
-    most_found : int
-        The most rows that a search can return for each query.
-    """
-
-    name: str
-    number: int
-    most_found: int
-
-    def search(self, queries: Array, count: int, probes: int) -> Array:
-        """Find the nearest rows in the ``probes`` nearest lists.
-
-        Parameters
-        ----------
-        queries : array of shape (m,), int64
-            Row numbers of the search set.
-        count : int
-        probes : int
-            At most ``number``.
-
-        Returns
-        -------
-        array of shape (m, count), int64
-            Nearest first by FAISS's float32 distance, possibly with the query; -1 if the lists hold fewer rows.
-        """
-        ...
-
-
-def inverted_lists(search_set: SearchSet) -> InvertedLists:
-    """Build the lists on the search set's device.
-
-    Raises
-    ------
-    MissingPackageError
-        See :func:`require`.
-    """
-    faiss = require(search_set.backend)
-    return HostLists(search_set, faiss) if search_set.backend.name == "cpu" else DeviceLists(search_set, faiss)
 
 
 def require(backend: Backend) -> Any:
@@ -92,7 +41,10 @@ def require(backend: Backend) -> Any:
     MissingPackageError
         If it is missing or does not support the device.
     """
-    faiss, why = _faiss_cpu() if backend.name == "cpu" else _faiss_gpu(backend)
+    faiss: Any
+    faiss, why = _faiss_cpu() if backend.name == "cpu" else detect.faiss_gpu()
+    if faiss is not None and backend.name != "cpu" and faiss.get_num_gpus() <= ordinal_of(backend):
+        faiss, why = None, f"{faiss.__version__}, which does not see {backend.name}"
     if faiss is None:
         package = "pip install faiss-cpu" if backend.name == "cpu" else detect.INSTALL
         raise MissingPackageError(
@@ -103,20 +55,13 @@ def require(backend: Backend) -> Any:
 
 
 def _faiss_cpu() -> tuple[Any, str]:
-    if importlib.util.find_spec("faiss") is None:
-        return None, "not installed"
     try:
         import faiss
+    except ModuleNotFoundError:
+        return None, "not installed"
     except Exception as error:  # a broken installation raises anything
         return None, f"cannot be imported ({type(error).__name__}: {error})"
     return (faiss, "") if hasattr(faiss, "IndexIVFFlat") else (None, "installed without IndexIVFFlat")
-
-
-def _faiss_gpu(backend: Backend) -> tuple[Any, str]:
-    faiss, why = detect.faiss_gpu()
-    if faiss is not None and faiss.get_num_gpus() <= _ordinal(backend):
-        return None, f"{faiss.__version__}, which does not see {backend.name}"
-    return faiss, why
 
 
 def sample_rows(count: int, n: int) -> np.ndarray:
@@ -147,13 +92,19 @@ class HostLists:
     search_set : SearchSet
         On the host.
     faiss : module
+
+    Attributes
+    ----------
+    name : str
+        Name in the report.
+    number : int
+        Number of lists.
     """
 
     name = "faiss-ivf-cpu"
 
     def __init__(self, search_set: SearchSet, faiss: Any) -> None:
-        self._search_set, self._faiss = search_set, faiss
-        self.number, self.most_found = _n_lists(search_set.n), search_set.n
+        self.search_set, self._faiss, self.number = search_set, faiss, _n_lists(search_set.n)
         with _one_thread(faiss):
             self._index = faiss.IndexIVFFlat(faiss.IndexFlatL2(search_set.d), search_set.d, self.number)
             _set_up(self._index.cp)
@@ -164,7 +115,21 @@ class HostLists:
         self._place[self._in_lists()] = np.arange(search_set.n)
 
     def search(self, queries: np.ndarray, count: int, probes: int) -> np.ndarray:
-        """See :class:`InvertedLists`."""
+        """Find the nearest rows in the ``probes`` nearest lists.
+
+        Parameters
+        ----------
+        queries : array of shape (m,), int64
+            Row numbers of the search set.
+        count : int
+        probes : int
+            At most ``number``.
+
+        Returns
+        -------
+        array of shape (m, count), int64
+            Nearest first by FAISS's float32 distance, possibly with the query; -1 if the lists hold fewer rows.
+        """
         # Queries of one list search nearly the same lists, which stay in the cache: twice as fast at 300,000 rows.
         order = np.argsort(self._place[queries])
         rows = np.empty((len(queries), count), np.int64)
@@ -179,7 +144,7 @@ class HostLists:
         return rows
 
     def _rows(self, chosen: slice | np.ndarray) -> np.ndarray:
-        rows: np.ndarray = self._search_set.reduced(chosen).astype(np.float32)
+        rows: np.ndarray = self.search_set.reduced(chosen).astype(np.float32)
         return rows
 
     def _in_lists(self) -> np.ndarray:
@@ -221,13 +186,11 @@ class DeviceLists:
     """
 
     name = "faiss-ivf-gpu"
-    most_found = faiss_gpu.LARGEST_K
 
     def __init__(self, search_set: SearchSet, faiss: Any) -> None:
-        self._search_set, self._faiss, self._ordinal = search_set, faiss, _ordinal(search_set.backend)
-        self._resources: Any = None
-        self.number = _n_lists(search_set.n)
-        rows = reduced32(search_set)
+        self.search_set, self._faiss, self.number = search_set, faiss, _n_lists(search_set.n)
+        self._ordinal, self._resources = ordinal_of(search_set.backend), None
+        rows = search_set.reduced32()
         sample = rows[search_set.backend.asarray(sample_rows(_ROWS_A_LIST * self.number, search_set.n))]
         config = faiss.GpuIndexIVFFlatConfig()
         config.device = self._ordinal
@@ -240,8 +203,8 @@ class DeviceLists:
             self._index.add_c(search_set.n, faiss.cast_integer_to_float_ptr(rows.data.ptr))
 
     def search(self, queries: Array, count: int, probes: int) -> Array:
-        """See :class:`InvertedLists`; ``count`` is at most ``most_found``."""
-        search_set, faiss = self._search_set, self._faiss
+        """See :meth:`HostLists.search`; ``count`` is at most :data:`~gpusmote.neighbors.selection.LARGEST_K`."""
+        search_set, faiss = self.search_set, self._faiss
         rows = search_set.xp.empty((len(queries), count), "i8")
         parameters = faiss.SearchParametersIVF(nprobe=probes)
 
@@ -262,13 +225,9 @@ class DeviceLists:
         search_set.each_block(work, len(queries), search_set.block(search_set.d + 2 * count))
         return rows
 
-    def _on_stream(self, what: str) -> AbstractContextManager[Any]:
+    def _on_stream(self, what: str) -> contextlib.AbstractContextManager[Any]:
         """See :func:`~gpusmote.neighbors.gpu.faiss_gpu.on_stream`. The index must always use the same resources."""
-        search_set = self._search_set
+        search_set = self.search_set
         what = f"{what} {counted(search_set.n, 'row')} x {counted(search_set.d, 'column')}"
         workspace = search_set.backend.memory.faiss
-        return faiss_gpu.on_stream(self._faiss, search_set.xp, self._ordinal, what, workspace, self._resources)
-
-
-def _ordinal(backend: Backend) -> int:
-    return int(backend.name.partition(":")[2])
+        return on_stream(self._faiss, search_set.xp, self._ordinal, what, workspace, self._resources)

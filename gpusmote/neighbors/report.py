@@ -94,6 +94,13 @@ class SearchReport:
         if f"{source}: {why}" not in self.why:
             self.why.append(f"{source}: {why}")
 
+    def count(self, first: int, second: int, last: int) -> None:
+        """Add the queries that each pass answered."""
+        self.queries += first + second + last
+        self.certified_first += first
+        self.certified_second += second
+        self.certified_last += last
+
     def add(self, search: Approximation) -> None:
         """Record an approximate search."""
         self.used(search.source)

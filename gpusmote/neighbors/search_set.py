@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpusmote.backends import transfer
-from gpusmote.backends.cpu import Array, Backend, Read
+from gpusmote.backends.cpu import Array, Backend
 from gpusmote.backends.threads import run_blocks
 
 __all__ = ["DeviceWindow", "SearchSet"]
@@ -29,6 +30,9 @@ class SearchSet:
 
     Searches by matrix products use *reduced* rows, ``(row - center) * unit``: a center is subtracted in float64, then
     a power of two brings the largest norm into [1/2, 1].
+
+    The sources ``product-float32`` and ``product-float64`` and the last pass read the rows only with :meth:`scores` and
+    :meth:`distances`. All others also use :meth:`reduced` or ``values``.
 
     Parameters
     ----------
@@ -97,6 +101,47 @@ class SearchSet:
             z *= self.unit
         return z
 
+    def reduced32(self) -> Array:
+        """All reduced rows, in float32: an array of shape (n, d)."""
+        rows = self.xp.empty((self.n, self.d), "f4")
+
+        def fill(start: int, stop: int) -> None:
+            rows[start:stop] = self.reduced(slice(start, stop))
+
+        self.each_block(fill, self.n, self.block(self.d))
+        return rows
+
+    def distances(self, queries: Array, rows: Array) -> Array:
+        """The squared distances that decide, between queries and rows: see :meth:`gpusmote.backends.Backend.rerank`."""
+        return self.backend.rerank(self.values, queries, rows)
+
+    def scores(self, queries: Array, first: int, last: int, dtype: str) -> Array:
+        """The scores ``|y|**2 - 2 x.y`` of queries x and consecutive rows y, infinite if x and y are the same row.
+
+        Parameters
+        ----------
+        queries : array of shape (m,), int64
+        first, last : int
+            Range of row numbers.
+        dtype : {"f4", "f8"}
+            Dtype of the matrix product.
+
+        Returns
+        -------
+        array of shape (m, last - first), ``dtype``
+        """
+        xp = self.xp
+        x = self.reduced(queries).astype(dtype, copy=False)
+        x *= -2
+        score = x @ self.reduced(slice(first, last)).astype(dtype, copy=False).T
+        score += (self.norms[first:last] ** 2).astype(dtype)
+        # Without a mask, for which the host would wait for the device.
+        column, query = self.own_rows(queries) - first, xp.arange(len(queries))
+        inside = (column >= 0) & (column < last - first)
+        column = xp.where(inside, column, 0)
+        score[query, column] = xp.where(inside, xp.inf, score[query, column])
+        return score
+
     def own_rows(self, queries: Array) -> Array:
         """The row number that each query has among the searched rows."""
         return queries
@@ -158,14 +203,11 @@ class DeviceWindow(SearchSet):
         self._all_values = self.xp.empty((held + len(queries), whole.d), whole.values.dtype)
         self._all_norms = self.xp.empty(held + len(queries), "f8")
 
-        def query_reader(host: np.ndarray) -> Read:
-            def read(start: int, stop: int, buffer: np.ndarray) -> None:
-                # Any other mode would make np.take write to a temporary array first.
-                np.take(host, queries[start:stop], axis=0, out=buffer, mode="clip")
+        def read(host: np.ndarray, start: int, stop: int, buffer: np.ndarray) -> None:
+            # Any other mode would make np.take write to a temporary array first.
+            np.take(host, queries[start:stop], axis=0, out=buffer, mode="clip")
 
-            return read
-
-        self._upload(held, len(queries), query_reader, None)
+        self._upload(held, len(queries), read, None)
         self._select(0)
 
     def each_span(self) -> Iterator[int]:
@@ -207,16 +249,15 @@ class DeviceWindow(SearchSet):
     def _load(self, number: int, buffer_free: Any) -> None:
         first, last = self._spans[number]
 
-        def span_reader(host: np.ndarray) -> Read:
-            return lambda start, stop, buffer: transfer.copy_rows(host[first + start : first + stop], buffer)
+        def read(host: np.ndarray, start: int, stop: int, buffer: np.ndarray) -> None:
+            transfer.copy_rows(host[first + start : first + stop], buffer)
 
-        self._upload(number % self._buffers * self._size, last - first, span_reader, buffer_free)
+        self._upload(number % self._buffers * self._size, last - first, read, buffer_free)
 
-    def _upload(self, at: int, n: int, reader: Callable[[np.ndarray], Read], buffer_free: Any) -> None:
+    def _upload(self, at: int, n: int, read: Callable[..., None], buffer_free: Any) -> None:
         size = self.backend.memory.size(transfer.BLOCK_BYTES)
-        whole = self._whole
-        for host, out in ((whole.values, self._all_values), (whole.norms, self._all_norms)):
-            transfer.upload(self.xp, out[at : at + n], reader(host), size, buffer_free)
+        for host, out in ((self._whole.values, self._all_values), (self._whole.norms, self._all_norms)):
+            transfer.upload(self.xp, out[at : at + n], functools.partial(read, host), size, buffer_free)
 
 
 def _scaled(a: Array, exponent: int, varies: Array) -> Array:

@@ -5,23 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
 
 from gpusmote.neighbors.candidates import BATCH_ENTRIES
 
-__all__ = [
-    "LISTED",
-    "RULES",
-    "Choice",
-    "Rule",
-    "SearchSize",
-    "choose",
-    "choose_second",
-    "rules_for",
-]
+__all__ = ["LARGEST_K", "LISTED", "RULES", "Rule", "SearchSize", "choose", "choose_second", "rules_for"]
 
 LISTED = 31
 """Candidates on a device: FAISS selects 32 rows, the query included, with the same kernel as 6."""
+
+LARGEST_K = 2048
+"""The largest k that FAISS can select on a device, the query included."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +52,6 @@ class SearchSize:
         return self.m == self.n and self.n * self.count <= BATCH_ENTRIES
 
 
-Measure: TypeAlias = "Callable[[float], float]"
-"""A function that measures a property of the rows. It costs time, so it is called only if the sizes do not decide.
-
-Its argument is the largest value at which the source is still chosen. A result above that limit may be inexact.
-"""
-
-
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """The conditions under which a source is chosen.
@@ -77,27 +63,32 @@ class Rule:
         Whether the sizes allow the source.
     text : str
         The condition on the sizes, in words.
-    asks : {"dimension", "share"} or None
-        The property of the rows that must be measured too. The share of all pairs that would be compared is estimated
-        by :class:`~gpusmote.neighbors.intrinsic_dimension.DataGeometry` and, if that is small, measured by a trial.
+    measured : {"dimension", "share"} or None
+        The property of the rows that must be measured too: the local intrinsic dimension, or the share of all pairs
+        that the pruned search would compare. The share is estimated by
+        :class:`~gpusmote.neighbors.intrinsic_dimension.DataGeometry` and, if that is small, measured by a trial.
     limit : callable
         The largest measured value that allows the source.
-    condition, found : str
-        The condition on the measured value, and a format for the value, in words.
+    condition : str
+        The condition on the measured value, in words.
     """
 
     source: str
     sizes: Callable[[SearchSize], bool]
     text: str
-    asks: str | None = None
+    measured: str | None = None
     limit: Callable[[SearchSize], float] = lambda search: math.inf
     condition: str = ""
-    found: str = ""
 
 
 RULES = (
     Rule("every", lambda s: s.n - 1 <= s.count, "no more rows than candidates"),
-    Rule("device", lambda s: not s.on_host, "on a device: FAISS, or tiles in CuPy if FAISS is missing"),
+    Rule(
+        "product-float64",
+        lambda s: not s.on_host and s.count >= LARGEST_K,
+        f"on a device, more candidates than FAISS selects: {LARGEST_K - 1:,}",
+    ),
+    Rule("device", lambda s: not s.on_host, "on a device: FAISS, or products in CuPy if FAISS is missing"),
     # There is no memory to measure properties of the rows either.
     Rule("product", lambda s: not s.copies, "no memory for a copy of the rows"),
     Rule(
@@ -107,7 +98,6 @@ RULES = (
         "dimension",
         lambda s: min(math.log(s.n / 800, 1.8), 5 - s.d / 8),
         "rows of D dimensions locally: at least 800 * 1.8**D rows, and D + columns / 8 at most 5",
-        "{:.1f} dimensions locally",
     ),
     Rule(
         "pruned",
@@ -116,7 +106,6 @@ RULES = (
         "share",
         lambda s: 0.4 if s.all_lists_fit else 0.6,
         "at most 40 % of all pairs compared, by a sample and a trial (60 % if pairs cannot be used)",
-        "{:.0%} of all pairs compared, by a sample or a trial",
     ),
     Rule("pairs", lambda s: s.n >= 4_096 and s.all_lists_fit, "all rows are queries, 4,096 or more"),
     Rule("tiles", lambda s: True, "any other search"),
@@ -132,51 +121,49 @@ compares fewer pairs, at two or three times the cost of a pair in pairs, and tak
 its tree.
 """
 
+_MEASURED = {
+    "dimension": "{:.1f} dimensions locally",
+    "share": "{:.0%} of all pairs compared, by a sample or a trial",
+}
+
 
 def rules_for(search: SearchSize) -> Iterator[Rule]:
     """The rules whose conditions on the sizes hold, in order, up to the first that needs no measurement."""
     for rule in RULES:
         if rule.sizes(search):
             yield rule
-            if rule.asks is None:
+            if rule.measured is None:
                 return
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """The name of a source, its number of candidates, and the reason for the choice."""
-
-    source: str
-    count: int
-    why: str
-
-
-def choose(search: SearchSize, dimension: Measure, share: Measure) -> Choice:
+def choose(search: SearchSize, measure: Callable[[str, float], float]) -> tuple[str, str]:
     """Choose the first source of a search.
 
     Parameters
     ----------
     search : SearchSize
-    dimension, share : callable
-        Measure the properties of the rows that a :class:`Rule` needs.
+    measure : callable
+        ``measure("dimension" or "share", limit)`` measures a property of the rows. It costs time, so it is called only
+        if the sizes do not decide. A result above ``limit`` may be inexact.
 
     Returns
     -------
-    Choice
+    source, why : str
+        The name of the source, and the sizes and measurements that decided.
     """
     why = [f"{search.m:,} queries among {search.n:,} rows, {search.d:,} columns"]
     for rule in rules_for(search):
-        if rule.asks is None:
+        if rule.measured is None:
             break
         limit = rule.limit(search)
-        value = dimension(limit) if rule.asks == "dimension" else share(limit)
-        why.append(rule.found.format(value))
+        value = measure(rule.measured, limit)
+        why.append(_MEASURED[rule.measured].format(value))
         if value <= limit:
             break
-    return Choice(rule.source, search.count, "; ".join(why))
+    return rule.source, "; ".join(why)
 
 
-def choose_second(search: SearchSize, share: Measure) -> str:
+def choose_second(search: SearchSize, measure: Callable[[str, float], float]) -> str:
     """Choose the source for the queries that the first source could not certify or finish itself.
 
     These may be nearly all queries: if clusters are far apart, or one column has much larger units, float32 relative to
@@ -185,6 +172,6 @@ def choose_second(search: SearchSize, share: Measure) -> str:
     """
     if not search.on_host or search.copies < 2:
         return "product-float64"
-    if search.n >= 4_096 and search.m >= 2_048 and search.count <= 64 and share(0.6) <= 0.6:
+    if search.n >= 4_096 and search.m >= 2_048 and search.count <= 64 and measure("share", 0.6) <= 0.6:
         return "pruned"
     return "tiles-float64"

@@ -152,7 +152,7 @@ def test_without_faiss_the_rows_are_the_same_and_it_is_said(cuda):
     with pytest.warns(GpusmoteWarning, match=r"FAISS cannot be used .* pip install .gpusmote\[cuda12\]"):
         found, _, fitted = on("cuda", SMOTE(random_state=3), X, y)
     assert found.tobytes() == expected.tobytes()
-    assert fitted.report_.search.sources[0] == "device-tiles"
+    assert fitted.report_.search.sources[0] == "product-float32"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -17,7 +17,7 @@ from gpusmote import random_stream
 from gpusmote.backends import Backend, kernels
 from gpusmote.backends import cuda as cuda_module
 from gpusmote.backends.cuda import CudaBackend
-from gpusmote.containers.rounding import store
+from gpusmote.containers.table import store
 from tests.containers.helpers import halves
 from tests.standin.host_kernels import signatures
 from tests.standin.install import cuda

@@ -75,8 +75,7 @@ def test_libraries_that_cannot_give_an_array_back():
     with pytest.raises(InputTypeError) as caught:
         wrap_features(Foreign(X, Namespace, device=8))
     assert str(caught.value) == (
-        "X is on a device of DLPack type 8; gpusmote works on the host and on CUDA devices. Copy it to the host "
-        "(for a torch tensor: .cpu())."
+        "X is on a device that gpusmote cannot read (DLPack type 8). Copy it to the host (for a torch tensor: .cpu())."
     )
 
 

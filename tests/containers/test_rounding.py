@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpusmote.containers.rounding import store
+from gpusmote.containers.table import store
 from tests.containers.helpers import halves
 from tests.standin.install import cuda, real_cupy
 

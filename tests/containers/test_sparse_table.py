@@ -49,7 +49,7 @@ def test_sparse_and_dense_give_the_same_rows(kind, X, data):
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_stored_entries_come_back_as_they_are(kind):
-    """Explicit zeros, entries out of order and repeated ones, and arrays longer than what is in use."""
+    """Explicit zeros, unsorted and duplicate entries, and arrays with unused ends; csc entries are sorted."""
     data, indices, indptr = np.array([0.0, 5.0, 2.0, 2.0, 9.0]), np.array([2, 0, 1, 1, 0]), np.array([0, 2, 4, 4])
     X = kind((data, indices, indptr), shape=(3, 3))
     before = [part.tobytes() for part in (X.data, X.indices, X.indptr)]
@@ -61,8 +61,20 @@ def test_stored_entries_come_back_as_they_are(kind):
         assert whole.data[:4].tolist() == [0.0, 5.0, 2.0, 2.0]
         assert whole.indices[:4].tolist() == [2, 0, 1, 1]
     else:
-        assert whole.data.tolist() == [0.0, 5.0, 3.0, 2.0, 2.0, 1.0, 4.0]
-        assert whole.indices.tolist() == [2, 0, 4, 1, 1, 3, 4]
+        assert whole.data.tolist() == [5.0, 0.0, 3.0, 2.0, 2.0, 1.0, 4.0]
+        assert whole.indices.tolist() == [0, 2, 4, 1, 1, 3, 4]
+
+
+@pytest.mark.parametrize("kind", [*CLASSES, sp.coo_array, sp.lil_matrix, sp.dok_array, sp.bsr_array])
+def test_stored_negative_zeros_are_kept(kind):
+    X = kind(sp.coo_array((np.array([1.0, -0.0, 2.0]), ([0, 0, 1], [0, 2, 1])), shape=(2, 3)))
+    whole = append(X, np.ones((2, 3)))
+    table = wrap_features(X)
+    work = table.take(None, BACKEND)
+    assert np.signbit(work).tolist() == [[False, False, True], [False] * 3]
+    for found in (whole, table.only(work, BACKEND)):  # a batch of a plan is made by take and only
+        entries = found.tocsr()[:2].tocoo()
+        assert entries.data[(entries.row == 0) & (entries.col == 2)].tobytes() == np.float64(-0.0).tobytes()
 
 
 @pytest.mark.parametrize("name", ["coo", "lil", "dok", "bsr", "dia"])
@@ -126,7 +138,7 @@ def test_non_finite_entries_are_named(kind):
     with pytest.raises(NonFiniteError) as caught:
         wrap_features(kind(X)).check_finite()
     assert caught.value.message == (
-        "X holds NaN and infinity (3 values) in 2 of its 4 columns: column 1 (1 NaN, 1 infinite), column 3 (1 NaN)."
+        "X holds 3 values that cannot be used in 2 of its 4 columns: column 1 (1 NaN, 1 infinite), column 3 (1 NaN)."
     )
     wrap_features(kind(np.eye(3))).check_finite()
     wrap_features(kind((3, 3), dtype=float)).check_finite()
@@ -142,10 +154,13 @@ def test_integers_that_float64_rounds_are_refused(kind):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.array([1.5e308, 1.5e308]), "X holds infinity (1 value) in 1 of its 3 columns: column 1 (1 infinite)."),
+        (
+            np.array([1.5e308, 1.5e308]),
+            "X holds 1 value that cannot be used in 1 of its 3 columns: column 1 (1 infinite).",
+        ),
         (
             np.array([3e38, 3e38], np.float32),
-            "X holds infinity (1 value) in 1 of its 3 columns: column 1 (1 infinite).",
+            "X holds 1 value that cannot be used in 1 of its 3 columns: column 1 (1 infinite).",
         ),
         (np.array([2**53, 1]), "X holds the integer 9007199254740993 in column 1; "),
     ],

@@ -45,7 +45,7 @@ def test_torch_tensors_that_have_no_numpy_form():
     assert caught.value.hint == "Convert it to a dense array with a dtype of NumPy, such as float32."
     with pytest.raises(InputTypeError, match="DLPack cannot export"):
         wrap_features(torch.tensor(X).to_sparse())
-    with pytest.raises(InputTypeError, match="is on a device that DLPack does not support"):
+    with pytest.raises(InputTypeError, match="is on a device that gpusmote cannot read"):
         wrap_features(torch.tensor(X, device="meta"))
     with pytest.raises(InputError, match="Expected 2D array, got 1D array instead"):
         wrap_features(torch.tensor([1.0]))

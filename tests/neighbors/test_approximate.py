@@ -273,7 +273,7 @@ def test_parameters_are_checked(wrong):
 
 
 def test_without_faiss_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(faiss_ivf.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "faiss", None)
     X, y = problem(50)
     with pytest.raises(
         MissingPackageError, match=r'search="approximate" needs FAISS on cpu \(FAISS: not installed'
@@ -282,10 +282,11 @@ def test_without_faiss_the_error_says_what_to_install(monkeypatch):
     assert e.value.hint == 'Install it: pip install faiss-cpu. Or use search="exact".'
 
 
-def test_a_broken_or_other_faiss_is_told_of(monkeypatch):
-    monkeypatch.setattr(faiss_ivf.importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingPackageError, match=r"\(FAISS: cannot be imported"):
+def test_a_broken_or_other_faiss_is_told_of(monkeypatch, tmp_path):
+    (tmp_path / "faiss.py").write_text("raise OSError('no libomp')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    with pytest.raises(MissingPackageError, match=r"\(FAISS: cannot be imported \(OSError: no libomp"):
         faiss_ivf.require(Backend())
     monkeypatch.setitem(sys.modules, "faiss", type(sys)("faiss"))
     with pytest.raises(MissingPackageError, match="installed without IndexIVFFlat"):

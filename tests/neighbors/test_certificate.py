@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpusmote.backends import Backend
-from gpusmote.neighbors.candidates import all_candidates, drop_self
+from gpusmote.neighbors.candidates import Every, drop_self
 from gpusmote.neighbors.certificate import DIRECT, FLOAT32, FLOAT64, certified, error_bound
 from gpusmote.neighbors.cpu.top_k import Layout
-from gpusmote.neighbors.product import scores
 from gpusmote.neighbors.search_set import SearchSet
 from tests import reference
 from tests.neighbors.tables import AWKWARD
@@ -43,7 +42,7 @@ def approximate(search_set, arithmetic):
         A[np.ix_(layout.order, layout.order)] = layout.left(slice(None)) @ layout.right.T
         np.fill_diagonal(A, np.inf)
         return np.maximum(A, 0)
-    return scores(search_set, every, 0, search_set.n, arithmetic) + search_set.norms[:, None] ** 2
+    return search_set.scores(every, 0, search_set.n, "f8") + search_set.norms[:, None] ** 2
 
 
 def deciding(search_set):
@@ -136,7 +135,7 @@ def test_float32_certifies_nothing_where_it_is_too_coarse():
 
 def test_a_list_of_every_other_row():
     search_set = SearchSet(Backend(), np.eye(4))
-    rows, edge = all_candidates(search_set, np.array([2, 0]))
+    rows, edge = Every(search_set).candidates(np.array([2, 0]), 3)
     assert rows.tolist() == [[0, 1, 3], [1, 2, 3]]
     assert np.isinf(edge).all()
 

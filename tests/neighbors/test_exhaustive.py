@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpusmote.backends import Backend
-from gpusmote.neighbors.candidates import all_candidates, nearest_first
+from gpusmote.neighbors.candidates import Every, nearest_first
 from gpusmote.neighbors.exhaustive import KNearest
 from gpusmote.neighbors.search_set import SearchSet
 
@@ -23,8 +23,8 @@ def test_pairs_compared_in_any_parts_give_the_k_nearest_without_the_query(seed, 
     nearest = KNearest(np, len(queries), k)
     for part in np.array_split(order, 7):
         nearest.compare(search_set, queries, query[part], row[part], 100)
-    every = all_candidates(search_set, queries)[0]
-    distance = search_set.backend.rerank(search_set.values, queries, every)
+    every = Every(search_set).candidates(queries, search_set.n - 1)[0]
+    distance = search_set.distances(queries, every)
     wanted = np.take_along_axis(every, np.lexsort((every, distance), axis=1)[:, :k], axis=1)
     np.testing.assert_array_equal(nearest.rows(), wanted + 100)
     np.testing.assert_array_equal(nearest_first(np, every, distance, k)[0], wanted)

@@ -12,7 +12,7 @@ from gpusmote.backends import Backend, detect
 from gpusmote.backends.cpu import WorkingMemory
 from gpusmote.backends.hosted import HostedBackend
 from gpusmote.errors import DeviceError, MissingPackageError
-from gpusmote.neighbors import NeighborSearch, SearchReport, faiss_ivf
+from gpusmote.neighbors import NeighborSearch, SearchReport, approximate, faiss_ivf
 from gpusmote.neighbors.gpu import faiss_gpu
 from gpusmote.neighbors.search_set import SearchSet
 from tests.neighbors.approximately import NO_ROOM, brute_recall, clusters, eager, gaussian, problem, search
@@ -63,7 +63,7 @@ def test_a_device_works_on_the_callers_stream_and_forgets_it(device, eager):
 @needs_gpu_build
 def test_lists_longer_than_faiss_selects_are_searched_exactly(device, eager, monkeypatch):
     _, backend = device
-    monkeypatch.setattr(faiss_ivf.DeviceLists, "most_found", 5)
+    monkeypatch.setattr(approximate, "LARGEST_K", 5)
     found, report = search(gaussian(1_500, 3), backend=backend)
     assert report.notes == ["FAISS finds 5 rows at most for a query; the exact search was used."]
     assert np.array_equal(found, NeighborSearch(Backend(), gaussian(1_500, 3), SearchReport()).nearest(None, 5))

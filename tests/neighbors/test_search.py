@@ -22,7 +22,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from gpusmote.backends import Backend
 from gpusmote.neighbors import NeighborSearch, SearchReport, product
 from gpusmote.neighbors import search as search_module
-from gpusmote.neighbors.cpu import pairs, pruned, tiles, top_k, tree
+from gpusmote.neighbors.cpu import pairs, pruned, tiles, top_k
 from gpusmote.neighbors.cpu.ball_tree import BallTree
 from tests import reference
 from tests.neighbors.small import make_balls_small
@@ -40,7 +40,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(tiles, "_TILE", 48)
     monkeypatch.setattr(pairs, "_SIDE", 40)
     monkeypatch.setattr(product, "_HOST", (64, 50))
-    monkeypatch.setattr(tree, "_HITS_AT_ONCE", 300)
+    monkeypatch.setattr(search_module, "_MANY_TIES", 9)
     make_balls_small(monkeypatch)
 
 
@@ -221,7 +221,7 @@ def test_balls_are_tried_for_what_is_in_doubt_and_go_where_they_do_not_pay(monke
 @pytest.mark.parametrize("name", AWKWARD)
 @pytest.mark.parametrize("source", ["tiles", "pairs", "product", "tiles-float64"])
 def test_balls_serve_what_any_source_leaves_in_doubt(monkeypatch, small_tiles, source, name):
-    monkeypatch.setattr(search_module, "choose_second", lambda size, share: "pruned")
+    monkeypatch.setattr(search_module, "choose_second", lambda size, measure: "pruned")
     X = AWKWARD[name]()
     np.testing.assert_array_equal(search(X, source=source)[0], reference.nearest(X, None, K))
 

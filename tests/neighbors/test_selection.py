@@ -30,22 +30,21 @@ from gpusmote.neighbors.selection import SearchSize, choose, choose_second
         ((10_000, 17, 10_000, 500), None, None, ("tiles", 503)),  # the lists of all rows at once would be too large
         ((80_000, 3, 80_000, 5, False), None, None, ("device", 31)),
         ((80_000, 3, 80_000, 50, False), None, None, ("device", 58)),
+        ((80_000, 3, 80_000, 2_040, False), None, None, ("product-float64", 2_048)),  # more than FAISS selects
         ((80_000, 3, 80_000, 5, True, 0), None, None, ("product", 8)),
     ],
 )
 def test_the_choice_of_a_source(sizes, dimension, share, expected):
-    def answer(value):
-        def ask(limit):
-            assert value is not None, "asked without need"
-            return value
+    def measure(what, limit):
+        value = {"dimension": dimension, "share": share}[what]
+        assert value is not None, "measured without need"
+        return value
 
-        return ask
-
-    choice = choose(SearchSize(*sizes), answer(dimension), answer(share))
-    assert (choice.source, choice.count) == expected
-    assert f"{sizes[2]:,} queries among {sizes[0]:,} rows, {sizes[1]} columns" in choice.why
-    assert ("dimensions locally" in choice.why) == (dimension is not None)
-    assert ("of all pairs compared" in choice.why) == (share is not None)
+    source, why = choose(SearchSize(*sizes), measure)
+    assert (source, SearchSize(*sizes).count) == expected
+    assert f"{sizes[2]:,} queries among {sizes[0]:,} rows, {sizes[1]} columns" in why
+    assert ("dimensions locally" in why) == (dimension is not None)
+    assert ("of all pairs compared" in why) == (share is not None)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +60,9 @@ def test_the_choice_of_a_source(sizes, dimension, share, expected):
     ],
 )
 def test_the_choice_of_a_second_source(sizes, share, expected):
-    def ask(limit):
-        assert share is not None, "asked without need"
-        assert limit == 0.6
+    def measure(what, limit):
+        assert share is not None, "measured without need"
+        assert (what, limit) == ("share", 0.6)
         return share
 
-    assert choose_second(SearchSize(*sizes), ask) == expected
+    assert choose_second(SearchSize(*sizes), measure) == expected

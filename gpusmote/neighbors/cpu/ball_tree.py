@@ -67,21 +67,10 @@ class BallTree:
     def __init__(self, search_set: SearchSet) -> None:
         n = search_set.n
         self.order = np.arange(n)
-        starts = _build(_reduced(search_set), self.order)
+        starts = _build(search_set.reduced32(), self.order)
         self.place = np.empty(n, np.int64)
         self.place[self.order] = np.arange(n)
         self.leaves, self.branches, self.cells = (_enclose(search_set, self.order, one) for one in starts)
-
-
-def _reduced(search_set: SearchSet) -> np.ndarray:
-    """Reduced rows in float32."""
-    rows = np.empty((search_set.n, search_set.d), np.float32)
-
-    def reduce(start: int, stop: int) -> None:
-        rows[start:stop] = search_set.reduced(slice(start, stop))
-
-    run_blocks(reduce, search_set.n, search_set.block(search_set.d))
-    return rows
 
 
 def _build(rows: np.ndarray, order: np.ndarray) -> list[np.ndarray]:

@@ -53,7 +53,8 @@ class Pairs:
         """The lists of every block, after every two blocks have been compared."""
         n_blocks = -(-self._n // side)
         lists = {0: TopK(self._scores(0, 0, side), count, self._n)}
-        tasks = _round_robin(n_blocks)
+        # In this order, threads that work at the same time rarely update the same lists.
+        tasks = [(i, i + step) for step in range(n_blocks - 1) for i in range(1, n_blocks - step)]
 
         def compare_first(_: int, block: int) -> None:
             score = self._scores(block, 0, side)
@@ -76,13 +77,3 @@ class Pairs:
         if i == j:
             np.fill_diagonal(score, np.inf)
         return score
-
-
-def _round_robin(n_blocks: int) -> list[tuple[int, int]]:
-    """All pairs of blocks 1 to n_blocks - 1, ordered so that the work is spread evenly over the blocks."""
-    n = n_blocks - 1
-    return [
-        (i + 1, (i + step) % n + 1)
-        for step in range(n // 2 + 1)
-        for i in range(n // 2 if step and 2 * step == n else n)
-    ]

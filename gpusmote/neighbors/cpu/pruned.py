@@ -25,28 +25,26 @@ class Pruned:
     ----------
     search_set : SearchSet
         On the host.
-    axes : ndarray of shape (d, p), float64, optional
-        See :class:`~gpusmote.neighbors.cpu.query_block.QueryBlock`.
     """
 
     name = "pruned"
     arithmetic = DIRECT
 
-    def __init__(self, search_set: SearchSet, axes: np.ndarray | None = None) -> None:
-        self._search_set, self._balls, self._axes = search_set, BallTree(search_set), axes
+    def __init__(self, search_set: SearchSet) -> None:
+        self._search_set, self._balls = search_set, BallTree(search_set)
 
     def query_order(self, queries: np.ndarray) -> np.ndarray:
         """The order in which to search the queries if they are searched in blocks: array of shape (m,), int64."""
         return np.argsort(self._balls.place[queries])
 
     def share(self, queries: np.ndarray, count: int) -> float:
-        """Share of the arithmetic of comparing all pairs that the search needs, measured on a few queries."""
+        """Share of all pairs that the search compares, measured on a few queries."""
         places = np.sort(self._balls.place[queries])
         groups = _groups(self._balls, places, count)
-        compared, n_queries = 0.0, 0
+        compared, n_queries = 0, 0
         for i in np.unique(np.linspace(0, len(groups) - 1, _TRIED).astype(int)):
             span, rows = groups[i]
-            group = QueryBlock(self._search_set, self._balls, places[span][:BLOCK], rows, axes=self._axes)
+            group = QueryBlock(self._search_set, self._balls, places[span][:BLOCK], rows)
             group.nearest(count)
             compared, n_queries = compared + group.compared, n_queries + len(places[span][:BLOCK])
         return float(compared / (n_queries * self._search_set.n))
@@ -85,8 +83,7 @@ class Pruned:
 
         def one(i: int, _: int) -> None:
             span, rows = groups[i]
-            axes = self._axes if arithmetic is FLOAT32 else None
-            work(at[span], QueryBlock(self._search_set, self._balls, places[span], rows, arithmetic, axes))
+            work(at[span], QueryBlock(self._search_set, self._balls, places[span], rows, arithmetic))
 
         run_blocks(one, len(groups), 1)
 

@@ -25,11 +25,7 @@ a sum of d + 3 products in any order adds (d + 3) u of the sum of their absolute
 If ``T > 4 S``, then ``|x - c|**2 > T (1 - g) - 2 g S > T / 2 > 2 S >= |x - c|**2``, a contradiction.
 
 The same test skips single rows: with the mean of a block of queries for ``x``, a row ``y`` for the ball, and the
-largest ``|q - x| + kappa`` of any query q of the block for ``kappa + r``. If the rows vary most along a few axes, the
-test is applied to the projections of queries and rows on these axes, at a fraction of the arithmetic, with ``x'`` and
-``y'`` of p coordinates for ``x`` and ``c``, and r = 0: ``|x - y| >= |x' - y'|``. There S remains that of the rows
-themselves. The part of ``s`` above 6 g covers the rounding of the axes and of the coordinates, which are computed in
-float64: together they change ``|x' - y'|**2`` by less than ``16 (d + p) 2**-53 S``, far below ``g S``.
+largest ``|q - x| + kappa`` of any query q of the block for ``kappa + r``.
 
 **The edge.** A row outside a list was either skipped, and is no nearer than ``kappa``, or it was compared, and its
 approximate squared distance is at least ``threshold``. In the second case, either the approximation differs from the
@@ -52,7 +48,7 @@ from gpusmote.neighbors.cpu.top_k import TopK
 from gpusmote.neighbors.exhaustive import KNearest
 from gpusmote.neighbors.search_set import SearchSet
 
-__all__ = ["BLOCK", "QueryBlock", "relative_cost"]
+__all__ = ["BLOCK", "QueryBlock"]
 
 BLOCK = 64
 _FIRST, _MOST = 2048, 16_384  # rows compared in one step: few while the thresholds are still large
@@ -74,13 +70,11 @@ class QueryBlock:
         Places of whole cells that include the queries and more rows than a list.
     arithmetic : Arithmetic, default=FLOAT32
         FLOAT32 or FLOAT64.
-    axes : ndarray of shape (d, p), float64, optional
-        Orthonormal directions of greatest variance. With FLOAT32 only.
 
     Attributes
     ----------
-    compared : float
-        Pairs of a query and a row compared so far; a comparison along the axes counts as a fraction of a pair.
+    compared : int
+        Pairs of a query and a row compared so far.
     """
 
     def __init__(
@@ -90,7 +84,6 @@ class QueryBlock:
         places: np.ndarray,
         own: slice,
         arithmetic: Arithmetic = FLOAT32,
-        axes: np.ndarray | None = None,
     ) -> None:
         self._search_set, self._balls, self._places = search_set, balls, places
         self._own, self._arithmetic = own, arithmetic
@@ -112,8 +105,7 @@ class QueryBlock:
         self._left[:, d], self._left[:, d + 1] = 1, self._square
         self._starts = np.arange(0, len(z), BLOCK)
         self._set_blocks(z)
-        self._axes = None if axes is None else _Axes(axes, z, self._square * (1 - self._shrink))
-        self.compared = 0.0
+        self.compared = 0
 
     def _set_blocks(self, z: np.ndarray) -> None:
         size = np.diff(self._starts, append=len(z))
@@ -128,7 +120,7 @@ class QueryBlock:
     def nearest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Places of shape (m, count), and the edge of each list."""
         start = self._own.start
-        score = self._left @ self._table(self._rows(np.arange(start, self._own.stop))).T
+        score = self._left @ self._table(np.arange(start, self._own.stop)).T
         score[np.arange(len(score)), self._places - start] = np.inf
         self.compared += score.size
         lists = TopK(score, count, self._search_set.n, start)
@@ -224,18 +216,11 @@ class QueryBlock:
         leaves, need = leaves[some], need[:, some]
         begin, size = balls.leaves.starts[leaves], balls.leaves.starts[leaves + 1] - balls.leaves.starts[leaves]
         places = _spans(begin, size)
-        z = self._rows(places)
-        table = self._table(z)
-        projected = None if self._axes is None else self._axes.project(z, table[:, self._d] * (1 - self._shrink), kappa)
-        del z
+        table = self._table(places)
         need = np.repeat(need, size, axis=1)
         need &= self._rows_needed(table, kappa)
         for start, row in zip(self._starts, need, strict=True):
             here, columns = slice(start, start + BLOCK), np.flatnonzero(row)
-            if projected is not None and len(columns):
-                near = projected[0][here] @ projected[1].take(columns, axis=0).T <= self._t
-                self.compared += near.size * relative_cost(projected[1].shape[1] - 2, self._d)
-                columns = columns[np.bitwise_or.reduce(near.view(np.uint8), axis=0).view(bool)]
             if len(columns):
                 score = self._left[here] @ table.take(columns, axis=0).T
                 self.compared += score.size
@@ -262,42 +247,12 @@ class QueryBlock:
         self._middle[:, -1] = self._middle_square - radius * radius
         return np.asarray(self._middle @ table.T <= self._t)
 
-    def _rows(self, places: np.ndarray) -> np.ndarray:
-        """Rows relative to the group's center, in float64."""
-        return np.asarray(self._search_set.reduced(self._balls.order[places], self._center))
-
-    def _table(self, z: np.ndarray) -> np.ndarray:
-        """``(y, |y|**2, 1)`` for each of these rows."""
-        d = self._d
+    def _table(self, places: np.ndarray) -> np.ndarray:
+        """``(y, |y|**2, 1)`` for the rows at these places, relative to the group's center."""
+        z, d = self._search_set.reduced(self._balls.order[places], self._center), self._d
         table = np.empty((len(z), d + 2), self._dtype)
         table[:, :d], table[:, d], table[:, d + 1] = z, np.einsum("ij,ij->i", z, z), 1
         return table
-
-
-class _Axes:
-    """Projections of the queries on a few axes; ``slack`` is ``s |x|**2`` of each query."""
-
-    def __init__(self, axes: np.ndarray, z: np.ndarray, slack: np.ndarray) -> None:
-        self._axes, x = axes, z @ axes
-        self._queries = np.empty((len(z), axes.shape[1] + 2), np.float32)
-        self._queries[:, :-2], self._queries[:, -2] = -2 * x, 1
-        self._square = np.einsum("ij,ij->i", x, x) - slack
-
-    def project(self, z: np.ndarray, slack: np.ndarray, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Projected queries and rows, extended so that ``queries @ rows.T`` is ``V``."""
-        y = z @ self._axes
-        rows = np.empty((len(z), y.shape[1] + 2), np.float32)
-        rows[:, :-2], rows[:, -2], rows[:, -1] = y, np.einsum("ij,ij->i", y, y) - slack, 1
-        self._queries[:, -1] = self._square - kappa.astype(float) ** 2
-        return self._queries, rows
-
-
-def relative_cost(p: int, d: int) -> float:
-    """Cost of comparing rows along p axes, relative to all d columns.
-
-    Each product has 2 more columns, and writing a score costs as much as 12 columns.
-    """
-    return (p + 14) / (d + 14)
 
 
 def _children(small: Level, large: Level, balls: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Candidates from FAISS on the GPU, or from CuPy if FAISS is not available."""
+"""Candidates from FAISS on the GPU, or from matrix products in CuPy if FAISS is not available."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpusmote.backends import detect, translate_errors
-from gpusmote.backends.cpu import Array
+from gpusmote.backends.cpu import Array, Backend
 from gpusmote.errors import DeviceLostError
 from gpusmote.messages import counted
 from gpusmote.neighbors.candidates import CandidateSource, drop_self
 from gpusmote.neighbors.certificate import FLOAT32, FLOAT64
-from gpusmote.neighbors.gpu.tiles import DeviceTiles, reduced32
 from gpusmote.neighbors.precision import cupy_keeps_float32, keeps_float32
 from gpusmote.neighbors.product import Product
 from gpusmote.neighbors.search_set import SearchSet
 
-__all__ = ["FaissGpu", "device_source"]
-
-LARGEST_K = 2048
-"""The largest k that FAISS can select."""
+__all__ = ["FaissGpu", "bf_knn", "device_source", "on_stream", "ordinal_of"]
 
 MOST_WORKSPACE = 1536 << 20
 """Bytes of temporary memory that FAISS allocates by default; it never needs more."""
@@ -36,18 +32,14 @@ def device_source(search_set: SearchSet) -> CandidateSource:
     FAISS is used only if it computes float32 products in float32, as the certificate assumes.
     """
     faiss, _ = detect.faiss_gpu()
-    if faiss is not None and faiss.get_num_gpus() > _ordinal(search_set) and _faiss_keeps_float32(search_set, faiss):
+    ordinal = ordinal_of(search_set.backend)
+    if faiss is not None and faiss.get_num_gpus() > ordinal and _faiss_keeps_float32(search_set, faiss, ordinal):
         return FaissGpu(search_set, faiss)
-    return _products(search_set)
+    return Product(search_set, FLOAT32 if cupy_keeps_float32(search_set.xp) else FLOAT64)
 
 
-def _products(search_set: SearchSet) -> CandidateSource:
-    """Tiles in float32, or products in float64 if CuPy computes float32 products with fewer bits."""
-    return DeviceTiles(search_set) if cupy_keeps_float32(search_set.xp) else Product(search_set, FLOAT64)
-
-
-def _faiss_keeps_float32(search_set: SearchSet, faiss: Any) -> bool:
-    xp, ordinal = search_set.xp, _ordinal(search_set)
+def _faiss_keeps_float32(search_set: SearchSet, faiss: Any, ordinal: int) -> bool:
+    xp = search_set.xp
 
     def distances(rows: Array) -> Array:
         found, indices = xp.empty((len(rows), 32), "f4"), xp.empty((len(rows), 32), "i8")
@@ -75,42 +67,26 @@ class FaissGpu:
     arithmetic = FLOAT32
 
     def __init__(self, search_set: SearchSet, faiss: Any) -> None:
-        self._search_set, self._faiss = search_set, faiss
-        self._rows = reduced32(search_set)
-        self._long: CandidateSource | None = None
+        self._search_set, self._faiss, self._rows = search_set, faiss, search_set.reduced32()
 
     def candidates(self, queries: Array, count: int) -> tuple[Array, Array]:
-        """See :class:`~gpusmote.neighbors.candidates.CandidateSource`."""
-        if count + 1 > LARGEST_K:
-            # The certificate for float32 also holds for an edge that was computed in float64.
-            self._long = self._long or _products(self._search_set)
-            return self._long.candidates(queries, count)
+        """See :class:`~gpusmote.neighbors.candidates.CandidateSource`; ``count`` is less than ``LARGEST_K``."""
         search_set, xp = self._search_set, self._search_set.xp
-        rows = xp.empty((len(queries), count), "i8")
-        edge = xp.empty(len(queries), "f8")
+        workspace, ordinal = search_set.backend.memory.faiss, ordinal_of(search_set.backend)
+        rows, edge = xp.empty((len(queries), count), "i8"), xp.empty(len(queries), "f8")
 
         def work(start: int, stop: int) -> None:
             block = queries[start:stop]
-            found, distance = self._search(search_set.reduced(block).astype("f4"), count + 1)
+            found, distance = xp.empty((len(block), count + 1), "i8"), xp.empty((len(block), count + 1), "f4")
+            reduced = search_set.reduced(block).astype("f4")
+            bf_knn(self._faiss, xp, ordinal, self._rows, reduced, distance, found, workspace)
             rows[start:stop], edge[start:stop] = drop_self(xp, search_set.own_rows(block), found, distance)
 
-        search_set.each_block(work, len(queries), self._at_once(count + 1))
+        at_once = search_set.block(search_set.d + 2 * (count + 1))
+        if workspace is not None:
+            at_once = min(at_once, faiss_queries(workspace, search_set.n, search_set.d, count + 1))
+        search_set.each_block(work, len(queries), at_once)
         return rows, edge
-
-    def _at_once(self, k: int) -> int:
-        """Queries in one call of FAISS, so that its tiles fit in its workspace."""
-        search_set, limit = self._search_set, self._search_set.backend.memory.faiss
-        block = search_set.block(search_set.d + 2 * k)
-        return block if limit is None else min(block, faiss_queries(limit, search_set.n, search_set.d, k))
-
-    def _search(self, queries: Array, k: int) -> tuple[Array, Array]:
-        """The k rows of smallest approximate distance for each reduced query, ascending."""
-        xp = self._search_set.xp
-        indices = xp.empty((len(queries), k), "i8")
-        distances = xp.empty((len(queries), k), "f4")
-        ordinal, workspace = _ordinal(self._search_set), self._search_set.backend.memory.faiss
-        bf_knn(self._faiss, xp, ordinal, self._rows, queries, distances, indices, workspace)
-        return indices, distances
 
 
 def bf_knn(
@@ -245,16 +221,12 @@ def _resources(faiss: Any, cupy: Any, ordinal: int, workspace: int | None = None
 def faiss_queries(workspace: int, n: int, d: int, k: int) -> int:
     """How many queries FAISS can search in one call within its workspace."""
     rows = 1024 if d <= 32 else 512  # queries of one of its tiles
-    fixed, each = _faiss_bytes(n, d, k)
-    return max(_LEAST_QUERIES, 1 << 62 if rows * each <= workspace - fixed else int((workspace - fixed) // each))
+    columns = min(n, (1 << 27) // rows)
+    each = 2 * (4 * columns + -(-n // columns) * k * 12) + 8  # two tiles of distances and their lists
+    left = workspace - 4 * n - (1 << 16)  # without the norms of the rows
+    return max(_LEAST_QUERIES, 1 << 62 if rows * each <= left else left // each)
 
 
-def _faiss_bytes(n: int, d: int, k: int) -> tuple[int, int]:
-    """Bytes for the norms of the rows; and bytes for each query of a tile: two tiles of distances and their lists."""
-    columns = min(n, (1 << 27) // (1024 if d <= 32 else 512))
-    lists = -(-n // columns) * k * 12
-    return 4 * n + (1 << 16), 2 * (4 * columns + lists) + 8
-
-
-def _ordinal(search_set: SearchSet) -> int:
-    return int(search_set.backend.name.partition(":")[2])
+def ordinal_of(backend: Backend) -> int:
+    """The number of a CUDA device."""
+    return int(backend.name.partition(":")[2])

@@ -12,13 +12,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpusmote.backends.cpu import Array, Backend
+from gpusmote.backends.cpu import Backend
 from gpusmote.neighbors.candidates import BATCH_ENTRIES, CandidateSource, nearest_first
-from gpusmote.neighbors.certificate import FLOAT64, Arithmetic, certified, error_bound
+from gpusmote.neighbors.certificate import FLOAT64, certified, error_bound
 from gpusmote.neighbors.exhaustive import ExhaustiveSearch, tile_shape
 from gpusmote.neighbors.gpu.faiss_gpu import device_source
 from gpusmote.neighbors.product import Product
 from gpusmote.neighbors.search_set import DeviceWindow, SearchSet
+from gpusmote.neighbors.selection import LARGEST_K
 
 __all__ = ["StreamedSearch"]
 
@@ -57,99 +58,52 @@ class StreamedSearch:
             Candidates from each span, more than k.
         """
         m = len(queries)
-        out = np.empty((m, k), np.int64)
-        passes = np.empty(m, np.int8)
+        out, passes = np.empty((m, k), np.int64), np.empty(m, np.int8)
         with self._device.active():
             for start, stop in _split(m, -(-m // self._size)):  # as few blocks as fit
-                part = slice(start, stop)
-                _BlockSearch(self._search_set, self._device, self._spans, self._used).search(
-                    queries[part], k, count, out[part], passes[part]
-                )
+                out[start:stop], passes[start:stop] = self._nearest(queries[start:stop], k, count)
         return out, passes
 
-
-def _split(n: int, parts: int) -> list[tuple[int, int]]:
-    """Split ``range(n)`` into parts whose sizes differ by at most one."""
-    return list(itertools.pairwise(n * i // parts for i in range(parts + 1)))
-
-
-class _BlockSearch:
-    """Search for one block of queries on a device.
-
-    Parameters
-    ----------
-    search_set : SearchSet
-        On the host.
-    device : Backend
-        Must be current.
-    spans : list of (int, int)
-        The spans of rows.
-    used : callable
-        Called with the name of each source, for the report.
-    """
-
-    def __init__(
-        self, search_set: SearchSet, device: Backend, spans: list[tuple[int, int]], used: Callable[[str], None]
-    ) -> None:
-        self._search_set, self._device, self._spans, self._used = search_set, device, spans, used
-
-    def search(self, queries: np.ndarray, k: int, count: int, out: np.ndarray, passes: np.ndarray) -> None:
-        """Write the k nearest rows of each query to ``out``, and the pass that certified them to ``passes``."""
+    def _nearest(self, queries: np.ndarray, k: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same for one block of queries."""
         most = self._spans[0][1] - 2  # of a span, the query and the row for the edge are no candidates
-        passes[...] = 0
-        out[...], _, uncertain = self._pass(queries, k, min(count, most), device_source)
-        if not len(uncertain):
-            return
-        second, kth, left = self._pass(
-            queries[uncertain], k, min(4 * count, most), lambda search_set: Product(search_set, FLOAT64)
-        )
-        passes[uncertain] = 1
-        if len(left):
+        passes = np.zeros(len(queries), np.int8)
+        out, uncertain, kth = self._pass(queries, k, min(count, most), device_source if count < LARGEST_K else _float64)
+        if len(uncertain):
+            out[uncertain], left, kth = self._pass(queries[uncertain], k, min(4 * count, most), _float64)
+            passes[uncertain], uncertain = 1, uncertain[left]
+        if len(uncertain):
             self._used("last")
-            second[left] = self._last(queries[uncertain[left]], kth[left], k)
-            passes[uncertain[left]] = 2
-        out[uncertain] = second
+            out[uncertain], passes[uncertain] = self._last(queries[uncertain], kth, k), 2
+        return out, passes
 
     def _pass(
         self, queries: np.ndarray, k: int, count: int, make: Callable[[SearchSet], CandidateSource]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The k nearest rows in the lists of all spans, their k-th distances, and the queries that are uncertain."""
+        """The k nearest rows in the lists of all spans, the uncertain queries, and their k-th distances."""
         xp, m = self._device.xp, len(queries)
         window = DeviceWindow(self._device, self._search_set, self._spans, queries)
         rows, distance = xp.zeros((m, k), "i8"), xp.full((m, k), xp.inf)
         edge = xp.full(m, xp.inf)
-        arithmetic: Arithmetic = FLOAT64
-        name = ""
+        block = max(1, self._device.memory.size(BATCH_ENTRIES) // count)
         for first in window.each_span():
             source = make(window)
             arithmetic, name = source.arithmetic, source.name
-            block = max(1, self._device.memory.size(BATCH_ENTRIES) // count)
             for start in range(0, m, block):
                 part = slice(start, start + block)
-                found, far, span_edge = self._candidates(window, source, window.queries[part], count)
-                found += first
-                rows[part], distance[part] = self._merge(rows[part], distance[part], found, far)
+                found, span_edge = source.candidates(window.queries[part], count)
+                found = xp.sort(found, axis=1)
+                # Rows found before have lower numbers, so they come first among equal distances.
+                far = xp.concatenate([distance[part], window.distances(window.queries[part], found)], axis=1)
+                found = xp.concatenate([rows[part], found + first], axis=1)
+                rows[part], distance[part] = nearest_first(xp, found, far, k)
                 edge[part] = xp.minimum(edge[part], span_edge)
             del source  # frees its copies of these rows before the next span
         self._used(name)
         kth = distance[:, -1] * self._search_set.unit * self._search_set.unit
         (uncertain,) = xp.nonzero(~certified(window, arithmetic, window.queries, kth, edge))
         host = self._device.to_host
-        return host(rows), host(kth), host(uncertain)
-
-    def _candidates(
-        self, window: DeviceWindow, source: CandidateSource, queries: Array, count: int
-    ) -> tuple[Array, Array, Array]:
-        """Candidates sorted by row number, their deciding distances, and the edges."""
-        rows, edge = source.candidates(queries, count)
-        rows = self._device.xp.sort(rows, axis=1)
-        return rows, self._device.rerank(window.values, queries, rows), edge
-
-    def _merge(self, rows: Array, distance: Array, new: Array, new_distance: Array) -> tuple[Array, Array]:
-        """Merge two lists; the rows of the first have lower numbers, so they come first among equal distances."""
-        xp, k = self._device.xp, rows.shape[1]
-        rows, distance = xp.concatenate([rows, new], axis=1), xp.concatenate([distance, new_distance], axis=1)
-        return nearest_first(xp, rows, distance, k)
+        return host(rows), host(uncertain), host(kth[uncertain])
 
     def _last(self, queries: np.ndarray, kth: np.ndarray, k: int) -> np.ndarray:
         """See :func:`~gpusmote.neighbors.exhaustive.last_pass`. Each span is compared with all remaining queries."""
@@ -164,3 +118,12 @@ class _BlockSearch:
             for part, block in zip(searches, blocks, strict=True):
                 part.search(window, window.queries[block], first)
         return device.to_host(device.xp.concatenate([part.nearest.rows() for part in searches]))
+
+
+def _float64(search_set: SearchSet) -> CandidateSource:
+    return Product(search_set, FLOAT64)
+
+
+def _split(n: int, parts: int) -> list[tuple[int, int]]:
+    """Split ``range(n)`` into parts whose sizes differ by at most one."""
+    return list(itertools.pairwise(n * i // parts for i in range(parts + 1)))

@@ -13,13 +13,13 @@ from gpusmote import SMOTE
 from gpusmote.backends import Backend, detect
 from gpusmote.backends.cpu import WorkingMemory
 from gpusmote.backends.cuda import CudaBackend
+from gpusmote.backends.hosted import HostedBackend
 from gpusmote.errors import DeviceError, DeviceLostError, MemoryShortageError
-from gpusmote.neighbors import NeighborSearch, SearchReport, faiss_ivf, precision
+from gpusmote.neighbors import NeighborSearch, SearchReport, faiss_ivf, precision, product, selection
 from gpusmote.neighbors.candidates import smallest_scores
 from gpusmote.neighbors.certificate import FLOAT32, FLOAT64
-from gpusmote.neighbors.gpu import faiss_gpu
+from gpusmote.neighbors.gpu import faiss_gpu, streamed
 from gpusmote.neighbors.gpu.faiss_gpu import FaissGpu, device_source
-from gpusmote.neighbors.gpu.tiles import DeviceTiles
 from gpusmote.neighbors.product import Product
 from gpusmote.neighbors.search_set import SearchSet
 from tests.neighbors.tables import AWKWARD
@@ -30,7 +30,7 @@ from tests.standin.install import cuda
 __all__ = ["cuda"]
 
 needs_faiss = pytest.mark.skipif(not faiss_standin.available(), reason=faiss_standin.MISSING)
-SOURCES = [pytest.param("faiss", marks=needs_faiss), "tiles"]
+SOURCES = [pytest.param("faiss", marks=needs_faiss), "product"]
 
 
 def pool_on(ordinal, values):
@@ -40,7 +40,7 @@ def pool_on(ordinal, values):
 
 
 def source(name, search_set):
-    return DeviceTiles(search_set) if name == "tiles" else FaissGpu(search_set, detect.faiss_gpu()[0])
+    return Product(search_set, FLOAT32) if name == "product" else FaissGpu(search_set, detect.faiss_gpu()[0])
 
 
 def table(rng, n, d, kind):
@@ -84,13 +84,13 @@ def test_candidates_keep_the_contract(cuda, name, seed, n, count, kind):
 def test_the_nearest_are_those_of_the_cpu(cuda, monkeypatch, name, kind):
     """The whole search, at one tile's size and beyond it."""
     cuda(faiss=name == "faiss")
-    monkeypatch.setattr("gpusmote.neighbors.gpu.tiles._TILE", 320)
+    monkeypatch.setattr(product, "_DEVICE", (512, 1280))
     values = table(np.random.default_rng(5), 900, 5, kind)
     expected = NeighborSearch(Backend(), values, SearchReport()).nearest(None, 5)
     backend, report = CudaBackend(0), SearchReport()
     found = NeighborSearch(backend, backend.asarray(values), report).nearest(None, 5)
     assert found.get().tolist() == expected.tolist()
-    assert report.sources[0] == {"faiss": "faiss-gpu", "tiles": "device-tiles"}[name]
+    assert report.sources[0] == {"faiss": "faiss-gpu", "product": "product-float32"}[name]
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -194,12 +194,21 @@ def test_resources_are_made_once_a_thread_and_device(cuda):
 
 
 @needs_faiss
-def test_lists_longer_than_faiss_selects_come_from_tiles(cuda, monkeypatch):
+def test_more_candidates_than_faiss_selects_come_from_products(cuda, monkeypatch):
     machine = cuda()
-    monkeypatch.setattr(faiss_gpu, "LARGEST_K", 10)
-    search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    rows, _ = FaissGpu(search_set, detect.faiss_gpu()[0]).candidates(search_set.xp.arange(3), 10)
-    assert rows.shape == (3, 10)
+    for module in (selection, streamed):
+        monkeypatch.setattr(module, "LARGEST_K", 20)
+    X, backend = np.random.default_rng(0).normal(size=(300, 3)), CudaBackend(0)
+    expected = NeighborSearch(Backend(), X, SearchReport()).nearest(None, 12)
+    report = SearchReport()
+    found = NeighborSearch(backend, backend.asarray(X), report).nearest(None, 12)
+    np.testing.assert_array_equal(found.get(), expected)
+    assert report.sources[0] == "product-float64"
+    backend.memory = WorkingMemory(WorkingMemory.usual(), pool_rows=150)
+    report = SearchReport()
+    found = NeighborSearch(HostedBackend(backend), X, report).nearest(None, 12)
+    np.testing.assert_array_equal(found, expected)
+    assert report.sources[0] == "product-float64"
     assert machine.searches == []
 
 
@@ -304,7 +313,7 @@ def test_the_wheel_has_what_the_stand_in_claims():
 def test_the_source_is_what_the_device_has(cuda):
     cuda(faiss=False)
     search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    assert isinstance(device_source(search_set), DeviceTiles)
+    assert device_source(search_set).name == "product-float32"
 
 
 SETTINGS = {
@@ -313,12 +322,12 @@ SETTINGS = {
     "NVIDIA_TF32_OVERRIDE": lambda machine, cublas, handle: machine.tf32.update(("cupy", "faiss")),
     "math mode": lambda machine, cublas, handle: cublas.setMathMode(handle, 3),
 }
-# Of lists that FAISS selects, of longer ones, and where FAISS is missing.
+# With FAISS, and without it.
 USED = {
-    "none": (("faiss-gpu", FLOAT32), DeviceTiles, DeviceTiles),
-    "CUPY_TF32": (("faiss-gpu", FLOAT32), Product, Product),
-    "NVIDIA_TF32_OVERRIDE": (("product-float64", FLOAT64), Product, Product),
-    "math mode": (("faiss-gpu", FLOAT32), Product, Product),
+    "none": (("faiss-gpu", FLOAT32), ("product-float32", FLOAT32)),
+    "CUPY_TF32": (("faiss-gpu", FLOAT32), ("product-float64", FLOAT64)),
+    "NVIDIA_TF32_OVERRIDE": (("product-float64", FLOAT64), ("product-float64", FLOAT64)),
+    "math mode": (("faiss-gpu", FLOAT32), ("product-float64", FLOAT64)),
 }
 
 
@@ -329,20 +338,18 @@ def test_what_has_fewer_bits_than_float32_is_not_used(cuda, monkeypatch, setting
     machine = cuda()
     import cupy
 
-    monkeypatch.setattr(faiss_gpu, "LARGEST_K", 10)
     search_set = pool_on(0, np.random.default_rng(0).normal(size=(50, 3)))
-    assert isinstance(faiss_gpu._products(search_set), DeviceTiles)  # found before the math mode is changed
+    assert precision.cupy_keeps_float32(cupy)  # found before the math mode is changed
     if setting != "math mode":
         precision._known.clear()  # the others are read when the process begins
     SETTINGS[setting](machine, cupy.cuda.cublas, cupy.cuda.get_cublas_handle())
-    expected, long, without = USED[setting]
+    with_faiss, without = USED[setting]
     found = device_source(search_set)
-    assert (found.name, found.arithmetic) == expected
-    if isinstance(found, FaissGpu):
-        found.candidates(search_set.xp.arange(3), 10)
-        assert isinstance(found._long, long)
+    assert (found.name, found.arithmetic) == with_faiss
     monkeypatch.setattr(detect, "faiss_gpu", lambda: (None, "not installed"))
-    assert isinstance(device_source(search_set), without)
+    for _ in range(2):
+        found = device_source(search_set)
+        assert (found.name, found.arithmetic) == without
 
 
 @pytest.mark.parametrize("k", [5, 30])
@@ -351,7 +358,7 @@ def test_neighbors_are_right_in_tf32(cuda, monkeypatch, name, k):
     """Long lists too. Rows beside an offset: in TF32 most products would name other rows, and certify them."""
     machine = cuda(faiss=name == "faiss")
     machine.tf32.update(("cupy", "faiss"))
-    monkeypatch.setattr(faiss_gpu, "LARGEST_K", 36)
+    monkeypatch.setattr(selection, "LARGEST_K", 36)
     X = np.random.default_rng(0).normal(size=(600, 3))
     X[:, 0] += np.repeat([0, 300], 300)
     expected = NeighborSearch(Backend(), X, SearchReport()).nearest(None, k)
@@ -378,7 +385,7 @@ def test_faiss_is_taken_where_it_sees_the_device(cuda, monkeypatch):
     with search_set.backend.active():
         assert isinstance(device_source(search_set), FaissGpu)
         monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
-        assert isinstance(device_source(search_set), DeviceTiles)
+        assert device_source(search_set).name == "product-float32"
 
 
 def test_faiss_is_not_asked_where_it_would_end_the_process():
