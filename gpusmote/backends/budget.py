@@ -86,6 +86,8 @@ class Sizes:
         Bytes of copies of X that reading it makes and keeps.
     label : int
         Upper bound, in bytes for each row, for reading y and making y_resampled.
+    entries : tuple of (int, int), optional
+        Stored entries of a sparse X whose rows stay sparse, and the largest number of entries of a row.
     """
 
     n_rows: int
@@ -98,6 +100,7 @@ class Sizes:
     drawn: bool = False
     kept: int = 0
     label: int = 0
+    entries: tuple[int, int] | None = None
 
     @property
     def n_new(self) -> int:
@@ -110,13 +113,22 @@ class Sizes:
     @property
     def plan(self) -> int:
         """Upper bound for the bytes of the rows, row numbers, seeds and neighbors in the plan."""
-        width, total = self.n_features * self.itemsize + _INDEX, 0
+        total = 0
         for rows, new in self.classes:
             pairs = rows * min(self.k, self.n_rows)
             kept = min(self.n_rows, rows + pairs) if self.all_rows else rows
-            total += kept * width + _INDEX * (3 * rows + pairs * (3 if self.all_rows else 1))
+            total += self._values(kept, self.itemsize) + _INDEX * (
+                kept + 3 * rows + pairs * (3 if self.all_rows else 1)
+            )
             total += 2 * _INDEX * new * self.drawn
         return total
+
+    def _values(self, rows: int, itemsize: int) -> int:
+        """Bytes of so many rows of X."""
+        if self.entries is None:
+            return rows * self.n_features * itemsize
+        total, widest = self.entries
+        return min(total, rows * widest) * (itemsize + _INDEX) + rows * _INDEX
 
     def pool(self, copies: int) -> int:
         """Bytes that a search holds for the rows it searches among.
@@ -129,6 +141,8 @@ class Sizes:
         largest = max((rows for rows, _ in self.classes), default=0)
         searched = largest + (self.n_rows if self.all_rows else 0)
         answers = _INDEX * largest * (4 if self.all_rows else 1) * (2 + self.k)
+        if self.entries is not None:  # the rows, in float64, and transposed, and what converts them
+            return searched * _POOL + 5 * self._values(searched, 8) + 6 * _INDEX * self.n_features + answers
         return searched * self._searched_row(copies) + answers
 
     def _searched_row(self, copies: int) -> int:
@@ -148,6 +162,8 @@ class Sizes:
     @property
     def least_blocks(self) -> int:
         """Bytes of the smallest possible blocks."""
+        if self.entries is not None:  # one query and all rows, and vectors with all columns
+            return max(_LEAST, n_threads() * (64 * self.n_rows + 2 * _INDEX * self.n_features))
         return max(_LEAST, n_threads() * _LEAST_PAIRS * self.n_features * (48 + 8 + self.itemsize))
 
 

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse, vstack
 
 from gpusmote import random_stream
 from gpusmote.backends import translate_errors
@@ -126,16 +127,20 @@ class Backend:
         return translate_errors.ErrorTranslator(nullcontext, self.name)
 
     def asarray(self, a: Array, dtype: Any = None) -> Array:
-        """``a`` as an array on the device, copied only if needed."""
-        return np.asarray(a, dtype=dtype)
+        """``a`` as an array on the device, copied only if needed. A sparse array stays as it is."""
+        return a if issparse(a) else np.asarray(a, dtype=dtype)
 
     def to_host(self, a: Array) -> np.ndarray:
-        """``a`` as a NumPy array, copied only if needed."""
-        return np.asarray(a)
+        """``a`` as a NumPy array, copied only if needed. A sparse array stays as it is."""
+        return a if issparse(a) else np.asarray(a)
 
     def integers(self, a: Array) -> Array:
         """An integer array, from the host or the device, as int64 on the device."""
         return np.asarray(a, np.int64)
+
+    def stack(self, values: Array, points: Array) -> Array:
+        """``values``, an array or a csr_array, with the rows of an array appended."""
+        return vstack([values, points], format="csr") if issparse(values) else self.xp.concatenate([values, points])
 
     def upload(self, read: Read, shape: tuple[int, int], dtype: np.dtype) -> Array:
         """Read rows block by block on the host and return them as an array on the device.
@@ -204,13 +209,15 @@ class Backend:
 
         Parameters
         ----------
-        values : array of shape (n, d), float32 or float64
+        values : array or scipy.sparse.csr_array of shape (n, d), float32 or float64
             Finite values; n is at least 1.
 
         Returns
         -------
         low, high : array of shape (d,), float64
         """
+        if issparse(values):
+            return tuple(found.toarray().astype(np.float64) for found in (values.min(axis=0), values.max(axis=0)))
         return values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
 
     def interpolate(self, values: Array, base: Array, neighbor: Array, gap: Array, out: Array) -> None:

@@ -88,7 +88,7 @@ class ClassPlanner:
         values = pool.values if pool.numeric else xp.empty((pool.size, 0))
         if recipe.targets is not None:
             targets = backend.asarray(recipe.targets, values.dtype)
-            values, rows = xp.concatenate([values, targets]), xp.concatenate([rows, xp.full(len(targets), -1)])
+            values, rows = backend.stack(values, targets), xp.concatenate([rows, xp.full(len(targets), -1)])
         if beyond or recipe.targets is not None:
             self._check_range(task, values, beyond)
         if pool.everything:  # keep only the rows that synthetic rows are made from, and no reference to X

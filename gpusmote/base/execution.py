@@ -11,7 +11,7 @@ import numpy as np
 
 from gpusmote.backends import Backend, select, translate_errors
 from gpusmote.backends.budget import Estimate, arrange, fit, limits_of
-from gpusmote.backends.device import warn_once
+from gpusmote.backends.device import require, warn_once
 from gpusmote.config import parse_device, setting
 from gpusmote.containers import Table, Target
 from gpusmote.errors import DeviceError, DeviceLostError, GpusmoteError, MemoryLimitError, MemoryShortageError
@@ -80,10 +80,12 @@ class Execution:
         return self._within_memory(Backend(), note, finish, output, rewind, note)
 
     def _select(self) -> tuple[Backend, str]:
+        work = self.sampler._work(self.table, self.target, self.make)
         try:
-            return select(
-                self.sampler.device, self.sampler._work(self.table, self.target, self.make), self.table.device
-            )
+            if self.table.sparse:
+                require(self.sampler.device)
+                return Backend(), "X is a wide sparse matrix, whose rows stay sparse on the CPU"
+            return select(self.sampler.device, work, self.table.device)
         except RuntimeError as error:  # CuPy could not tell the current device
             found = translate_errors.translate(error, "CUDA")
             if found is None:

@@ -15,6 +15,7 @@ from gpusmote.containers import Table, Target
 from gpusmote.errors import InputError, TooFewRowsError
 from gpusmote.messages import counted
 from gpusmote.neighbors import NeighborSearch, SearchReport
+from gpusmote.neighbors.sparse import SparseSearch
 
 if TYPE_CHECKING:
     from gpusmote.neighbors.approximate import ApproximateSearch
@@ -55,7 +56,7 @@ class Pool:
         self._whole, self._recall_target = whole, recall_target
         self._values: Array | None = None
         self._codes: Array | None = None
-        self._neighborhood: NeighborSearch | ApproximateSearch | None = None
+        self._neighborhood: NeighborSearch | SparseSearch | ApproximateSearch | None = None
         self.everything = rows is None
         self.numeric = table.numeric
         self.size = table.n_rows if rows is None else len(rows)
@@ -71,13 +72,15 @@ class Pool:
 
     @property
     def values(self) -> Array:
-        """array of shape (size, d): the rows; on the device."""
+        """array of shape (size, d), on the device, or a csr_array: the rows."""
         if self._values is None:
             self._values = self._read()
         return self._values
 
     def _read(self) -> Array:
         whole, on_device = self._whole, self._backend.name != "cpu"
+        if self._table.sparse:
+            return self._table.take_sparse(self._host_rows)
         if whole is not None and whole._values is not None:
             return self._backend.xp.take(whole._values, self.rows, axis=0)
         # If X is on the device, its rows are taken by positions on the device.
@@ -136,7 +139,11 @@ class Pool:
                 )
         return self._neighborhood.nearest(queries, int(k))
 
-    def _searcher(self) -> NeighborSearch | ApproximateSearch:
+    def _searcher(self) -> NeighborSearch | SparseSearch | ApproximateSearch:
+        if self._table.sparse:
+            if self._recall_target is not None:
+                self._report.notes.append("The search is exact: an approximate search needs dense rows.")
+            return SparseSearch(self._backend, self.values, self._report)
         if self._recall_target is None:
             return NeighborSearch(self._backend, self.values, self._report)
         from gpusmote.neighbors.approximate import ApproximateSearch

@@ -368,6 +368,7 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
             (self.bit_generator or setting("bit_generator")) == "mt19937",
             table.kept,
             target.row_bytes,
+            table.entries() if table.sparse else None,
         )
 
     def _parts(

@@ -13,12 +13,16 @@ from gpusmote.containers.table import Table, Write, converted, string_names, wor
 
 __all__ = ["SparseTable"]
 
+# From so many columns, and up to this fraction of entries that are stored, sparse rows take less time and memory.
+_WIDE, _FEW = 256, 0.1
+
 
 class SparseTable(Table):
     """A SciPy sparse matrix or array. The result of csr and csc has the same format, that of other formats is csr.
 
-    Only rows that are taken become dense, and the synthetic rows are converted to sparse ones in blocks. The stored
-    entries of the original rows are not changed, explicit zeros and duplicate entries included; csr keeps their order.
+    Wide matrices with few entries stay sparse in all work on the CPU. Of others, the rows that are taken become dense,
+    and the synthetic rows are converted to sparse ones in blocks. The stored entries of the original rows are not
+    changed, explicit zeros and duplicate entries included; csr keeps their order.
 
     Parameters
     ----------
@@ -43,6 +47,9 @@ class SparseTable(Table):
         self.names = None if labels is None else string_names(labels)
         self.n_rows, self.n_features = X.shape
         self.work_dtype = work_dtype([X.dtype])
+        few = len(self._rows.data) <= _FEW * self.n_rows * self.n_features
+        # Sums of sparse rows do not keep the sign of zero.
+        self.sparse = self.n_features >= _WIDE and few and not self._has_negative_zeros
         stored = sum(part.nbytes for part in parts)
         self.itemsize = stored / (self.n_rows * self.n_features)
         if self._X.format == "csc":  # results are made in csr first
@@ -57,12 +64,40 @@ class SparseTable(Table):
             dense[entries.row[negative], entries.col[negative]] = -0.0
         return np.ascontiguousarray(dense, dtype=self.work_dtype)
 
+    def result_bytes(self, n_new: int) -> int:
+        if not self.sparse:
+            return super().result_bytes(n_new)
+        width = np.diff(self._rows.indptr)
+        # A synthetic row has the entries of two rows. Nearly all averages of many rows are below this bound.
+        new = n_new * min(2.0 * width.max(), 2 * width.mean() + 4 * width.std())
+        entry = self.itemsize * self.n_features * self.n_rows / max(1, len(self._rows.data))
+        return int(self.itemsize * self.n_features * self.n_rows + self.copies * entry * new)
+
+    def rows_bytes(self, n_new: int) -> int:
+        return self.result_bytes(n_new) - self.result_bytes(0) if self.sparse else super().rows_bytes(n_new)
+
+    def entries(self) -> tuple[int, int]:
+        """The number of stored entries, and the largest number of entries of a row."""
+        return len(self._rows.data), int(np.diff(self._rows.indptr).max(initial=0))
+
+    def take_sparse(self, rows: np.ndarray | slice | None) -> Any:
+        chosen = self._rows if rows is None else self._rows[rows]
+        taken = sp.csr_array(chosen.astype(self.work_dtype, copy=False))
+        if not taken.has_canonical_format:
+            taken = taken.copy()
+            taken.sum_duplicates()
+        return taken
+
     def only(self, work: Array, backend: Backend) -> Any:
         return self._from_csr(self._compress(backend.to_host(work)))
 
     def append(self, n_new: int, write: Write, backend: Backend) -> Any:
         blocks = self._blocks(n_new, write, backend)
         return self._join([self._compress(rows) for _, _, rows in blocks])
+
+    def append_sparse(self, rows: Any) -> Any:
+        """The original rows, then the rows of a csr_array."""
+        return self._join([self._compress(rows)])
 
     def _from_csr(self, matrix: Any) -> Any:
         """The caller's container with the rows of a csr matrix."""
@@ -72,8 +107,14 @@ class SparseTable(Table):
         """X and the csr matrices ``new``, stacked."""
         return self._from_csr(sp.vstack([self._rows, *new], format="csr"))
 
-    def _compress(self, rows: np.ndarray) -> Any:
-        """Dense rows as a csr matrix; only the bits of 0.0 are left out, -0.0 is stored."""
+    def _compress(self, rows: Any) -> Any:
+        """Dense or sparse rows as a csr matrix; only the bits of 0.0 are left out, -0.0 is stored."""
+        if sp.issparse(rows):
+            values = converted(rows.data, self._X.dtype)
+            stored = values.view(f"u{values.itemsize}") != 0
+            indptr = np.concatenate([[0], np.cumsum(stored)])[rows.indptr]
+            parts = values[stored], rows.indices[stored], indptr.astype(rows.indptr.dtype)
+            return type(self._rows)(parts, shape=rows.shape)
         values = converted(rows, self._X.dtype)
         stored = values.view(f"u{values.itemsize}") != 0
         indptr = np.zeros(len(rows) + 1, np.int64)

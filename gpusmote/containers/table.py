@@ -33,6 +33,8 @@ class Table(abc.ABC):
         float32 if all columns are float32, else float64.
     numeric : bool
         Whether X is read as numbers. If not, its rows can only be repeated, by :meth:`gather`.
+    sparse : bool
+        Whether the CPU works on sparse rows (:meth:`take_sparse`, :meth:`append_sparse`). :meth:`only` takes them too.
     device : str
         "cpu" or "cuda:N": the device of the caller's data.
     itemsize : float
@@ -48,6 +50,7 @@ class Table(abc.ABC):
     names: list[str] | None = None
     work_dtype: np.dtype
     numeric: bool = True
+    sparse: bool = False
     device: str = "cpu"
     itemsize: float = 8.0
     kept: int = 0
@@ -85,6 +88,18 @@ class Table(abc.ABC):
             self._gather_into(slice(part.start, part.stop, part.step) if isinstance(part, range) else part, out)
 
         return backend.upload(read, (len(chosen), self.n_features), self.work_dtype)
+
+    def entries(self) -> tuple[int, int]:
+        """The number of stored entries, and the largest number of entries of a row; if the table is ``sparse``."""
+        raise NotImplementedError
+
+    def take_sparse(self, rows: np.ndarray | slice | None) -> Any:
+        """Rows as a scipy.sparse.csr_array of ``work_dtype`` in canonical format; if the table is ``sparse``."""
+        raise NotImplementedError
+
+    def append_sparse(self, rows: Any) -> Any:
+        """Like :meth:`append`, for a csr_array with all new rows; if the table is ``sparse``."""
+        raise NotImplementedError
 
     def gather(self, rows: np.ndarray) -> Any:
         """The caller's kind of container with these rows of X, whatever its columns hold; if it is not ``numeric``.

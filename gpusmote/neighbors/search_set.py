@@ -13,9 +13,9 @@ from gpusmote.backends import transfer
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.backends.threads import run_blocks
 
-__all__ = ["DeviceWindow", "SearchSet"]
+__all__ = ["LARGEST_EXPONENT", "DeviceWindow", "SearchSet"]
 
-_LARGEST_EXPONENT = 300
+LARGEST_EXPONENT = 300
 _SAMPLE = 4096
 
 
@@ -63,7 +63,7 @@ class SearchSet:
         low, high = backend.column_range(values)
         spread = self.half_range = float((high / 2 - low / 2).max())  # the range itself may overflow
         exponent = math.frexp(spread)[1] + 1 if spread > 0 else 0
-        if abs(exponent) > _LARGEST_EXPONENT:
+        if abs(exponent) > LARGEST_EXPONENT:
             varies = high > low
             values, low = _scaled(backend.to_float64(values), -exponent, varies), _scaled(low, -exponent, varies)
         self.values = values

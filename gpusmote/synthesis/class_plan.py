@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.sparse import issparse
 
 from gpusmote.backends import Array, Backend
 
@@ -25,7 +26,7 @@ class ClassPlan:
         Position of the class among the sorted classes.
     n_new : int
         Number of synthetic rows.
-    values : array of shape (v, d)
+    values : array or scipy.sparse.csr_array of shape (v, d)
         The rows of X, and other points, that seeds and neighbors refer to. Empty if X is not numeric.
     rows : array of shape (v,), int64
         Their positions in X; -1 for points that are not rows of X, which come last.
@@ -61,8 +62,10 @@ class ClassPlan:
 
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        fields = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return sum(int(field.nbytes) for field in fields if hasattr(field, "nbytes"))
+        values = self.values
+        arrays = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        arrays += [values.data, values.indices, values.indptr] if issparse(values) else []
+        return sum(int(array.nbytes) for array in arrays if hasattr(array, "nbytes"))
 
     def draw(self, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:
         """Base row, neighbor (both row numbers of ``values``) and gap of each sample.

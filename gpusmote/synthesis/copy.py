@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gpusmote.backends import Array, Backend
 from gpusmote.synthesis.class_plan import ClassPlan
 
-__all__ = ["origins", "write"]
+__all__ = ["origins", "sparse_rows", "write"]
 
 
 def write(part: ClassPlan, samples: range | Array, out: Array, backend: Backend) -> None:
@@ -15,6 +17,11 @@ def write(part: ClassPlan, samples: range | Array, out: Array, backend: Backend)
         target[...] = part.values.take(part.draw(samples[start:stop], backend)[0], axis=0)
 
     backend.fill(out, make)
+
+
+def sparse_rows(part: ClassPlan, samples: range | Array) -> Any:
+    """Copies of rows of sparse ``part.values``."""
+    return part.values[part.draw(samples, Backend())[0]]
 
 
 def origins(part: ClassPlan, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:

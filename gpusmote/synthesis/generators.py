@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from gpusmote.backends import Array, Backend
 from gpusmote.synthesis import copy, segment
@@ -24,6 +24,19 @@ class Generator(Protocol):
         out : array of shape (len(samples), d), the dtype of ``part.values``
             On the host or on the device.
         backend : Backend
+        """
+
+    def sparse_rows(self, part: ClassPlan, samples: range | Array) -> Any:
+        """Make rows from a part whose ``values`` are a csr_array, on the CPU.
+
+        Parameters
+        ----------
+        part : ClassPlan
+        samples : range of step 1, or array of int64 in any order
+
+        Returns
+        -------
+        scipy.sparse.csr_array of shape (len(samples), d), the dtype of ``part.values``
         """
 
     def origins(self, part: ClassPlan, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from gpusmote import random_stream
 from gpusmote.backends import Array, Backend
@@ -27,6 +28,7 @@ __all__ = ["Plan"]
 
 _NOT_WORTH_ASKING = 64 << 20  # bytes; for a smaller result the free memory is not read
 _DRAWN_AT_ONCE = 1 << 18  # rows, about 16 MiB of draws
+_SPARSE_ROWS = 1 << 14  # synthetic rows of a sparse X in one block
 
 
 class Plan:
@@ -119,6 +121,8 @@ class Plan:
         with backend.active():
             if not self._table.numeric:
                 return self._table.gather(self._copied(start, stop))
+            if self._table.sparse:
+                return self._table.only(self._sparse_rows(start, stop), backend)
             out = self._place().xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
             self._write(start, stop, out, backend)
             return self._table.only(out, backend)
@@ -166,7 +170,9 @@ class Plan:
         """
         backend = self._within(len(self), self._table.n_rows)
         with backend.active(), self.report.stage("rows", backend):
-            if self._table.numeric:
+            if self._table.sparse:
+                X = self._table.append_sparse(self._sparse_rows(0, len(self)))
+            elif self._table.numeric:
                 X = self._table.append(len(self), functools.partial(self._write, backend=backend), backend)
             else:
                 X = self._table.gather(np.concatenate([np.arange(self._table.n_rows), self._copied(0, len(self))]))
@@ -244,6 +250,8 @@ class Plan:
         for part, chosen, _ in scattered:
             codes[chosen] = part.position
         pick = self._pick_numbers if self._table.numeric else self._pick_copies
+        if self._table.sparse:
+            pick = self._pick_sparse
         return pick(positions, original, scattered), self._target.only(codes)
 
     def _pick_numbers(self, positions: np.ndarray, original: np.ndarray, scattered: list[Any]) -> Any:
@@ -255,6 +263,12 @@ class Plan:
             generator_of(part).write(part, samples, rows, self._backend)
             work[place.integers(chosen)] = rows
         return self._table.only(work, place)
+
+    def _pick_sparse(self, positions: np.ndarray, original: np.ndarray, scattered: list[Any]) -> Any:
+        rows = [self._table.take_sparse(positions[original])]
+        rows += [generator_of(part).sparse_rows(part, samples) for part, _, samples in scattered]
+        order = np.argsort(np.concatenate([original, *(chosen for _, chosen, _ in scattered)]))
+        return self._table.only(scipy.sparse.vstack(rows, format="csr")[order], self._backend)
 
     def _pick_copies(self, positions: np.ndarray, original: np.ndarray, scattered: list[Any]) -> Any:
         rows = np.empty(len(positions), np.int64)
@@ -346,6 +360,15 @@ class Plan:
     def _write(self, start: int, stop: int, out: Array, backend: Backend) -> None:
         for part, samples, at in spans(self._parts, start, stop):
             generator_of(part).write(part, samples, out[at : at + len(samples)], backend)
+
+    def _sparse_rows(self, start: int, stop: int) -> Any:
+        """The synthetic rows ``start`` to ``stop`` as a csr_array, made in blocks."""
+        blocks = [self._table.take_sparse(slice(0))]
+        step = self._backend.memory.size(_SPARSE_ROWS)
+        for first in range(start, stop, step):
+            for part, samples, _ in spans(self._parts, first, min(stop, first + step)):
+                blocks.append(generator_of(part).sparse_rows(part, samples))
+        return scipy.sparse.vstack(blocks, format="csr")
 
     def _copied(self, start: int, stop: int) -> np.ndarray:
         """Positions in X of the rows that the synthetic rows ``start`` to ``stop`` are copies of."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from gpusmote.backends import Array, Backend
 from gpusmote.synthesis.class_plan import ClassPlan
 
-__all__ = ["origins", "write"]
+__all__ = ["origins", "sparse_rows", "write"]
 
 
 def write(part: ClassPlan, samples: range | Array, out: Array, backend: Backend) -> None:
@@ -16,6 +20,15 @@ def write(part: ClassPlan, samples: range | Array, out: Array, backend: Backend)
         backend.interpolate(part.values, base, neighbor, gap, target)
 
     backend.fill(out, make)
+
+
+def sparse_rows(part: ClassPlan, samples: range | Array) -> Any:
+    """The same rows as :func:`write`, of sparse values; see :class:`~gpusmote.synthesis.generators.Generator`."""
+    base, neighbor, gap = part.draw(samples, Backend())
+    start = part.values[base].astype(np.float64)
+    step = start - part.values[neighbor].astype(np.float64)
+    step.data *= np.repeat(gap, np.diff(step.indptr))
+    return (start - step).astype(part.values.dtype)
 
 
 def origins(part: ClassPlan, samples: range | Array, backend: Backend) -> tuple[Array, Array, Array]:

@@ -8,6 +8,7 @@ and arrays that exceed ``memory_limit`` are refused before the arrays are decomp
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import hashlib
 import json
@@ -146,7 +147,7 @@ def load(
         layout = _layout(name, header)
         table = wrap_rows(X) if header["work_dtype"] == RowTable.work_dtype.str else wrap_features(X)
         table.check_finite()
-        backend, reason = select(device, 0.0, table.device)
+        backend, reason = select("cpu" if table.sparse else device, 0.0, table.device)
         found = {
             "shape": [table.n_rows, table.n_features],
             "work_dtype": table.work_dtype.str,
@@ -367,9 +368,10 @@ def _part(
         return backend.asarray(array) if array.dtype.kind == "f" else backend.integers(array)
 
     xp, rows = backend.xp, stored["rows"].astype(np.int64)
-    values = table.take(rows, backend) if table.numeric else xp.empty((len(rows), 0))
+    take = table.take_sparse if table.sparse else functools.partial(table.take, backend=backend)
+    values = take(rows) if table.numeric else xp.empty((len(rows), 0))
     if "points" in stored:
-        values = xp.concatenate([values, backend.asarray(stored.pop("points").astype(values.dtype))])
+        values = backend.stack(values, backend.asarray(stored.pop("points").astype(values.dtype)))
         stored["rows"] = np.concatenate([rows, np.full(sizes["n_points"], -1)])
     fields = {field: array if field == "key" else placed(array) for field, array in stored.items()}
     return ClassPlan(sizes["position"], n_new, values, **fields, generator=sizes["generator"])

@@ -1,0 +1,143 @@
+r"""Exact search among the rows of a sparse matrix, which is never converted to a dense one.
+
+A product of sparse matrices gives approximate squared distances ``A(Y) = |X|**2 + |Y|**2 - 2 X.Y`` of a block of
+queries X to all rows Y. The k rows with the smallest ``A`` are compared exactly; let ``T`` be the largest of their
+deciding distances. A row with a deciding distance of at most ``T`` has ::
+
+    A(Y) <= T + c * (|X|**2 + |Y|**2) + 2**-960,     c = (8 w + 32) * 2**-53
+
+where w is the largest number of stored entries of a row. All rows within this bound are compared exactly, so the
+result is certain. The bound, in units of ``2**-53 (|X|**2 + |Y|**2)``, with ``2 |X| |Y| <= |X|**2 + |Y|**2``: the norms
+and the product are sums of at most w terms (w + 1 each); their sum has two roundings (4); the deciding distance has at
+most 2 w terms (4 w + 4). These are 6 w + 10. The rest covers the evaluation of the bound itself. The constant covers
+products that underflow.
+
+The deciding distance is the same as for dense rows, to the bit: columns in which both rows are zero add nothing, and
+all others are added in column order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpusmote.backends.cpu import Backend
+from gpusmote.backends.threads import n_threads, run_blocks
+from gpusmote.neighbors.report import SearchReport
+from gpusmote.neighbors.search_set import LARGEST_EXPONENT
+
+__all__ = ["SparseSearch"]
+
+_BLOCK = 1 << 21  # approximate distances of a block of queries, 16 MiB
+_BLOCK_BYTES = 64  # of each of them, all temporary arrays included
+_COMPARED = 1 << 20  # stored entries of the pairs of rows that are compared at a time
+_COMPARED_BYTES = 128
+_UNDERFLOW = 2.0**-960
+_MOST = 2.0**1000  # larger squared norms could overflow in the products
+
+
+class SparseSearch:
+    """The nearest rows within a sparse matrix, on the CPU.
+
+    Parameters
+    ----------
+    backend : Backend
+    values : scipy.sparse.csr_array of shape (n, d), float32 or float64
+        In canonical format (sorted columns, no duplicate entries). It is not modified.
+    report : SearchReport
+        Counts the queries.
+
+    Attributes
+    ----------
+    half_range : float
+        Half of the largest range of a column.
+    """
+
+    def __init__(self, backend: Backend, values: Any, report: SearchReport) -> None:
+        self._backend, self._report = backend, report
+        low, high = backend.column_range(values)
+        self.half_range = float((high / 2 - low / 2).max())
+        rows = values.astype(np.float64)
+        exponent = math.frexp(self.half_range)[1] + 1 if self.half_range > 0 else 0
+        if abs(exponent) > LARGEST_EXPONENT:  # as in SearchSet
+            half = -exponent // 2
+            rows.data *= (high > low)[rows.indices] * 2.0**half
+            rows.data *= 2.0 ** (-exponent - half)
+        self._rows, self._columns = rows, rows.T.tocsr()
+        with np.errstate(over="ignore"):
+            self._norms = self._row_sums(rows.data * rows.data, rows)
+        self._widest = max(1, int(np.diff(rows.indptr).max()))
+        self._bound = (8 * self._widest + 32) * 2.0**-53
+
+    def nearest(self, queries: np.ndarray | None, k: int) -> np.ndarray:
+        """The k nearest other rows of each query; ties go to the lower row number.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (m,), int64, or None
+            Row numbers; None means all rows.
+        k : int
+            Less than n.
+
+        Returns
+        -------
+        ndarray of shape (m, k), int64
+        """
+        n, d = self._rows.shape
+        queries = np.arange(n) if queries is None else queries
+        out = np.empty((len(queries), k), np.int64)
+
+        def block(start: int, stop: int) -> None:
+            out[start:stop] = self._nearest(queries[start:stop], k)
+
+        run_blocks(block, len(queries), max(1, self._size(_BLOCK, _BLOCK_BYTES) // n))
+        self._report.used("sparse")
+        self._report.chose("sparse", f"{len(queries):,} queries among {n:,} rows, {d:,} columns")
+        self._report.count(len(queries), 0, 0)
+        return out
+
+    def _size(self, usual: int, value_bytes: int) -> int:
+        return min(usual, self._backend.memory.bytes // (n_threads() * value_bytes))
+
+    def _nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
+        own = np.arange(len(queries)), queries
+        if self._norms.max() < _MOST:
+            query_norms = self._norms[queries, None]
+            approximate = (self._rows[queries] @ self._columns).toarray()
+            approximate *= -2.0
+            approximate += query_norms
+            approximate += self._norms
+            approximate[own] = np.inf
+            first = np.argpartition(approximate, k - 1, axis=1)[:, :k]
+            farthest = self._compare(np.repeat(queries, k), first.ravel()).reshape(-1, k).max(axis=1, keepdims=True)
+            approximate -= self._bound * self._norms
+            near = approximate <= farthest + self._bound * query_norms + _UNDERFLOW
+        else:  # no bound is known
+            near = np.ones((len(queries), len(self._norms)), bool)
+        near[own] = False
+        query, row = np.nonzero(near)
+        distance = self._compare(queries[query], row)
+        order = np.lexsort((row, distance, query))
+        first_of_query = np.searchsorted(query, np.arange(len(queries)))  # query is ascending, before and after
+        return np.asarray(row[order[first_of_query[:, None] + np.arange(k)]])
+
+    def _compare(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The deciding distances between rows ``a`` and rows ``b``, pair by pair."""
+        distance = np.empty(len(a), np.float64)
+        step = max(1, self._size(_COMPARED, _COMPARED_BYTES) // (2 * self._widest))
+        for start in range(0, len(a), step):
+            stop = start + step
+            difference = self._rows[a[start:stop]] - self._rows[b[start:stop]]
+            difference.data *= difference.data
+            distance[start:stop] = self._row_sums(difference.data, difference)
+        return distance
+
+    @staticmethod
+    def _row_sums(data: np.ndarray, pattern: Any) -> np.ndarray:
+        """Sums over the stored entries of each row, in their order."""
+        # A product with a vector adds them one by one, which np.add.reduceat does not promise. Products with 1 are
+        # exact, so it makes no difference whether the processor fuses them with the additions.
+        matrix = type(pattern)((data, pattern.indices, pattern.indptr), shape=pattern.shape)
+        return np.asarray(matrix @ np.ones(pattern.shape[1]))
