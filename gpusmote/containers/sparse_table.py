@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,8 @@ class SparseTable(Table):
         blocks = self._blocks(n_new, write, backend)
         return self._join([self._compress(rows) for _, _, rows in blocks])
 
-    def append_sparse(self, rows: Any) -> Any:
-        """The original rows, then the rows of a csr_array."""
-        return self._join([self._compress(rows)])
+    def append_sparse(self, blocks: Iterable[Any]) -> Any:
+        return self._join([self._compress(rows) for rows in blocks])
 
     def _from_csr(self, matrix: Any) -> Any:
         """The caller's container with the rows of a csr matrix."""
@@ -111,10 +111,12 @@ class SparseTable(Table):
         """Dense or sparse rows as a csr matrix; only the bits of 0.0 are left out, -0.0 is stored."""
         if sp.issparse(rows):
             values = converted(rows.data, self._X.dtype)
+            indices, indptr = rows.indices, rows.indptr
             stored = values.view(f"u{values.itemsize}") != 0
-            indptr = np.concatenate([[0], np.cumsum(stored)])[rows.indptr]
-            parts = values[stored], rows.indices[stored], indptr.astype(rows.indptr.dtype)
-            return type(self._rows)(parts, shape=rows.shape)
+            if not stored.all():
+                indptr = np.concatenate([[0], np.cumsum(stored)])[indptr].astype(indptr.dtype)
+                values, indices = values[stored], indices[stored]
+            return type(self._rows)((values, indices, indptr), shape=rows.shape)
         values = converted(rows, self._X.dtype)
         stored = values.view(f"u{values.itemsize}") != 0
         indptr = np.zeros(len(rows) + 1, np.int64)

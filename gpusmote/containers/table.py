@@ -97,8 +97,8 @@ class Table(abc.ABC):
         """Rows as a scipy.sparse.csr_array of ``work_dtype`` in canonical format; if the table is ``sparse``."""
         raise NotImplementedError
 
-    def append_sparse(self, rows: Any) -> Any:
-        """Like :meth:`append`, for a csr_array with all new rows; if the table is ``sparse``."""
+    def append_sparse(self, blocks: Iterable[Any]) -> Any:
+        """Like :meth:`append`, with all new rows as csr_arrays; if the table is ``sparse``."""
         raise NotImplementedError
 
     def gather(self, rows: np.ndarray) -> Any:

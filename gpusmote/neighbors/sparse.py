@@ -1,16 +1,16 @@
 r"""Exact search among the rows of a sparse matrix, which is never converted to a dense one.
 
-A product of sparse matrices gives approximate squared distances ``A(Y) = |X|**2 + |Y|**2 - 2 X.Y`` of a block of
-queries X to all rows Y. The k rows with the smallest ``A`` are compared exactly; let ``T`` be the largest of their
-deciding distances. A row with a deciding distance of at most ``T`` has ::
+A product of sparse matrices gives scores ``S(Y) = |Y|**2 - 2 X.Y`` of all rows Y, for a block of queries X. The k rows
+with the smallest scores are compared exactly; let ``T`` be the largest of their deciding distances. A row with a
+deciding distance of at most ``T`` has ::
 
-    A(Y) <= T + c * (|X|**2 + |Y|**2) + 2**-960,     c = (8 w + 32) * 2**-53
+    S(Y) <= T - |X|**2 + c * (|X|**2 + M**2) + 2**-960,     c = (8 w + 32) * 2**-53
 
-where w is the largest number of stored entries of a row. All rows within this bound are compared exactly, so the
-result is certain. The bound, in units of ``2**-53 (|X|**2 + |Y|**2)``, with ``2 |X| |Y| <= |X|**2 + |Y|**2``: the norms
-and the product are sums of at most w terms (w + 1 each); their sum has two roundings (4); the deciding distance has at
-most 2 w terms (4 w + 4). These are 6 w + 10. The rest covers the evaluation of the bound itself. The constant covers
-products that underflow.
+where M is the largest norm and w the largest number of stored entries of a row. All rows within this bound are compared
+exactly, so the result is certain. The bound, in units of ``2**-53 (|X|**2 + |Y|**2)``, with ``2 |X| |Y| <= |X|**2 +
+|Y|**2``: the norms and the product are sums of at most w terms (w + 1 each); their sum has two roundings (4); the
+deciding distance has at most 2 w terms (4 w + 4). These are 6 w + 10. The rest covers the evaluation of the bound. The
+constant covers products that underflow.
 
 The deciding distance is the same as for dense rows, to the bit: columns in which both rows are zero add nothing, and
 all others are added in column order.
@@ -30,7 +30,7 @@ from gpusmote.neighbors.search_set import LARGEST_EXPONENT
 
 __all__ = ["SparseSearch"]
 
-_BLOCK = 1 << 21  # approximate distances of a block of queries, 16 MiB
+_BLOCK = 1 << 21  # scores of a block of queries, 16 MiB
 _BLOCK_BYTES = 64  # of each of them, all temporary arrays included
 _COMPARED = 1 << 20  # stored entries of the pairs of rows that are compared at a time
 _COMPARED_BYTES = 128
@@ -57,17 +57,21 @@ class SparseSearch:
 
     def __init__(self, backend: Backend, values: Any, report: SearchReport) -> None:
         self._backend, self._report = backend, report
-        low, high = backend.column_range(values)
-        self.half_range = float((high / 2 - low / 2).max())
         rows = values.astype(np.float64)
+        by_column = rows.tocsc()
+        low, high = backend.column_range(by_column)
+        self.half_range = float((high / 2 - low / 2).max())
         exponent = math.frexp(self.half_range)[1] + 1 if self.half_range > 0 else 0
         if abs(exponent) > LARGEST_EXPONENT:  # as in SearchSet
             half = -exponent // 2
             rows.data *= (high > low)[rows.indices] * 2.0**half
             rows.data *= 2.0 ** (-exponent - half)
-        self._rows, self._columns = rows, rows.T.tocsr()
+            by_column = rows.tocsc()
+        by_column.data *= -2.0
+        self._rows, self._minus_twice_columns = rows, by_column.T
         with np.errstate(over="ignore"):
             self._norms = self._row_sums(rows.data * rows.data, rows)
+        self._largest = float(self._norms.max())
         self._widest = max(1, int(np.diff(rows.indptr).max()))
         self._bound = (8 * self._widest + 32) * 2.0**-53
 
@@ -102,25 +106,30 @@ class SparseSearch:
         return min(usual, self._backend.memory.bytes // (n_threads() * value_bytes))
 
     def _nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
-        own = np.arange(len(queries)), queries
-        if self._norms.max() < _MOST:
-            query_norms = self._norms[queries, None]
-            approximate = (self._rows[queries] @ self._columns).toarray()
-            approximate *= -2.0
-            approximate += query_norms
-            approximate += self._norms
-            approximate[own] = np.inf
-            first = np.argpartition(approximate, k - 1, axis=1)[:, :k]
-            farthest = self._compare(np.repeat(queries, k), first.ravel()).reshape(-1, k).max(axis=1, keepdims=True)
-            approximate -= self._bound * self._norms
-            near = approximate <= farthest + self._bound * query_norms + _UNDERFLOW
+        m, n = len(queries), len(self._norms)
+        own = np.arange(m), queries
+        if self._largest < _MOST:
+            score = (self._rows[queries] @ self._minus_twice_columns).toarray()
+            score += self._norms
+            score[own] = np.inf
+            row = np.argpartition(score, k - 1, axis=1)[:, :k]
+            distance = self._compare(np.repeat(queries, k), row.ravel())
+            own_norms = self._norms[queries]
+            limit = (
+                distance.reshape(m, k).max(axis=1) - own_norms + self._bound * (own_norms + self._largest) + _UNDERFLOW
+            )
+            near = score <= limit[:, None]
+            near[np.arange(m)[:, None], row] = False
+            query, row = np.repeat(np.arange(m), k), row.ravel()
         else:  # no bound is known
-            near = np.ones((len(queries), len(self._norms)), bool)
-        near[own] = False
-        query, row = np.nonzero(near)
-        distance = self._compare(queries[query], row)
+            query, row, distance = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+            near = np.ones((m, n), bool)
+            near[own] = False
+        more_query, more_row = np.divmod(np.flatnonzero(near), n)
+        query, row = np.concatenate([query, more_query]), np.concatenate([row, more_row])
+        distance = np.concatenate([distance, self._compare(queries[more_query], more_row)])
         order = np.lexsort((row, distance, query))
-        first_of_query = np.searchsorted(query, np.arange(len(queries)))  # query is ascending, before and after
+        first_of_query = np.searchsorted(query[order], np.arange(m))
         return np.asarray(row[order[first_of_query[:, None] + np.arange(k)]])
 
     def _compare(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:

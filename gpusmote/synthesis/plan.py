@@ -122,7 +122,8 @@ class Plan:
             if not self._table.numeric:
                 return self._table.gather(self._copied(start, stop))
             if self._table.sparse:
-                return self._table.only(self._sparse_rows(start, stop), backend)
+                blocks = [self._table.take_sparse(slice(0)), *self._sparse_blocks(start, stop)]
+                return self._table.only(scipy.sparse.vstack(blocks, format="csr"), backend)
             out = self._place().xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
             self._write(start, stop, out, backend)
             return self._table.only(out, backend)
@@ -171,7 +172,7 @@ class Plan:
         backend = self._within(len(self), self._table.n_rows)
         with backend.active(), self.report.stage("rows", backend):
             if self._table.sparse:
-                X = self._table.append_sparse(self._sparse_rows(0, len(self)))
+                X = self._table.append_sparse(self._sparse_blocks(0, len(self)))
             elif self._table.numeric:
                 X = self._table.append(len(self), functools.partial(self._write, backend=backend), backend)
             else:
@@ -361,14 +362,12 @@ class Plan:
         for part, samples, at in spans(self._parts, start, stop):
             generator_of(part).write(part, samples, out[at : at + len(samples)], backend)
 
-    def _sparse_rows(self, start: int, stop: int) -> Any:
-        """The synthetic rows ``start`` to ``stop`` as a csr_array, made in blocks."""
-        blocks = [self._table.take_sparse(slice(0))]
+    def _sparse_blocks(self, start: int, stop: int) -> Iterator[Any]:
+        """The synthetic rows ``start`` to ``stop``, in several csr_arrays."""
         step = self._backend.memory.size(_SPARSE_ROWS)
         for first in range(start, stop, step):
             for part, samples, _ in spans(self._parts, first, min(stop, first + step)):
-                blocks.append(generator_of(part).sparse_rows(part, samples))
-        return scipy.sparse.vstack(blocks, format="csr")
+                yield generator_of(part).sparse_rows(part, samples)
 
     def _copied(self, start: int, stop: int) -> np.ndarray:
         """Positions in X of the rows that the synthetic rows ``start`` to ``stop`` are copies of."""
