@@ -19,7 +19,12 @@ def test_the_page_shows_the_help_of_each_command(command: str, monkeypatch: pyte
     monkeypatch.setenv("COLUMNS", "80")
     done = gpusmote(*command.split(), "--help")
     assert (done.status, done.err) == (0, "")
-    assert SHOWN[f"{command}--help"].strip() == done.out.strip(), "python3 ci/readme.py help"
+    assert words(SHOWN[f"{command}--help"]) == words(done.out), "python3 ci/readme.py help"
+
+
+def words(page: str) -> list[str]:
+    """Without the type of an argument, which versions of typer and argparse show in different ways."""
+    return re.sub(r"[{}\[\]]|<str>", "", page).split()
 
 
 EXAMPLES = [
