@@ -92,22 +92,22 @@ def test_a_search_in_words(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("asked", "message", "hint"),
+    ("asked", "message"),
     [
-        ({"why": (1, 5)}, "number of rows is 1", "at least 2"),
-        ({"why": (10, 0)}, "number of columns is 0", "at least 1"),
-        ({"why": (10.5, 2)}, "number of rows is 10.5", "whole number"),
-        ({"why": (10, 5), "k": 10}, "k is 10", "at most 9"),
-        ({"why": (10, 5), "k": 0}, "k is 0", "at least 1"),
-        ({"why": (10, 5), "queries": 11}, "queries is 11", "at most 10"),
-        ({"why": 10}, "why is 10", "(rows, columns)"),
-        ({"why": (1, 2, 3)}, "why is (1, 2, 3)", "(rows, columns)"),
-        ({"queries": 5}, "queries and k", "why"),
-        ({"k": 5}, "queries and k", "why"),
+        ({"why": (1, 5)}, "why=(1, 5), queries=None and k=5"),
+        ({"why": (10, 0)}, "why=(10, 0)"),
+        ({"why": (10.5, 2)}, "why=(10.5, 2)"),
+        ({"why": (10, 5), "k": 10}, "k=10"),
+        ({"why": (10, 5), "k": 0}, "k=0"),
+        ({"why": (10, 5), "queries": 11}, "queries=11"),
+        ({"why": 10}, "why=10"),
+        ({"why": (1, 2, 3)}, "why=(1, 2, 3)"),
+        ({"queries": 5}, "queries and k"),
+        ({"k": 5}, "queries and k"),
     ],
 )
-def test_searches_that_cannot_be(asked, message, hint):
+def test_searches_that_cannot_be(asked, message):
     with pytest.raises(ParameterError) as raised:
         info(**asked)
     assert message in raised.value.message
-    assert hint in raised.value.hint
+    assert "why" in raised.value.hint
