@@ -105,18 +105,17 @@ def plan(output: Output, sampler: Any, source: str, report: str | None, force: b
 
     with _report_to(report, output, force, source) as publish:
         with output.progress() as progress:
-            found = forecast(source, sampler=sampler, progress=progress, **options)
-        full = found.to_dict()
-        size = f"{counted(found.n_rows, 'row')} x {counted(found.n_features, 'feature')}"
+            found, refusal = forecast(source, sampler=sampler, progress=progress, **options)
+        size = f"{counted(found['n_rows'], 'row')} x {counted(found['n_features'], 'feature')}"
         brief = {
-            found.source: f"{size}, {counted(found.n_synthetic, 'row')} would be made",
-            "classes": _by_class(full),
-            "device": f"{found.device}: {found.reason}",
-            "bytes": found.bytes,
+            source: f"{size}, {counted(found['n_synthetic'], 'row')} would be made",
+            "classes": _by_class(found),
+            "device": f"{found['device']}: {found['reason']}",
+            "bytes": found["bytes"],
         }
-        publish(brief, full)
-    if found.refusal is not None:
-        raise found.refusal
+        publish(brief, found)
+    if refusal is not None:
+        raise refusal
 
 
 def _by_class(report: Mapping[str, Any]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import Any
 
@@ -18,45 +17,7 @@ from gpusmote.files.passes import Passes
 from gpusmote.io_errors import naming
 from gpusmote.synthesis.report import Report
 
-__all__ = ["Forecast", "forecast"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Forecast:
-    """What a run would do.
-
-    Attributes
-    ----------
-    source, target : str
-    n_rows, n_features, n_synthetic : int
-        Rows and features of the source, synthetic rows.
-    classes : list of dict
-        ``label``, ``before``, ``after``.
-    device, reason : str
-        The device, and the reason for the choice.
-    bytes : dict of str to int
-        On the host: ``held`` (the rows that are read, and all labels), ``needed`` (with libraries and blocks, which are
-        larger if more memory is allowed), ``peak`` (an upper bound of the most at any time, with the search),
-        ``limit`` (absent if the system does not report free memory); ``written`` (approximate size of the output in
-        the format of the source).
-    refusal : MemoryLimitError or None
-        The error that the run would raise because of memory on the host; ``peak`` is then that of the smallest search.
-    """
-
-    source: str
-    target: str
-    n_rows: int
-    n_features: int
-    n_synthetic: int
-    classes: list[dict[str, Any]]
-    device: str
-    reason: str
-    bytes: dict[str, int]
-    refusal: MemoryLimitError | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields but ``refusal``, for ``json.dumps``."""
-        return {name: value for name, value in vars(self).items() if name != "refusal"}
+__all__ = ["forecast"]
 
 
 def forecast(
@@ -68,10 +29,24 @@ def forecast(
     dup_size: int | None = None,
     memory_limit: Any = None,
     progress: Progress | None = None,
-) -> Forecast:
+) -> tuple[dict[str, Any], MemoryLimitError | None]:
     """Read the labels of a file as :func:`gpusmote.resample_file` does, without writing one.
 
     It has the same parameters, and raises the same errors, except for too little memory on the host.
+
+    Returns
+    -------
+    report : dict
+        - ``source``, ``target``;
+        - ``n_rows``, ``n_features``: of the source; ``n_synthetic``: the number of synthetic rows;
+        - ``classes``: for each class its ``label``, and its rows ``before`` and ``after``;
+        - ``device``, ``reason``: the device, and the reason for the choice;
+        - ``bytes``: on the host, ``held`` (the rows that are read, and all labels), ``needed`` (with libraries and
+          blocks, which are larger if more memory is allowed), ``peak`` (an upper bound of the most at any time, with
+          the search), ``limit`` (absent if the system does not report free memory); ``written`` (approximate size of
+          the output in the format of the source).
+    refusal : MemoryLimitError or None
+        The error that the run would raise because of memory on the host; ``peak`` is then that of the smallest search.
     """
     sampler = checked_sampler(sampler, percentage, dup_size)
     memory = file_memory(memory_limit, sampler)
@@ -101,5 +76,15 @@ def forecast(
         }
         for c, (label, n) in enumerate(zip(labels.names(), labels.counts.tolist(), strict=True))
     ]
-    shape = rows.n_rows, rows.n_features, n_new
-    return Forecast(os.fspath(source), target, *shape, classes, backend.name, reason, size, needs.refusal)
+    report = {
+        "source": os.fspath(source),
+        "target": target,
+        "n_rows": rows.n_rows,
+        "n_features": rows.n_features,
+        "n_synthetic": n_new,
+        "classes": classes,
+        "device": backend.name,
+        "reason": reason,
+        "bytes": size,
+    }
+    return report, needs.refusal
