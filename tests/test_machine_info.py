@@ -1,4 +1,4 @@
-"""What the machine offers: never an error."""
+"""``info`` describes the machine and does not raise."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_with_devices(cuda, monkeypatch):
     assert told["auto"]["large"].startswith("cuda:0: the search compares")
 
 
-def test_a_device_that_does_not_answer_is_told_of(cuda, monkeypatch):
+def test_a_device_that_does_not_answer_is_listed(cuda, monkeypatch):
     cuda()
     import cupy
 
@@ -56,15 +56,15 @@ def test_a_device_that_does_not_answer_is_told_of(cuda, monkeypatch):
     assert device["model"].startswith("does not answer")
 
 
-def test_a_bad_configuration_is_told_of(monkeypatch):
+def test_an_error_of_the_configuration_is_the_value(monkeypatch):
     monkeypatch.setenv("GPUSMOTE_DEVICE", "gpu")
     assert "GPUSMOTE_DEVICE is 'gpu'" in info()["auto"]["large"]
 
 
 @pytest.mark.parametrize("d", [1, 9, 32])
 @pytest.mark.parametrize("n", [3, 10, 3_000, 5_000, 20_000, 10**6])
-def test_what_serves_is_among_what_is_told(n, d):
-    """Whatever the rows answer, the choice is one of the sources told, and each of them can be the choice."""
+def test_the_choice_is_among_the_sources(n, d):
+    """For all answers to the rules, the choice is one of the sources, and each source can be chosen."""
     told = list(info(why=(n, d), k=2)["search"]["cpu"])
     answers = [(dimension, share) for dimension in (0.0, 99.0) for share in (0.0, 1.0)]
     search = SearchSize(n, d, n, 2)
@@ -106,7 +106,7 @@ def test_a_search_in_words(monkeypatch):
         ({"k": 5}, "queries and k"),
     ],
 )
-def test_searches_that_cannot_be(asked, message):
+def test_searches_that_are_not_possible(asked, message):
     with pytest.raises(ParameterError) as raised:
         info(**asked)
     assert message in raised.value.message

@@ -1,4 +1,4 @@
-"""How commands end: exit status, lines of error, signals."""
+"""Exit status, error messages and signals."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def raising(error: BaseException) -> Callable[[], None]:
         ),
     ],
 )
-def test_an_error_is_a_line_and_its_hint_another(
+def test_an_error_is_one_line_and_its_hint_another(
     error: BaseException, status: int, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert finish(raising(error), Output()) == status
@@ -59,7 +59,7 @@ def test_an_error_is_a_line_and_its_hint_another(
     assert captured.out == ""
 
 
-def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output()
     output.debug = True
     assert finish(raising(errors.InputError("No.")), output) == 1
@@ -69,7 +69,7 @@ def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_signal_ends_the_work_once_and_lets_it_tidy(
+def test_a_signal_ends_the_work_and_a_second_one_does_not_interrupt_the_cleanup(
     name: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tidied = []
@@ -80,7 +80,7 @@ def test_a_signal_ends_the_work_once_and_lets_it_tidy(
             os.kill(os.getpid(), getattr(signal, name))
             threading.Event().wait(5)
         finally:
-            os.kill(os.getpid(), getattr(signal, name))  # as `timeout` sends it to the group once more
+            os.kill(os.getpid(), getattr(signal, name))  # as by `timeout`, which also sends it to the process group
             tidied.append(True)
 
     assert finish(work, Output()) == status
@@ -158,7 +158,7 @@ RESAMPLE = ["resample", "in.csv", "--target", "kind", "-o", "out.csv"]
         ([*RESAMPLE, "--report", "out.csv"], "--report out.csv is another"),
     ],
 )
-def test_a_wrong_command_line_ends_with_2_and_a_line_of_why(
+def test_a_wrong_command_line_has_status_2_and_one_line_with_the_reason(
     arguments: list[str], complaint: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -186,7 +186,7 @@ def test_a_wrong_command_line_ends_with_2_and_a_line_of_why(
         ),
     ],
 )
-def test_the_hint_says_in_the_words_of_a_shell_what_is_allowed(arguments: list[str], hint: str, source: Path) -> None:
+def test_the_hint_says_what_is_allowed(arguments: list[str], hint: str, source: Path) -> None:
     done = gpusmote("resample", source, "--target", "kind", "-o", source.with_name("out.csv"), *arguments)
     assert done.status == 2
     assert done.err.splitlines()[1].startswith(f"hint:  {hint}")
@@ -199,7 +199,7 @@ def command(*arguments: object, **options: object) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("what", ["info", "--version"])
 @pytest.mark.parametrize("buffered", [True, False])
-def test_a_reader_that_goes_away_is_no_error(what: str, buffered: bool) -> None:
+def test_a_reader_that_ends_early_is_not_an_error(what: str, buffered: bool) -> None:
     environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
     with command(what, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         process.stdout.close()  # type: ignore[union-attr]
@@ -207,7 +207,7 @@ def test_a_reader_that_goes_away_is_no_error(what: str, buffered: bool) -> None:
     assert process.returncode == 1
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full, a disk that is always full")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 @pytest.mark.parametrize("what", ["info", "--version"])
 def test_results_that_cannot_be_printed_are_an_error(what: str) -> None:
     with open("/dev/full", "w") as full, command(what, stdout=full, stderr=subprocess.PIPE) as process:

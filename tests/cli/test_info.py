@@ -1,4 +1,4 @@
-"""``info`` and ``bench`` by the command line, and what it says in a process without typer."""
+"""The commands ``info`` and ``bench``, and the error without typer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WITHOUT = "import sys; sys.modules['typer'] = None; from gpusmote.cli import mai
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("info",), ("resample", "in.csv"), ("dance",)])
-def test_in_a_process_without_typer_a_line_says_what_to_install(arguments: tuple[str, ...]) -> None:
+def test_without_typer_the_error_says_what_to_install(arguments: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True, check=False)
     said = 'error: The command line needs typer: pip install "gpusmote[cli]".\n'
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
 
-def test_info_prints_what_python_is_told() -> None:
+def test_info_prints_what_the_function_returns() -> None:
     done = gpusmote("info")
     assert (done.status, done.err) == (0, "")
     assert [line.split()[0] for line in done.out.splitlines() if not line.startswith(" ")] == list(library.info())
@@ -62,7 +62,7 @@ def test_info_says_why() -> None:
         (["--what"], "--what", "gpusmote info --help"),
     ],
 )
-def test_a_search_that_cannot_be(arguments: list[str], message: str, hint: str) -> None:
+def test_a_search_that_is_not_possible(arguments: list[str], message: str, hint: str) -> None:
     done = gpusmote("info", *arguments)
     assert (done.status, done.out) == (2, "")
     error, said = done.err.splitlines()
@@ -114,7 +114,7 @@ def test_an_error_is_a_message_and_a_hint_on_lines_of_their_own(monkeypatch: pyt
     assert gpusmote("bench") == (1, "", "error: It did not work.\nhint:  Do this.\n")
 
 
-def test_bench_passes_its_options_on_and_its_status_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_passes_options_and_returns_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
     monkeypatch.setattr(benchmark, "run", lambda quick, repeat: seen.update(quick=quick, repeat=repeat) or 1)
     assert gpusmote("bench", "--quick", "--repeat", "3") == (1, "", "")

@@ -1,4 +1,4 @@
-"""docs/cli.md shows what the commands print, and its examples run."""
+"""The help in docs/cli.md is that of the commands, and the examples run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_page_shows_the_help_of_each_command(command: str, monkeypatch: pyte
 
 
 def words(page: str) -> list[str]:
-    """Without the type of an argument, which versions of typer and argparse show in different ways."""
+    """The words of a page, without brackets and types, which depend on the version of typer and argparse."""
     return re.sub(r"[{}\[\]]|<str>", "", page).split()
 
 

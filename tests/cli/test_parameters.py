@@ -18,7 +18,7 @@ from tests.cli.helpers import gpusmote
 
 
 class Fuzzy:
-    """A sampler as another might write it.
+    """A sampler of another package.
 
     Parameters
     ----------

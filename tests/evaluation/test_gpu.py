@@ -59,7 +59,7 @@ def test_what_is_missing_is_noted(cuda, monkeypatch, tmp_path):
     assert {row["bare_FAISS_s"] for row in told["results"]["search"]} == {None}
 
 
-def test_what_was_found_before_a_failure_is_in_the_file(cuda, monkeypatch, tmp_path):
+def test_results_before_a_failure_are_in_the_file(cuda, monkeypatch, tmp_path):
     def fails(on):
         yield {"figure": 1.23456}
         raise DeviceError("the device is gone")
@@ -79,12 +79,12 @@ def test_targets_are_for_full_tables_only(cuda, quick):
     assert len(bench.found["checks"]) == (not quick)
 
 
-def test_a_measurement_that_there_is_not(cuda):
+def test_an_unknown_measurement(cuda):
     with pytest.raises(ParameterError, match=r"no measurement 'sleep'.* There are limits, generation"):
         gpu.run(gpu="limits,sleep")
 
 
-def test_without_a_device_the_error_says_what_was_found(cuda):
+def test_without_a_device_the_error_lists_driver_and_packages(cuda):
     cuda(devices=0)
     with pytest.raises(DeviceError, match=r"No CUDA device can be used \(driver: .* devices that CuPy sees: 0"):
         gpu.run(quick=True)

