@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status, see :mod:`gpusmote.cli.exit_status`.
     """
     with handled(end_process):
+        with contextlib.suppress(ImportError):  # imported here, while signals end the process; raised again below
+            import gpusmote.cli.app  # noqa: F401
         from gpusmote.cli.exit_status import finish
         from gpusmote.cli.output import Output
 

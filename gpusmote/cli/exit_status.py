@@ -50,10 +50,11 @@ def finish(work: Callable[[], Any], output: Output) -> int:
 
 def _explained(error: Exception) -> tuple[int, str, str]:
     """Exit status, message and hint."""
+    from gpusmote.cli.parameters import in_options  # imports scikit-learn
     from gpusmote.errors import GpusmoteError, ParameterError
 
     if isinstance(error, GpusmoteError):
-        return (2 if isinstance(error, ParameterError) else 1), error.message, error.hint
+        return (2 if isinstance(error, ParameterError) else 1), in_options(error.message), in_options(error.hint)
     if hasattr(error, "format_message"):  # typer's exceptions, whose module differs between versions
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "gpusmote COMMAND"

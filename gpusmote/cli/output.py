@@ -45,9 +45,9 @@ class Output:
         """Print an error on one line and its hint on another, after the traceback if ``debug`` is set."""
         if self.debug and sys.exc_info()[1] is not None:
             _print_error(*traceback.format_exc().splitlines())
-        _print_error(f"error: {_as_typed(message)}")
+        _print_error(f"error: {_one_line(message)}")
         if hint:
-            _print_error(f"hint:  {_as_typed(hint)}")
+            _print_error(f"hint:  {_one_line(hint)}")
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:
@@ -134,8 +134,12 @@ def _text(value: Any) -> str:
     return f"{value:,}" if type(value) is int else str(value)
 
 
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _as_typed(text: str) -> str:
-    """A message of the library on one line, with options in place of Python parameters."""
+    """A message of the library on one line, with options in place of parameters."""
     from gpusmote.cli.parameters import in_options  # imports scikit-learn
 
-    return " ".join(in_options(text).split())
+    return _one_line(in_options(text))
