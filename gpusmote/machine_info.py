@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
+import dataclasses
+import operator
 import platform
 from typing import Any
 
@@ -66,7 +67,7 @@ def info(*, why: tuple[int, int] | None = None, queries: int | None = None, k: i
     """
     if why is None and (queries, k) != (None, None):
         raise ParameterError("queries and k describe a search.", "Set why to the number of rows and of columns.")
-    searched = {} if why is None else {"search": _search(why, queries, 5 if k is None else k)}
+    searched = {} if why is None else {"search": _search(why, queries, k)}
     driver = detect.driver_found()
     return {
         "gpusmote": version("gpusmote"),
@@ -78,47 +79,48 @@ def info(*, why: tuple[int, int] | None = None, queries: int | None = None, k: i
         "driver": driver or "not found",
         "devices": _devices() if driver else [],
         "auto": {"small": _choice(0.0), "large": _choice(10 * WORK_WORTH_A_DEVICE)},
-        "kernels": _text_or_error(lambda: str(kernels.folder())),
+        "kernels": _kernels(),
         **searched,
     }
 
 
-def _search(why: tuple[int, int], queries: int | None, k: int) -> dict[str, Any]:
+def _search(why: tuple[int, int], queries: int | None, k: int | None) -> dict[str, Any]:
     try:
-        n, d = why
+        n, d = map(operator.index, why)
+        m = n if queries is None else operator.index(queries)
+        neighbors = 5 if k is None else operator.index(k)
+        possible = 1 <= m <= n and 1 <= neighbors < n and d >= 1
     except (TypeError, ValueError):
-        raise ParameterError(f"why is {why!r}.", "It must be a pair: (rows, columns).") from None
-    n, d = _whole(f"why is {why!r}: the number of rows", n, 2), _whole(f"why is {why!r}: the number of columns", d, 1)
-    m, k = _whole("queries", n if queries is None else queries, 1, n), _whole("k", k, 1, n - 1)
-    sources = {
-        device: {rule.source: f"{rule.text}; {rule.condition}".removesuffix("; ") for rule in rules_for(search)}
-        for device, search in (("cpu", SearchSize(n, d, m, k)), ("cuda", SearchSize(n, d, m, k, on_host=False)))
-    }
+        possible = False
+    if not possible:
+        raise ParameterError(
+            f"A search with why={why!r}, queries={queries!r} and k={k!r} is not possible.",
+            "why is (rows, columns); queries is at least 1 and at most rows, k at least 1 and at most rows - 1.",
+        )
+    search = SearchSize(n, d, m, neighbors)
     return {
-        "of": f"{counted(k, 'neighbor')} of {counted(m, 'row')} among {n:,}, {counted(d, 'column')}",
+        "of": f"{counted(neighbors, 'neighbor')} of {counted(m, 'row')} among {n:,}, {counted(d, 'column')}",
         "auto": _choice(float(n) * m * d),
-        **sources,
+        "cpu": _sources(search),
+        "cuda": _sources(dataclasses.replace(search, on_host=False)),
     }
 
 
-def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    if isinstance(value, numbers.Integral) and int(value) >= least and (most is None or int(value) <= most):
-        return int(value)
-    end = "" if most is None else f" and at most {most:,}"
-    raise ParameterError(f"{name} is {value!r}.", f"It must be a whole number, at least {least}{end}.")
+def _sources(search: SearchSize) -> dict[str, str]:
+    return {rule.source: f"{rule.text}; {rule.condition}".removesuffix("; ") for rule in rules_for(search)}
 
 
 def _choice(work: float) -> str:
-    def choose() -> str:
-        ordinal, reason, advice = decide("auto", work, "cpu")
-        return f"{'cpu' if ordinal is None else f'cuda:{ordinal}'}: {reason}" + (f". {advice}" if advice else "")
-
-    return _text_or_error(choose)
-
-
-def _text_or_error(compute: Any) -> str:
     try:
-        return str(compute())
+        ordinal, reason, advice = decide("auto", work, "cpu")
+    except GpusmoteError as error:
+        return str(error)
+    return f"{'cpu' if ordinal is None else f'cuda:{ordinal}'}: {reason}" + (f". {advice}" if advice else "")
+
+
+def _kernels() -> str:
+    try:
+        return str(kernels.folder())
     except GpusmoteError as error:
         return str(error)
 
@@ -129,21 +131,16 @@ def _devices() -> list[dict[str, Any]]:
         return []
     import cupy
 
-    devices = []
+    devices: list[dict[str, Any]] = []
     for ordinal in range(found.devices):
+        device: dict[str, Any] = {"name": f"cuda:{ordinal}"}
         try:
-            device = cupy.cuda.Device(ordinal)
             properties = cupy.cuda.runtime.getDeviceProperties(ordinal)
-            free, total = device.mem_info
-            devices.append(
-                {
-                    "name": f"cuda:{ordinal}",
-                    "model": properties["name"].decode(),
-                    "compute_capability": f"{properties['major']}.{properties['minor']}",
-                    "memory": int(total),
-                    "free": int(free),
-                }
-            )
+            free, total = map(int, cupy.cuda.Device(ordinal).mem_info)
+            device["model"] = properties["name"].decode()
+            device["compute_capability"] = f"{properties['major']}.{properties['minor']}"
+            device |= {"memory": total, "free": free}
         except Exception as error:  # a device that fails is listed too
-            devices.append({"name": f"cuda:{ordinal}", "model": f"does not answer ({error})"})
+            device["model"] = f"does not answer ({error})"
+        devices.append(device)
     return devices

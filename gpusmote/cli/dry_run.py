@@ -1,127 +1,90 @@
-"""What ``gpusmote plan`` says: what a run over a file would make, and how much memory it would hold."""
+"""``gpusmote plan``: what a run over a file would make, and how much memory it would need."""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-from pathlib import Path
+import os
 from typing import Any
 
 from gpusmote.backends import select
 from gpusmote.backends.device import require
-from gpusmote.base.sampler import BaseSampler
 from gpusmote.errors import MemoryLimitError
 from gpusmote.files import Progress
 from gpusmote.files.amounts import checked_sampler, decided
 from gpusmote.files.engine import open_source
-from gpusmote.files.labels import FileTarget
-from gpusmote.files.memory import FileMemory, Needs, file_memory, needs_of
+from gpusmote.files.formats import file_path
+from gpusmote.files.memory import file_memory, needs_of
 from gpusmote.files.passes import Passes
 from gpusmote.io_errors import naming
 from gpusmote.synthesis.report import Report
 
-__all__ = ["Forecast", "forecast"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Forecast:
-    """What a run would do.
-
-    Attributes
-    ----------
-    source, target : str
-    n_rows, n_features, n_synthetic : int
-        Rows and features of the source, synthetic rows.
-    classes : list of dict
-        ``label``, ``before``, ``after``.
-    device, reason : str
-        Where the work would be done, and why there.
-    bytes : dict of str to int
-        On the host: ``held`` (rows that are read, and all labels), ``needed`` (with libraries and blocks, which are
-        the larger the more may be used), ``peak`` (the most at any one time, the search included: an upper bound),
-        ``limit`` (absent where the system does not say); ``written`` (a file of the source's form, about).
-    refusal : MemoryLimitError or None
-        What the run would raise for memory on the host; ``peak`` is of the smallest search then.
-    """
-
-    source: str
-    target: str
-    n_rows: int
-    n_features: int
-    n_synthetic: int
-    classes: list[dict[str, Any]]
-    device: str
-    reason: str
-    bytes: dict[str, int]
-    refusal: MemoryLimitError | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as what ``json.dumps`` takes."""
-        fields = {name: copy.deepcopy(value) for name, value in vars(self).items() if name != "refusal"}
-        for row in fields["classes"]:
-            row["label"] = row["label"] if isinstance(row["label"], (str, int, float, bool)) else str(row["label"])
-        return fields
-
-    def refuse_if_too_large(self) -> None:
-        """MemoryLimitError where the run would raise it."""
-        if self.refusal is not None:
-            raise self.refusal
+__all__ = ["forecast"]
 
 
 def forecast(
-    source: Path,
+    source: str | os.PathLike[str],
     *,
     target: str,
-    sampler: BaseSampler,
+    sampler: Any,
     percentage: float | None = None,
     dup_size: int | None = None,
     memory_limit: Any = None,
     progress: Progress | None = None,
-) -> Forecast:
-    """Look at a file as :func:`gpusmote.resample_file` would, without writing one.
+) -> tuple[dict[str, Any], MemoryLimitError | None]:
+    """Read the labels of a file as :func:`gpusmote.resample_file` does, without writing one.
 
-    Parameters
-    ----------
-    source, target, sampler, percentage, dup_size, memory_limit, progress
-        See :func:`gpusmote.resample_file`.
+    It has the same parameters, and raises the same errors, except for too little memory on the host.
 
     Returns
     -------
-    Forecast
-
-    Raises
-    ------
-    GpusmoteError
-        As the run would, but for memory on the host.
+    report : dict
+        - ``source``, ``target``;
+        - ``n_rows``, ``n_features``: of the source; ``n_synthetic``: the number of synthetic rows;
+        - ``classes``: for each class its ``label``, and its rows ``before`` and ``after``;
+        - ``device``, ``reason``: the device, and the reason for the choice;
+        - ``bytes``: on the host, ``held`` (the rows that are read, and all labels), ``needed`` (with libraries and
+          blocks, which are larger if more memory is allowed), ``peak`` (an upper bound of the most at any time, with
+          the search), ``limit`` (absent if the system does not report free memory); ``written`` (approximate size of
+          the output in the format of the source).
+    refusal : MemoryLimitError or None
+        The error that the run would raise because of memory on the host; ``peak`` is then that of the smallest search.
     """
     sampler = checked_sampler(sampler, percentage, dup_size)
     memory = file_memory(memory_limit, sampler)
-    file = open_source(source, memory)
+    path = file_path(source)
+    file = open_source(path, memory)
     try:
         require(sampler.device)
         passes = Passes(file, target, memory, Report(), progress)
         labels = passes.scan()
-        with naming(source):
+        with naming(path):
             make = {c: n for c, n in decided(sampler, labels, target, percentage, dup_size).items() if n}
         rows = passes.to_hold(sampler, make)
         backend, reason = select(sampler.device, sampler._work(rows, labels, make), "cpu")
-        with naming(source):
+        with naming(path):
             needs = needs_of(memory, file, sampler, rows, labels, make, backend)
-        written = round(file.size * (1 + sum(make.values()) / rows.n_rows))
-        size = {**_bytes(needs, memory), "written": written}
     finally:
         file.close()
-    made = rows.n_rows, rows.n_features, sum(make.values()), _classes(labels, make)
-    return Forecast(str(source), target, *made, backend.name, reason, size, needs.refusal)
-
-
-def _classes(labels: FileTarget, make: dict[int, int]) -> list[dict[str, Any]]:
-    """Rows of each class, now and then."""
-    counted = enumerate(zip(labels.names(), labels.counts.tolist(), strict=True))
-    return [{"label": label, "before": n, "after": n + make.get(c, 0)} for c, (label, n) in counted]
-
-
-def _bytes(needs: Needs, memory: FileMemory) -> dict[str, int]:
-    """Bytes on the host, and the limit."""
-    limit = {} if memory.limit.bytes is None else {"limit": memory.limit.bytes}
-    return {"held": needs.held, "needed": needs.needed, "peak": needs.peak, **limit}
+    n_new = sum(make.values())
+    size = {"held": needs.held, "needed": needs.needed, "peak": needs.peak}
+    size |= {} if memory.limit.bytes is None else {"limit": memory.limit.bytes}
+    size["written"] = round(file.size * (1 + n_new / rows.n_rows))
+    classes = [
+        {
+            "label": label if isinstance(label, (str, int, float)) else str(label),
+            "before": n,
+            "after": n + make.get(c, 0),
+        }
+        for c, (label, n) in enumerate(zip(labels.names(), labels.counts.tolist(), strict=True))
+    ]
+    report = {
+        "source": os.fspath(source),
+        "target": target,
+        "n_rows": rows.n_rows,
+        "n_features": rows.n_features,
+        "n_synthetic": n_new,
+        "classes": classes,
+        "device": backend.name,
+        "reason": reason,
+        "bytes": size,
+    }
+    return report, needs.refusal

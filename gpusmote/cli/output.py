@@ -1,4 +1,4 @@
-"""What people see: results on standard output; progress, warnings and errors on standard error."""
+"""Results on standard output; progress, warnings and errors on standard error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Progress = Callable[[str, int, int], None]
 
 
 class Output:
-    """How much is said.
+    """The output of a command.
 
     Attributes
     ----------
     quiet : bool
-        Neither progress nor results; warnings and errors remain.
+        Whether progress, notes and results are omitted. Warnings and errors are printed.
     debug : bool
-        Errors with their traceback.
+        Whether errors are printed with their traceback.
     """
 
     def __init__(self) -> None:
@@ -30,42 +30,41 @@ class Output:
         self._warned: list[str] = []
 
     def result(self, facts: Mapping[str, Any]) -> None:
-        """Print what was done."""
-        if not self.quiet and sys.stdout is not None:  # a shell can close it
-            text = "\n".join(lines(facts))
+        """Print results."""
+        if not self.quiet and sys.stdout is not None:  # None if it was closed by the shell
             encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-            print(text.encode(encoding, "backslashreplace").decode(encoding))
+            print("\n".join(lines(facts)).encode(encoding, "backslashreplace").decode(encoding))
 
     def notes(self, notes: Iterable[str]) -> None:
-        """Say what was done in another way than asked for, on a line each; not what a warning has said."""
-        for note in map(_in_shell, notes):
+        """Print notes, except those that were already printed as a warning."""
+        for note in map(_as_typed, notes):
             if not self.quiet and not any(warning.startswith(note.rstrip(".")) for warning in self._warned):
-                _say(f"note: {note}")
+                _print_error(f"note: {note}")
 
     def error(self, message: str, hint: str = "") -> None:
-        """Say on one line what is wrong, on another what to do; before both, if asked for, where it happened."""
+        """Print an error on one line and its hint on another, after the traceback if ``debug`` is set."""
         if self.debug and sys.exc_info()[1] is not None:
-            _say(traceback.format_exc().rstrip("\n"))
-        _say(f"error: {_one_line(message)}")
+            _print_error(*traceback.format_exc().splitlines())
+        _print_error(f"error: {_one_line(message)}")
         if hint:
-            _say(f"hint:  {_one_line(hint)}")
+            _print_error(f"hint:  {_one_line(hint)}")
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:
-        """Print warnings as errors are printed, each once."""
+        """Print each warning in the block once, on one line."""
 
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
-            self._warned.append(_in_shell(str(message)))
-            _say(f"warning: {self._warned[-1]}")
+            self._warned.append(_as_typed(str(message)))
+            _print_error(f"warning: {self._warned[-1]}")
 
         with warnings.catch_warnings():
-            warnings.simplefilter("default", UserWarning)  # such as gpusmote's, whatever PYTHONWARNINGS says
+            warnings.simplefilter("default", UserWarning)  # also if PYTHONWARNINGS hides them
             warnings.showwarning = show
             yield
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[Progress | None]:
-        """A bar on the terminal that standard error is; None where it is none."""
+        """A progress bar if standard error is a terminal, else None."""
         if self.quiet or sys.stderr is None or not sys.stderr.isatty():
             yield None
             return
@@ -78,26 +77,25 @@ class Output:
 
             def advance(stage: str, done: int, total: int) -> None:
                 if stage not in tasks:
-                    tasks[stage] = bars.add_task(stage, total=None)
-                known = total if total > 1 else None  # of one thing nobody knows how far it is: the bar pulses
-                bars.update(tasks[stage], completed=done, total=total if done >= total else known)
+                    tasks[stage] = bars.add_task(stage, total=None)  # the bar pulses
+                if total > 1 or done == total:
+                    bars.update(tasks[stage], completed=done, total=total)
 
             yield advance
 
 
-def _say(text: str) -> None:
-    """Print on standard error, unless a shell has closed it, which ``print`` would take for standard output."""
-    if sys.stderr is not None:
-        print("\n".join(map(_printable, text.split("\n"))), file=sys.stderr)
+def _print_error(*texts: str) -> None:
+    if sys.stderr is not None:  # None if it was closed by the shell; print would then use standard output
+        print(*map(_printable, texts), sep="\n", file=sys.stderr)
 
 
 def _printable(text: str) -> str:
-    """``text`` with escapes for line breaks and for what a terminal would obey, such as a label that holds ESC."""
+    """``text`` with escapes for line breaks and for control characters, which a terminal would obey."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """One line a fact, names aligned; facts within facts are indented.
+    """One line for each fact, values aligned; nested facts are indented.
 
     Examples
     --------
@@ -108,40 +106,40 @@ def lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
       bb  0
     notes  none
     """
-    named = [(_printable(name), value) for name, value in facts.items()]
-    width = max((len(name) for name, value in named if not isinstance(value, Mapping)), default=0)
-    for name, value in named:
-        if isinstance(value, Mapping):
-            yield f"{indent}{name}"
-            yield from lines(value, indent + "  ")
-        elif isinstance(value, Iterable) and not isinstance(value, str):
-            yield from _items(name, list(value), indent, width)
-        else:
-            yield f"{indent}{name:<{width}}  {_text(value)}"
+    width = max((len(_printable(name)) for name, value in facts.items() if not _nested(value)), default=0)
+    for name, value in facts.items():
+        for heading, inner in _nested(value):
+            yield f"{indent}{_printable(name)}{heading}"
+            yield from lines(inner, indent + "  ")
+        if not _nested(value):
+            yield f"{indent}{_printable(name):<{width}}  {_printable(_text(value))}"
+
+
+def _nested(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """The mappings that a fact consists of, with what is added to its name."""
+    if isinstance(value, Mapping):
+        return [("", value)]
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return [(f" {number}", item) for number, item in enumerate(value)]
+    return []
 
 
 def _text(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
     if type(value) is float:
         return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if type(value) is int else _printable(str(value))
-
-
-def _items(name: str, values: list[Any], indent: str, width: int) -> Iterator[str]:
-    if not any(isinstance(value, Mapping) for value in values):
-        yield f"{indent}{name:<{width}}  {', '.join(_printable(str(value)) for value in values) or 'none'}"
-        return
-    for number, value in enumerate(values):
-        yield f"{indent}{name} {number}"
-        yield from lines(value if isinstance(value, Mapping) else {"": value}, indent + "  ")
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _in_shell(text: str) -> str:
-    from gpusmote.cli.parameters import in_options  # which loads scikit-learn
+def _as_typed(text: str) -> str:
+    """A message of the library on one line, with options in place of parameters."""
+    from gpusmote.cli.parameters import in_options  # imports scikit-learn
 
     return _one_line(in_options(text))

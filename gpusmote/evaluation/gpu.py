@@ -7,8 +7,6 @@ import itertools
 import json
 import math
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,16 +55,12 @@ class DeviceBench:
         self.backend = CudaBackend(0)
         self.xp = self.backend.xp
         self.rng = np.random.default_rng(0)
-        self.found: dict[str, Any] = {"machine": {}, "results": {}, "checks": [], "notes": []}
+        self.found: dict[str, Any] = {"machine": machine(self.xp), "results": {}, "checks": [], "notes": []}
+        self._write()
 
     def size(self, full: int, quick: int) -> int:
         """``quick`` if small tables are used, else ``full``."""
         return quick if self.quick else full
-
-    def machine(self, facts: dict[str, str]) -> None:
-        """Record the description of the machine."""
-        self.found["machine"] = facts
-        self._write()
 
     def result(self, measurement: str, row: Row) -> Row:
         """Record a row of results, with floats rounded to four digits."""
@@ -75,15 +69,11 @@ class DeviceBench:
         self._write()
         return row
 
-    def check(self, what: str, held: bool, detail: str = "") -> None:
-        """Record a check that must pass on every device."""
-        self._judge(what, bool(held), detail, aim=False)
-
-    def aim(self, what: str, value: float, bound: float, *, at_least: bool) -> None:
-        """Record whether a value meets a target; does nothing for small tables."""
-        if not self.quick:
-            held = bool(value >= bound if at_least else value <= bound)
-            self._judge(what, held, f"{value:.3g}, target {'at least' if at_least else 'at most'} {bound:g}", aim=True)
+    def check(self, what: str, held: bool, detail: str = "", *, aim: bool = False) -> None:
+        """Record a check that must pass on every device, or a target (``aim``) that a full table should meet."""
+        if not (aim and self.quick):
+            self.found["checks"].append({"what": what, "held": bool(held), "detail": detail, "aim": aim})
+            self._write()
 
     def note(self, text: str) -> None:
         """Record a note for readers of the results."""
@@ -124,19 +114,9 @@ class DeviceBench:
         return self.timed(work, turns, longest)[0]
 
     def table(self, n: int, d: int, dtype: Any = np.float32, block: int | None = None) -> Any:
-        """n x d normally distributed values on the device; with ``block``, the same so many rows repeated."""
-        block = min(n, block or n)
-        some = self.xp.asarray(self.rng.standard_normal((block, d), np.dtype(dtype)))
-        if block == n:
-            return some
-        values = self.xp.empty((n, d), dtype)
-        for start in range(0, n, block):
-            values[start : start + block] = some[: min(block, n - start)]
-        return values
-
-    def _judge(self, what: str, held: bool, detail: str, *, aim: bool) -> None:
-        self.found["checks"].append({"what": what, "held": held, "detail": detail, "aim": aim})
-        self._write()
+        """n x d normally distributed values on the device; with ``block``, that many rows are repeated."""
+        some = self.xp.asarray(self.rng.standard_normal((min(n, block or n), d), np.dtype(dtype)))
+        return some if len(some) == n else some[self.xp.arange(n) % len(some)]
 
     def _write(self) -> None:
         if self._path is not None:
@@ -177,15 +157,15 @@ def run(*, gpu: str = "", quick: bool = False, path: Path | None = None) -> int:
     if not look.usable:
         raise DeviceError(f"No CUDA device can be used ({look}).", detect.INSTALL)
     bench = DeviceBench(quick, path)
-    bench.machine(machine(bench.xp))
-    print("\n".join(f"{name}: {value}" for name, value in bench.found["machine"].items()), flush=True)
+    benchmark.print_facts(bench.found["machine"])
     for name in names:
-        print(f"\n{name}: {MEASUREMENTS[name].__doc__}\n", flush=True)
+        print(f"{name}: {MEASUREMENTS[name].__doc__}\n", flush=True)
         found = map(functools.partial(bench.result, name), MEASUREMENTS[name](bench))
         for columns, rows in itertools.groupby(found, tuple):
             benchmark.print_table(tuple((column, functools.partial(_cell, column)) for column in columns), rows)
+        print()
     missed = [check for check in bench.found["checks"] if not check["held"]]
-    print("", *bench.found["notes"], sep="\n")
+    print(*bench.found["notes"], sep="\n")
     print(*(f"{'TARGET MISSED' if c['aim'] else 'WRONG'}: {c['what']} ({c['detail']})" for c in missed), sep="\n")
     return int(any(not check["aim"] for check in missed))
 
@@ -200,12 +180,14 @@ def machine(xp: Any) -> dict[str, str]:
     found, runtime = detect.look(), xp.cuda.runtime
     properties = runtime.getDeviceProperties(0)
     free, total = xp.cuda.Device(0).mem_info
+    driver = Path("/proc/driver/nvidia/version")
     return {
         "device": properties["name"].decode(),
         "compute capability": f"{properties['major']}.{properties['minor']}",
         "device memory": f"{total / GIB:.1f} GiB, {free / GIB:.1f} free",
-        "driver": f"{_driver()}, for CUDA {_dotted(runtime.driverGetVersion())}",
-        "CUDA": f"{_dotted(runtime.runtimeGetVersion())}, NVRTC {found.nvrtc}",
+        "driver": driver.read_text().splitlines()[0] if driver.exists() else "unknown",
+        "CUDA": f"{_dotted(runtime.runtimeGetVersion())}, driver for {_dotted(runtime.driverGetVersion())}, "
+        f"NVRTC {found.nvrtc}",
         "CuPy": found.cupy,
         "FAISS": found.faiss,
         **benchmark.machine(),
@@ -214,16 +196,6 @@ def machine(xp: Any) -> dict[str, str]:
 
 def _dotted(version: int) -> str:
     return f"{int(version) // 1000}.{int(version) % 1000 // 10}"
-
-
-def _driver() -> str:
-    """Version of the NVIDIA driver, from nvidia-smi."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return "unknown"
-    command = [tool, "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-    return done.stdout.strip() or "unknown"
 
 
 def limits(bench: DeviceBench) -> Iterator[Row]:
@@ -271,7 +243,8 @@ def generation(bench: DeviceBench) -> Iterator[Row]:
         Backend().interpolate(ends, place, place + len(some), gap[pick].get(), expected)
         bench.check(f"{name} x {d}: rows equal those of the CPU", out[pick].get().tobytes() == expected.tobytes())
         if d >= FROM_COLUMNS:
-            bench.aim(f"{name} x {d}: fraction of the copy bandwidth", moved / copy, AIM_COPY, at_least=True)
+            detail = f"{moved / copy:.3g}, target at least {AIM_COPY:g}"
+            bench.check(f"{name} x {d}: fraction of the copy bandwidth", moved / copy >= AIM_COPY, detail, aim=True)
 
 
 def search(bench: DeviceBench) -> Iterator[Row]:
@@ -292,8 +265,9 @@ def search(bench: DeviceBench) -> Iterator[Row]:
         asked = bench.xp.arange(m) * (n // m)
         seconds, (near, report) = bench.timed(functools.partial(_nearest, bench, values, asked), 3, 8.0)
         some = bench.rng.choice(m, 3, replace=False)
-        held = _exact(values.get(), asked.get()[some], near.get()[some])
-        bench.check(f"{n:,} x {d}, {kind}: the neighbors equal those of brute force", held)
+        on_host = NeighborSearch(Backend(), values.get(), SearchReport())
+        held = on_host.nearest(asked.get()[some], benchmark.NEIGHBORS) == near.get()[some]
+        bench.check(f"{n:,} x {d}, {kind}: the neighbors equal those of the CPU", held.all())
         bare = None
         if faiss is not None:
             queries, distances = values[asked], bench.xp.empty((m, FAISS_K), np.float32)
@@ -302,7 +276,8 @@ def search(bench: DeviceBench) -> Iterator[Row]:
                 functools.partial(bf_knn, faiss, bench.xp, 0, values, queries, distances, indices), 3, 8.0
             )
             if kind == "normal":
-                bench.aim(f"{n:,} x {d}: time relative to plain FAISS", seconds / bare, AIM_FAISS, at_least=False)
+                detail = f"{seconds / bare:.3g}, target at most {AIM_FAISS:g}"
+                bench.check(f"{n:,} x {d}: time relative to plain FAISS", seconds / bare <= AIM_FAISS, detail, aim=True)
         passes = (report.certified_first, report.certified_second, report.certified_last)
         shares = {f"pass_{number}": count / m for number, count in enumerate(passes, 1)}
         yield {"data": kind, "rows": n, "columns": d, "queries": m, "seconds": seconds, "bare_FAISS_s": bare, **shares}
@@ -313,24 +288,11 @@ def _nearest(bench: DeviceBench, values: Any, asked: Any) -> tuple[Any, SearchRe
     return NeighborSearch(bench.backend, values, report).nearest(asked, benchmark.NEIGHBORS), report
 
 
-def _exact(values: np.ndarray, rows: np.ndarray, near: np.ndarray) -> bool:
-    """Whether ``near`` are the neighbors of the rows by brute force in float64, with ties to the lower row."""
-    columns = np.ascontiguousarray(values.T)
-    for row, found in zip(rows, near, strict=True):
-        distance = np.zeros(len(values))
-        for column in columns:
-            distance += np.subtract(column, column[row], dtype=np.float64) ** 2
-        distance[row] = np.inf
-        if (np.argsort(distance, kind="stable")[: len(found)] != found).any():
-            return False
-    return True
-
-
 def smote(bench: DeviceBench) -> Iterator[Row]:
     """SMOTE().fit_resample of arrays on the host and on the device, and imbalanced-learn on the CPU of the machine."""
     theirs, pace = None, 0.0  # seconds of imbalanced-learn divided by the square of the number of rows
     try:
-        theirs = benchmark.warmed_up()
+        theirs = benchmark.imblearn_smote()
     except MissingPackageError as error:
         bench.note(str(error))
     for full in (20_000, 100_000, 1_000_000):
@@ -345,7 +307,7 @@ def smote(bench: DeviceBench) -> Iterator[Row]:
         bench.check(f"{n:,} x {COLUMNS}: the same rows for arrays on the host and on the device", same)
         other = None
         if theirs is not None and pace * n**2 < LONGEST:
-            other = bench.seconds(functools.partial(theirs().fit_resample, X, y), 1)
+            other = bench.seconds(functools.partial(theirs.fit_resample, X, y), 1)
             pace = other / n**2
         total = {f"from_{name}_s": value for name, value in seconds.items()}
         yield {"rows": n, "columns": COLUMNS, "imbalanced_learn_s": other, **total, **stages}

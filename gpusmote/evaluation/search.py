@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gpusmote.backends import Backend
-from gpusmote.evaluation.benchmark import machine, print_table
+from gpusmote.evaluation.benchmark import Row, machine, print_facts, print_table
 from gpusmote.neighbors import NeighborSearch, SearchReport
 from gpusmote.neighbors.approximate import ApproximateSearch, measured_recall
 
@@ -20,27 +19,23 @@ __all__ = ["TABLES", "compare", "main"]
 COLUMNS, NEIGHBORS, TARGET = 32, 5, 0.95
 
 
-def _even(rng: np.random.Generator, n: int) -> np.ndarray:
-    return rng.standard_normal((n, COLUMNS))
+def _clusters(rng: np.random.Generator, n: int) -> np.ndarray:
+    centers = 3 * rng.standard_normal((200, COLUMNS))
+    return centers[rng.integers(0, 200, n)] + rng.standard_normal((n, COLUMNS))
 
 
 def _eight_dimensions(rng: np.random.Generator, n: int) -> np.ndarray:
     return rng.standard_normal((n, 8)) @ rng.standard_normal((8, COLUMNS)) + 0.1 * rng.standard_normal((n, COLUMNS))
 
 
-def _clusters(rng: np.random.Generator, n: int) -> np.ndarray:
-    centers = 3 * rng.standard_normal((200, COLUMNS))
-    return centers[rng.integers(0, 200, n)] + rng.standard_normal((n, COLUMNS))
-
-
 TABLES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "200 clusters": _clusters,
     "8 dimensions and noise": _eight_dimensions,
-    "normally distributed": _even,
+    "normally distributed": lambda rng, n: rng.standard_normal((n, COLUMNS)),
 }
 
 
-def compare(name: str, n: int, turns: int) -> dict[str, Any]:
+def compare(name: str, n: int, turns: int) -> Row:
     """Measure both searches alternately, for all rows of one table on the host, and the recall.
 
     Parameters
@@ -59,7 +54,7 @@ def compare(name: str, n: int, turns: int) -> dict[str, Any]:
         - ``exact`` and ``approximate``: medians in seconds, including building the index and measuring the recall;
         - ``ratio``: the median of the ratios of all turns, above 1 if the approximate search is faster;
         - ``recall``: of all rows;
-        - ``search``: the :class:`~gpusmote.neighbors.SearchReport` of the approximate search.
+        - ``probed``: the number of lists searched, and of all lists; "exact" if the exact search was used.
     """
     values = TABLES[name](np.random.default_rng(0), n).astype(np.float32)
     backend, seconds, report = Backend(), list[tuple[float, float]](), SearchReport()
@@ -81,7 +76,7 @@ def compare(name: str, n: int, turns: int) -> dict[str, Any]:
         "approximate": statistics.median(b for _, b in seconds),
         "ratio": statistics.median(a / b for a, b in seconds),
         "recall": recall,
-        "search": report,
+        "probed": ", ".join(f"{one.nprobe} of {one.nlist:,}" for one in report.approximations) or "exact",
     }
 
 
@@ -94,21 +89,10 @@ def main(arguments: Sequence[str]) -> None:
         Numbers of rows; 100000 if there are none.
     """
     sizes = [int(argument) for argument in arguments] or [100_000]
-    print("\n".join(f"{name}: {value}" for name, value in machine().items()), end="\n\n")
+    print_facts(machine())
     print(f"Seconds to find {NEIGHBORS} neighbors of all rows, {COLUMNS} columns, float32, recall_target={TARGET}.\n")
-    print_table(_PRINTED, _rows(sizes))
-
-
-def _rows(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
     compare("200 clusters", 2_000, 1)  # the first call loads libraries
-    for n in sizes:
-        for name in TABLES:
-            yield compare(name, n, 3 if n <= 100_000 else 1)
-
-
-def _how(row: dict[str, Any]) -> str:
-    searches = row["search"].approximations
-    return ", ".join(f"{one.nprobe} of {one.nlist:,}" for one in searches) or "exact"
+    print_table(_PRINTED, (compare(name, n, 3 if n <= 100_000 else 1) for n in sizes for name in TABLES))
 
 
 _PRINTED = (
@@ -118,7 +102,7 @@ _PRINTED = (
     ("approximate", lambda row: f"{row['approximate']:.2f} s"),
     ("ratio", lambda row: f"{row['ratio']:.2f}x"),
     ("recall", lambda row: f"{row['recall']:.1%}"),
-    ("lists probed", _how),
+    ("lists probed", lambda row: f"{row['probed']}"),
 )
 
 

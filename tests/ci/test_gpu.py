@@ -1,4 +1,4 @@
-"""``ci/gpu``: nothing that was found is lost, however a phase ends."""
+"""``ci/gpu``: no results are lost, however a phase ends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def prove(tmp_path, monkeypatch, phases, *more):
     return status, record, {entry["name"]: entry for entry in record["phases"]}
 
 
-def test_every_ending_is_told_and_the_next_phase_runs(tmp_path, monkeypatch, capsys):
+def test_every_state_is_recorded_and_the_next_phase_runs(tmp_path, monkeypatch, capsys):
     phases = [
         bench("good", HELD),
         bench("wrong", HELD, WRONG, then="sys.exit(1)"),
@@ -72,7 +72,7 @@ def test_every_ending_is_told_and_the_next_phase_runs(tmp_path, monkeypatch, cap
     page = capsys.readouterr().out
     assert page == gpu.markdown(record)
     assert page.startswith("# NVIDIA H100, commit 0123456789ab\n")
-    for line in ("- WRONG: wrong (two / three)", "- short of the aim: slow (two / three)", "| 4 | 0.5 |", "- a note"):
+    for line in ("- WRONG: wrong (two / three)", "- target missed: slow (two / three)", "| 4 | 0.5 |", "- a note"):
         assert f"\n{line}\n" in page
 
 
@@ -89,8 +89,8 @@ def test_without_time_a_phase_is_not_run(tmp_path, monkeypatch):
     assert (status, found["good"]["state"]) == (1, "not run")
 
 
-def test_a_phase_that_hangs_is_ended_with_all_that_it_started(tmp_path, monkeypatch):
-    """What it found can be read while it runs, and is kept."""
+def test_a_phase_that_hangs_is_ended_with_its_child_processes(tmp_path, monkeypatch):
+    """Its results can be read while it runs, and are kept."""
     child = "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
     then = child + f"Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\ntime.sleep(600)"
     seen = []
@@ -116,7 +116,7 @@ def test_a_phase_that_hangs_is_ended_with_all_that_it_started(tmp_path, monkeypa
             return
         time.sleep(0.05)
     os.kill(pid, 9)
-    pytest.fail("what the phase had started still ran")
+    pytest.fail("a child process of the phase still ran")
 
 
 TESTS = """
@@ -132,7 +132,7 @@ def test_never(): pass
 
 
 @pytest.mark.parametrize("dies", [True, False])
-def test_each_test_is_told_even_where_a_later_one_ends_the_process(tmp_path, monkeypatch, dies):
+def test_each_test_is_recorded_even_if_a_later_one_ends_the_process(tmp_path, monkeypatch, dies):
     (tmp_path / "test_some.py").write_text(
         TESTS if dies else TESTS.replace("os.kill(os.getpid(), signal.SIGSEGV)", "pass")
     )
@@ -155,8 +155,8 @@ def test_each_test_is_told_even_where_a_later_one_ends_the_process(tmp_path, mon
     else:
         assert (entry["state"], held["test_never"]) == ("failed", True)
     page = gpu.markdown(record)
-    assert "1 not judged: Skipped: no device" in page
-    assert "1 not judged: No module named 'no_such_package'" in page
+    assert "1 skipped: Skipped: no device" in page
+    assert "1 skipped: No module named 'no_such_package'" in page
 
 
 @pytest.mark.slow
@@ -198,8 +198,8 @@ def test_wrong_command_lines(given, capsys):
     assert "ci/gpu: error:" in capsys.readouterr().err
 
 
-def evidence(date, device):
-    """A record in small."""
+def record_of(date, device):
+    """A small record."""
     entry = {"name": "search", "title": "Search", "tool": "bench", "state": "held", "seconds": 2.0, "notes": []}
     entry |= {"results": [{"rows": 100_000, "seconds": 0.25}], "checks": [HELD], "running": "", "log": ""}
     about = {"device": device, "compute capability": "9.0", "CUDA": "12.9", "CuPy": "14.2.0", "FAISS": "1.15"}
@@ -218,7 +218,7 @@ def test_rendering_writes_a_page_and_the_benchmarks(checkout, monkeypatch, capsy
     monkeypatch.setattr(gpu, "ROOT", checkout)
     source = checkout / "gpu.json"
     for date, device in (("2027-01-02T00:00:00+00:00", "NVIDIA L4"), ("2026-12-01T00:00:00+00:00", "NVIDIA H100")):
-        source.write_text(json.dumps(evidence(date, device)), encoding="utf-8")
+        source.write_text(json.dumps(record_of(date, device)), encoding="utf-8")
         assert gpu.main(["--render", str(source)]) == 0
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
     names = [f"nvidia-{chip}-0123456789ab-changes.{suffix}" for chip in ("l4", "h100") for suffix in ("json", "md")]
@@ -233,9 +233,9 @@ def test_rendering_writes_a_page_and_the_benchmarks(checkout, monkeypatch, capsy
 
 
 @pytest.mark.parametrize("change", [{"stand_in": True}, {"machine": {}}], ids=str)
-def test_what_is_no_evidence_is_not_published(checkout, change):
+def test_runs_with_the_stand_in_or_without_a_device_are_not_published(checkout, change):
     source = checkout / "gpu.json"
-    source.write_text(json.dumps(evidence("2027-01-02", "NVIDIA L4") | change), encoding="utf-8")
+    source.write_text(json.dumps(record_of("2027-01-02", "NVIDIA L4") | change), encoding="utf-8")
     with pytest.raises(SystemExit, match="not published"):
         gpu.publish(source, checkout)
     assert not (checkout / gpu.RESULTS).exists()

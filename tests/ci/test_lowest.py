@@ -1,4 +1,4 @@
-"""ci/lowest takes its versions from pyproject.toml and from nowhere else."""
+"""ci/lowest takes its versions only from pyproject.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts of ci/: they install once, and ci/test runs what it says."""
+"""The scripts of ci/: they install once, and ci/test runs all checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Scripts and settings of the checkout, with an interpreter in .venv that only writes down what it is asked."""
+    """Scripts and settings of the checkout, with an interpreter in .venv that only records its arguments."""
     if os.name == "nt":
         pytest.skip("the scripts of ci/ need bash")
     shutil.copytree(ROOT / "ci", tmp_path / "ci")
@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def call(checkout: Path, script: str, *arguments: str, **environment: str) -> list[str]:
-    """What the script has the interpreter do."""
+    """The arguments with which a script calls the interpreter."""
     (checkout / "calls").unlink(missing_ok=True)
     kept = {name: value for name, value in os.environ.items() if name != "GPUSMOTE_TEST_TORCH"}
     done = subprocess.run([checkout / "ci" / script, *arguments], env={**kept, **environment}, capture_output=True)
@@ -74,7 +74,7 @@ def test_the_test_script_checks_style_types_and_tests(
 
 
 def test_a_submission_runs_all_tests() -> None:
-    """What is checked before a change is accepted, here or by the workflow, leaves no test out."""
+    """The checks before a change is accepted include all tests."""
     runs = [ROOT / ".ci" / "run", ROOT / ".github" / "workflows" / "test.yml"]
     found = [line.strip() for file in runs if file.exists() for line in file.read_text().splitlines()]
     tests = [line for line in found if "ci/test" in line]

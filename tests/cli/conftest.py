@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""Fixtures of the tests of the command line."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def signals_are_heard() -> Iterator[None]:
-    """Whoever started the tests may ignore some, which processes hand on: `nohup`, a shell's background."""
+def default_signal_handlers() -> Iterator[None]:
+    """Signals that `nohup` or a background shell ignores stay ignored in child processes, so they are reset."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield

@@ -23,7 +23,7 @@ class Ended(NamedTuple):
 
 
 def gpusmote(*arguments: object) -> Ended:
-    """The command line, in this process but otherwise as the entry point has it."""
+    """Run a command in this process."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main([str(argument) for argument in arguments])
@@ -31,7 +31,7 @@ def gpusmote(*arguments: object) -> Ended:
 
 
 def table(n_rows: int = 120, n_rare: int = 20) -> pa.Table:
-    """Two overlapping classes, the rare one's rows strewn among the others; the label is not the last column."""
+    """Two overlapping classes in random order; the label is not the last column."""
     rng = np.random.default_rng(7)
     rare = rng.permutation(n_rows) < n_rare
     return pa.table(

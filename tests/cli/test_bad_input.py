@@ -1,4 +1,4 @@
-"""What is wrong with the files, from the shell: one line of why, exit 1 or 2, and nothing left behind."""
+"""Files that cannot be used: one line with the reason, exit status 1 or 2, and no files are left."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ SOURCES: dict[str, tuple[Callable[[Path], Path], str]] = {
 }
 
 
-VALUES = ["NaN", "infinity", "missing value"]  # are among the features, whose values a plan does not read
+VALUES = ["NaN", "infinity", "missing value"]  # of the features, which a plan does not read
 CASES = [("resample", what) for what in SOURCES] + [("plan", what) for what in SOURCES if what not in VALUES]
 
 
 @pytest.mark.parametrize(("command", "what"), CASES)
-def test_a_source_that_cannot_be_used_is_one_line(what: str, command: str, tmp_path: Path) -> None:
+def test_the_error_of_a_bad_source_is_one_line(what: str, command: str, tmp_path: Path) -> None:
     make, said = SOURCES[what]
     source = make(tmp_path)
     before = sorted(tmp_path.rglob("*"))
@@ -102,7 +102,7 @@ def test_a_source_that_cannot_be_used_is_one_line(what: str, command: str, tmp_p
     assert first.startswith("error: ")
     assert said in first, first
     assert str(source) in first
-    assert "Error:" not in first, first  # the class of an error that was not foreseen
+    assert "Error:" not in first, first  # the class of an unexpected error
     assert len(hints) <= 1
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -128,7 +128,7 @@ DESTINATIONS: dict[str, tuple[str, int, str]] = {
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("what", DESTINATIONS)
-def test_a_destination_that_cannot_be_used_is_one_line(what: str, force: bool, source: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_bad_destination_is_one_line(what: str, force: bool, source: Path, tmp_path: Path) -> None:
     name, status, said = DESTINATIONS[what]
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder.csv").mkdir()
@@ -150,16 +150,16 @@ def test_a_read_only_folder_is_one_line(source: Path, tmp_path: Path) -> None:
     assert "permission denied" in done.err.splitlines()[0]
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc, a file system that takes no files")
-def test_a_file_system_that_takes_no_files_is_one_line(source: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc, where no files can be created")
+def test_the_error_of_a_file_system_without_files_is_one_line(source: Path) -> None:
     done = gpusmote("resample", source, "--target", "kind", "-o", "/proc/self/out.csv")
     assert done.status == 1
     assert done.err.startswith("error: /proc/self/out.csv ")
     assert len(done.err.splitlines()) <= 2
 
 
-def test_a_disk_that_takes_no_more_leaves_what_was_there(source: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the full disk: the system refuses a write in the middle."""
+def test_a_full_disk_leaves_the_old_file(source: Path, tmp_path: Path) -> None:
+    """A limit on the size of files takes the place of a full disk: a later write fails."""
     out = tmp_path / "out.csv"
     out.write_text("mine")
     done = subprocess.run(
@@ -175,26 +175,26 @@ def test_a_disk_that_takes_no_more_leaves_what_was_there(source: Path, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "out.csv"]
 
 
-def test_a_memory_limit_that_is_too_small_says_what_would_do(source: Path, tmp_path: Path) -> None:
+def test_a_memory_limit_that_is_too_small_names_one_that_is_enough(source: Path, tmp_path: Path) -> None:
     arguments = [source, "--target", "kind", "--memory-limit", "100KB"]
     done = gpusmote("resample", *arguments, "-o", tmp_path / "out.csv")
     assert done.status == 1
     assert "--memory-limit" in done.err.splitlines()[1]
     planned = gpusmote("plan", *arguments)
     assert planned.status == 1
-    assert "common  100 -> 100" in planned.out  # said all the same
+    assert "common  100 -> 100" in planned.out  # printed in spite of the error
     assert "--memory-limit" in planned.err.splitlines()[1]
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_device_that_is_not_there_is_one_line(source: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_missing_device_is_one_line(source: Path, tmp_path: Path) -> None:
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "out.csv", "--device", "cuda:99")
     assert done.status == 1
     assert "no " in done.err.splitlines()[0]
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_k_that_is_too_large_says_which_class_and_what_fits(source: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_large_k_names_the_class_and_the_largest_k(source: Path, tmp_path: Path) -> None:
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "out.csv", "--k-neighbors", 20)
     assert done.status == 1
     assert "'rare' has 20 rows" in done.err.splitlines()[0]
@@ -210,15 +210,15 @@ def test_a_strategy_that_does_not_fit_says_why(source: Path, tmp_path: Path) -> 
         assert said in done.err.splitlines()[0]
 
 
-def test_what_was_written_before_is_still_read(source: Path, tmp_path: Path) -> None:
-    """The bad runs above end early; this one shows that the same arguments do work."""
+def test_good_files_work(source: Path, tmp_path: Path) -> None:
+    """The runs above fail early; with good files the same arguments work."""
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "out.csv")
     assert done.status == 0
     assert read(tmp_path / "out.csv").num_rows == 200
 
 
-def test_rights_are_the_librarys_to_judge(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Were typer asked, it would call a file without rights a mistake in the command line."""
+def test_permissions_are_checked_by_the_library(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """typer would report a file without permissions as an error of the command line."""
     out = tmp_path / "out.csv"
     out.write_text("")
     monkeypatch.setattr(os, "access", lambda *_, **__: False)

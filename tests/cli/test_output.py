@@ -1,4 +1,4 @@
-"""What is printed: text that a terminal shows and does not obey, in any encoding."""
+"""Output is printable in any encoding, without control characters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTILE = ["\x1b[31mred\x1b[0m", "bell\x07", "two\nlines\r", "\x9b2J", "\u202eri
 
 
 def printed(encoding: str, *arguments: object) -> tuple[int, str, str]:
-    """One command, with a standard output and a standard error that have this encoding."""
+    """Run a command with standard output and standard error in an encoding."""
     streams = [io.TextIOWrapper(io.BytesIO(), encoding, errors) for errors in ("strict", "backslashreplace")]
     with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
         status = main([str(argument) for argument in arguments])
@@ -48,10 +48,10 @@ def test_labels_are_printed_in_every_encoding(command: str, encoding: str, tmp_p
         assert set(read(out)["kind"].to_pylist()) == set(HOSTILE)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="this system's file names are text: none is without an encoding")
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of this system are always text")
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 @pytest.mark.parametrize("command", ["resample", "plan"])
-def test_a_file_name_that_is_no_text_is_printed_in_every_encoding(command: str, encoding: str, tmp_path: Path) -> None:
+def test_undecodable_file_names_are_printed_in_every_encoding(command: str, encoding: str, tmp_path: Path) -> None:
     data = pa.table({"x": [float(i) for i in range(30)], "kind": ["a"] * 20 + ["b"] * 10})
     source, out = (tmp_path / os.fsdecode(name) for name in (b"in\xff.parquet", b"out\xff.parquet"))
     write(data, tmp_path / "in.parquet").rename(source)
@@ -66,7 +66,7 @@ def test_a_file_name_that_is_no_text_is_printed_in_every_encoding(command: str, 
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if not name.isprintable()])
-def test_a_file_name_in_an_error_is_no_order_to_the_terminal(name: str, tmp_path: Path) -> None:
+def test_control_characters_of_a_file_name_are_escaped_in_errors(name: str, tmp_path: Path) -> None:
     status, _, err = printed("utf-8", "plan", tmp_path / f"{name}.csv", "--target", "kind")
     assert status == 1
     assert err.startswith("error: ")

@@ -1,10 +1,10 @@
-"""Options come from the samplers, and all of them do."""
+"""Options are read from the samplers."""
 
 from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -12,23 +12,22 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 import gpusmote as library
 from gpusmote.cli import parameters as module
-from gpusmote.cli.parameters import build, merged, parameters, samplers
+from gpusmote.cli.parameters import build, choices, meaning, option_name, parameters, samplers, takes_number
 from gpusmote.errors import ParameterError
 from tests.cli.helpers import gpusmote
 
 
 class Fuzzy:
-    """A sampler as another might write it.
+    """A sampler of another package.
 
     Parameters
     ----------
-    categorical : array-like or "auto"
+    share : float
         Columns
         that :class:`~gpusmote.SMOTE` cannot take.
-    share : float
-    weights, strength : int
-        See :class:`SMOTE`.
-    k_neighbors : int
+
+        Only in Python.
+    limit, k_neighbors : int
         See :class:`SMOTE`.
 
     Notes
@@ -37,34 +36,24 @@ class Fuzzy:
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "categorical": ["array-like", StrOptions({"auto"})],
         "share": [Interval(numbers.Real, 0, 1, closed="both"), None],
-        "limit": [Interval(numbers.Real, 0, None, closed="neither"), str, Mapping],
+        "limit": [Interval(numbers.Real, 0, None, closed="neither"), StrOptions({"auto"}), Mapping],
         "k_neighbors": [Interval(numbers.Integral, 1, None, closed="left")],
-        "verbose": ["boolean"],
-        "function": [callable, None],
     }
 
-    def __init__(
-        self,
-        categorical: Any = "auto",
-        share: Any = None,
-        limit: Any = "1GB",
-        k_neighbors: int = 7,
-        verbose: bool = True,
-        function: Any = None,
-    ) -> None:
-        self.values = {"categorical": categorical, "share": share, "limit": limit, "verbose": verbose}
+    def __init__(self, share: Any = None, limit: Any = "1GB", k_neighbors: int = 7) -> None:
+        self.values = {"share": share, "limit": limit}
 
     def fit_resample(self, X: Any, y: Any) -> Any:
         raise NotImplementedError
 
 
 @pytest.fixture
-def with_fuzzy(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = {"Fuzzy": Fuzzy, "SMOTE": library.SMOTE}
-    monkeypatch.setattr(module, "samplers", lambda: both)
-    monkeypatch.setattr(module, "parameters", lambda: merged(both))
+def with_fuzzy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(module, "samplers", lambda: {"Fuzzy": Fuzzy, "SMOTE": library.SMOTE})
+    parameters.cache_clear()
+    yield
+    parameters.cache_clear()
 
 
 def test_every_exported_sampler_is_there() -> None:
@@ -75,14 +64,11 @@ def test_every_exported_sampler_is_there() -> None:
 
 @pytest.mark.parametrize("sampler", samplers())
 def test_every_parameter_is_offered_with_its_default_and_meaning(sampler: str) -> None:
-    offered = {parameter.name: parameter for parameter in parameters()}
-    signature = inspect.signature(samplers()[sampler]).parameters
-    assert set(signature) - set(module.NOT_OFFERED) <= set(offered)
-    for name, given in signature.items():
-        if name not in module.NOT_OFFERED:
-            assert offered[name].defaults[sampler] == given.default
-            assert offered[name].meaning or offered[name].choices, name
-            assert ":class:" not in offered[name].meaning
+    for name, given in inspect.signature(samplers()[sampler]).parameters.items():
+        if name != "memory_limit":
+            assert parameters()[name][sampler] == given.default
+            assert meaning(name), name
+            assert ":class:" not in meaning(name)
 
 
 @pytest.mark.parametrize("command", ["resample", "plan"])
@@ -90,43 +76,39 @@ def test_help_lists_every_parameter(command: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLUMNS", "160")
     done = gpusmote(command, "--help")
     assert (done.status, done.err) == (0, "")
-    for parameter in parameters():
-        assert parameter.flag in done.out
-        assert parameter.kind is bool or f"[default: {parameter.default}]" in done.out or not parameter.default
-        assert all(choice in done.out for choice in parameter.choices if parameter.kind is str)
+    shown = " ".join(done.out.split())
+    for name, owners in parameters().items():
+        (default,) = set(owners.values())
+        assert f" {option_name(name)} " in shown
+        assert default in (None, False) or f"default: {default}]" in shown
+        assert all(choice in shown for choice in choices(name))
+    assert "[ADASYN and BorderlineSMOTE only; default: smote]" in shown
 
 
 def test_kinds_follow_from_the_constraints(with_fuzzy: None) -> None:
-    found = {parameter.name: parameter for parameter in module.parameters()}
-    kinds = {"categorical": list, "share": float, "limit": object, "k_neighbors": int, "verbose": bool}
-    assert {name: found[name].kind for name in kinds} == kinds
-    assert "function" not in found
-    assert found["k_neighbors"].default == "Fuzzy 7, SMOTE 5"
-    assert found["categorical"].meaning == "Columns that SMOTE cannot take."
-    assert found["verbose"].default == "true"
-    assert found["share"].default == ""
+    assert [takes_number(name) for name in ("share", "limit", "k_neighbors", "device")] == [True, True, True, False]
+    assert [choices(name) for name in ("share", "limit")] == [[], ["auto"]]
+    assert meaning("share") == "Columns that SMOTE cannot take."
+    assert meaning("k_neighbors").startswith("Number of nearest neighbors")
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "value"),
+    ("text", "value"),
     [
-        ("categorical", "city, day", ["city", "day"]),
-        ("categorical", "city", ["city"]),
-        ("categorical", "auto", "auto"),
-        ("limit", "200MB", "200MB"),
-        ("limit", "2000", 2000),
-        ("limit", "0.5", 0.5),
-        ("limit", '{"cpu": "1GB"}', {"cpu": "1GB"}),
-        ("limit", "true", "true"),
+        ("200MB", "200MB"),
+        ("2000", 2000),
+        ("0.5", 0.5),
+        ('{"cpu": "1GB"}', {"cpu": "1GB"}),
+        ("true", "true"),
     ],
 )
-def test_text_becomes_what_the_parameter_takes(name: str, text: str, value: object, with_fuzzy: None) -> None:
-    assert build("Fuzzy", {name: text}).values[name] == value
+def test_text_becomes_what_the_parameter_takes(text: str, value: object, with_fuzzy: None) -> None:
+    assert build("Fuzzy", {"limit": text}).values["limit"] == value
 
 
-def test_a_parameter_that_the_sampler_lacks_is_refused_with_who_has_it(with_fuzzy: None) -> None:
-    with pytest.raises(ParameterError, match=r"SMOTE has no --share\. Fuzzy has it"):
-        build("SMOTE", {"share": 0.5})
+def test_a_parameter_that_the_sampler_does_not_have_is_refused(with_fuzzy: None) -> None:
+    with pytest.raises(ParameterError, match=r"SMOTE has no --share\. It is an option of Fuzzy"):
+        build("SMOTE", {"share": "0.5"})
 
 
 def test_what_begins_like_an_object_must_be_one() -> None:

@@ -1,4 +1,4 @@
-"""``gpusmote plan``: counts, bytes and device are those of the run."""
+"""``gpusmote plan``: counts, bytes and device are the same as those of the run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_counts_are_those_of_the_run(arguments: list[object], form: str, tmp
     assert 0.5 < size["written"] / run["bytes_written"] < 3
 
 
-def test_people_see_the_same_in_words(source: Path) -> None:
+def test_the_printed_plan(source: Path) -> None:
     done = gpusmote("plan", source, "--target", "kind")
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
@@ -60,7 +60,7 @@ def test_people_see_the_same_in_words(source: Path) -> None:
     assert not any("second" in line for line in lines)
 
 
-def test_where_nothing_is_to_be_made_no_rows_are_held(tmp_path: Path) -> None:
+def test_without_rows_to_make_no_rows_are_held(tmp_path: Path) -> None:
     source = write(table(60, 30), tmp_path / "in.parquet")
     planned = report("plan", source, "--target", "kind")
     assert planned["n_synthetic"] == 0
@@ -68,8 +68,8 @@ def test_where_nothing_is_to_be_made_no_rows_are_held(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None], ids=str)
-def test_values_of_features_are_not_looked_at(value: Any, tmp_path: Path) -> None:
-    """The run reads them, and tells; the plan reads the labels only."""
+def test_values_of_features_are_not_read(value: Any, tmp_path: Path) -> None:
+    """The run reads them and raises an error; the plan reads only the labels."""
     data = table()
     ages = [value, *data["age"].to_pylist()[1:]]
     source = write(data.set_column(data.schema.get_field_index("age"), "age", pa.array(ages)), tmp_path / "in.parquet")
@@ -77,20 +77,20 @@ def test_values_of_features_are_not_looked_at(value: Any, tmp_path: Path) -> Non
     assert gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "out.csv").status == 1
 
 
-def test_labels_that_json_does_not_know_become_text(tmp_path: Path) -> None:
+def test_labels_without_a_json_type_become_text(tmp_path: Path) -> None:
     days = pa.array([0] * 30 + [1] * 10, pa.int32()).cast(pa.date32())
     source = write(pa.table({"x": [float(i) for i in range(40)], "day": days}), tmp_path / "in.parquet")
     planned = report("plan", source, "--target", "day")
     assert [row["label"] for row in planned["classes"]] == ["1970-01-01", "1970-01-02"]
 
 
-def test_a_class_that_is_too_small_is_found_by_the_plan_too(source: Path) -> None:
+def test_the_plan_finds_a_class_that_is_too_small(source: Path) -> None:
     done = gpusmote("plan", source, "--target", "kind", "--k-neighbors", 20)
     assert done.status == 1
     assert done.err.startswith(f"error: {source}: Class 'rare' has 20 rows")
 
 
-def test_a_device_that_is_not_there_is_told_before_a_row_is_read(
+def test_a_missing_device_is_an_error_before_rows_are_read(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(detect, "look", lambda: detect.Found(*["not found"] * 4, 0, False, False, False))

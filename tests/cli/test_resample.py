@@ -22,13 +22,13 @@ def rare(path: Path) -> int:
 
 
 def in_memory(sampler: Any, data: pa.Table) -> pa.Table:
-    """What the API makes of the table."""
+    """The result of the sampler in Python."""
     X, y = sampler.fit_resample(data.drop_columns(["kind"]), data["kind"])
     return X.add_column(1, data.schema.field("kind"), y)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_holds_the_rows_of_the_api(form: str, tmp_path: Path) -> None:
+def test_every_format_has_the_rows_of_the_api(form: str, tmp_path: Path) -> None:
     source, out = write(table(), tmp_path / f"in.{form}"), tmp_path / f"out.{form}"
     done = gpusmote("resample", source, "--target", "kind", "-o", out, "--random-state", 3)
     assert done.status == 0, done.err
@@ -99,7 +99,7 @@ def test_originals_are_left_out_and_origins_written(source: Path, tmp_path: Path
     assert (base + origin["gap"].to_numpy() * (neighbor - base) == made["height"].to_numpy()).all()
 
 
-def test_the_report_says_in_json_what_was_done(source: Path, tmp_path: Path) -> None:
+def test_the_report_is_json(source: Path, tmp_path: Path) -> None:
     out, report = tmp_path / "out.parquet", tmp_path / "report.json"
     arguments = ["--target", "kind", "-o", out, "--report", report, "--sampling-strategy", '{"rare": 30}']
     assert gpusmote("resample", source, *arguments).status == 0
@@ -114,24 +114,24 @@ def test_the_report_says_in_json_what_was_done(source: Path, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "out.parquet", "report.json"]
 
 
-def test_a_dash_is_standard_output_for_the_report_alone(source: Path, tmp_path: Path) -> None:
+def test_a_report_on_standard_output(source: Path, tmp_path: Path) -> None:
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "out.csv", "--report", "-")
     assert json.loads(done.out)["n_synthetic"] == 80
 
 
-def test_quiet_prints_nothing_and_writes_all_the_same(source: Path, tmp_path: Path) -> None:
+def test_quiet_prints_nothing(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     assert gpusmote("resample", source, "--target", "kind", "-o", out, "--quiet") == Ended(0, "", "")
     assert rare(out) == 100
 
 
-def test_nothing_but_results_is_printed_where_there_is_no_terminal(source: Path, tmp_path: Path) -> None:
+def test_without_a_terminal_only_results_are_printed(source: Path, tmp_path: Path) -> None:
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "out.parquet")
     assert done.err == ""
     assert "\x1b" not in done.out
 
 
-def test_force_replaces_and_nothing_else_does(source: Path, tmp_path: Path) -> None:
+def test_only_force_replaces_files(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     out.write_text("mine")
     arguments = ["resample", source, "--target", "kind", "-o", out]
@@ -145,9 +145,7 @@ def test_force_replaces_and_nothing_else_does(source: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("which", ["--report", "--origins"])
-def test_a_file_beside_the_result_that_exists_stops_the_work_before_it_begins(
-    which: str, source: Path, tmp_path: Path
-) -> None:
+def test_an_existing_second_file_is_an_error_before_the_work(which: str, source: Path, tmp_path: Path) -> None:
     other = tmp_path / ("mine.json" if which == "--report" else "mine.parquet")
     other.write_text("mine")
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "out.parquet", which, other)
@@ -156,7 +154,7 @@ def test_a_file_beside_the_result_that_exists_stops_the_work_before_it_begins(
 
 
 def test_warnings_are_one_line_each(tmp_path: Path) -> None:
-    """Rare rows far from all others: none is in danger."""
+    """The rare rows are far from all others, so none is in danger."""
     data = pa.table({"x": [float(i) for i in range(40)] + [1e6 + i for i in range(20)], "y": [0] * 40 + [1] * 20})
     source = write(data, tmp_path / "in.parquet")
     out = ["-o", tmp_path / "out.parquet"]
@@ -164,11 +162,11 @@ def test_warnings_are_one_line_each(tmp_path: Path) -> None:
     assert done.status == 0, done.err
     (line,) = done.err.splitlines()
     assert line.startswith("warning: BorderlineSMOTE finds no seed in class 1 (20 rows)")
-    with pytest.warns(GpusmoteWarning, match="finds no seed"):  # the same from Python: it was the sampler's own
+    with pytest.warns(GpusmoteWarning, match="finds no seed"):  # the same warning as in Python
         library.BorderlineSMOTE(m_neighbors=5).fit_resample(data.select(["x"]), data["y"])
 
 
-def test_what_was_done_in_another_way_is_a_note(source: Path, tmp_path: Path) -> None:
+def test_notes(source: Path, tmp_path: Path) -> None:
     pytest.importorskip("faiss", reason="FAISS is not installed")
     arguments = ["resample", source, "--target", "kind", "-o", tmp_path / "out.csv", "--force", "--search"]
     done = gpusmote(*arguments, "approximate")
@@ -181,7 +179,7 @@ def test_what_was_done_in_another_way_is_a_note(source: Path, tmp_path: Path) ->
     assert cut.err == "note: Class 'rare': 19 neighbors of each row instead of 50.\n"
 
 
-def test_what_a_warning_says_no_note_says_again(tmp_path: Path) -> None:
+def test_a_warning_is_not_repeated_as_a_note(tmp_path: Path) -> None:
     apart = pa.table({"a": [*range(40), *range(1000, 1020)], "kind": ["common"] * 40 + ["rare"] * 20})
     source = write(apart, tmp_path / "in.csv")
     done = gpusmote("resample", source, "--target", "kind", "-o", tmp_path / "o.csv", "--sampler", "BorderlineSMOTE")

@@ -62,7 +62,7 @@ def test_a_word_of_the_hosts_settings_is_a_failure(image, tmp_path, where):
         "index = user:word@mirror" if where == "content" else "nothing"
     )
     config = '{"Env": ["word"]}' if where == "configuration" else "{}"
-    with pytest.raises(image.ImageError, match=r"settings of this host lie in .*(pip.conf|a-word|configuration)"):
+    with pytest.raises(image.ImageError, match=r"settings of this host are in .*(pip.conf|a-word|configuration)"):
         image.check_files("cpu", tmp_path, config, ["absent", "word"])
     assert image.check_files("cpu", tmp_path, config, ["absent"]) == 0
 

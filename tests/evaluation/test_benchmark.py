@@ -1,4 +1,4 @@
-"""The measurements behind ``python -m gpusmote.evaluation``."""
+"""The measurements of ``python -m gpusmote.evaluation``."""
 
 from __future__ import annotations
 
@@ -60,20 +60,20 @@ def no_more_turns_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_times_are_taken_by_turns_and_the_ratio_is_theirs_over_ours() -> None:
     Sleeper.calls = 0
-    row = benchmark.measure_time(TINY, Sleeper, 3)
+    row = benchmark.measure_time(*TINY.table(), Sleeper(), 3)
     assert Sleeper.calls == 3
     assert row["other"] >= 0.25
     assert row["turns"] == 3
     assert row["low"] <= row["ratio"] <= row["high"]
     assert row["ratio"] > 1.0  # 60 rows do not take a quarter of a second
-    assert (row["rows"], row["columns"], row["dtype"], row["device"]) == (60, 4, "float32", "cpu")
+    assert row["device"] == "cpu"
 
 
 def test_short_calls_get_more_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "LEAST_SECONDS", 1.0)
-    assert 2 <= benchmark.measure_time(TINY, Sleeper, 1)["turns"] <= 4
+    assert 2 <= benchmark.measure_time(*TINY.table(), Sleeper(), 1)["turns"] <= 4
     monkeypatch.setattr(benchmark, "LEAST_SECONDS", 0.0)
-    assert benchmark.measure_time(TINY, Sleeper, 1)["turns"] == 1
+    assert benchmark.measure_time(*TINY.table(), Sleeper(), 1)["turns"] == 1
 
 
 def test_without_imbalanced_learn_the_error_names_the_extra(
@@ -91,7 +91,7 @@ def test_memory_is_that_of_the_call() -> None:
     row = benchmark.measure_memory(case)
     assert row["output"] == 10 * 20_000 * 32 * 8
     assert row["allowed"] == 2 * row["output"] + 256 * 2**20
-    # The output alone must show; a measurement that misses it would let every promise pass.
+    # At least the output must be measured; otherwise the check would always pass.
     assert row["extra"] >= row["output"]
     assert row["kept"] == (row["extra"] <= row["allowed"])
     assert row["kept"]
@@ -109,9 +109,8 @@ def test_a_broken_memory_promise_is_an_exit_status(
 
 
 def test_a_process_that_fails_is_reported() -> None:
-    with pytest.raises(GpusmoteError, match="failed") as raised:
+    with pytest.raises(TypeError, match="no such type"):
         benchmark.measure_memory(Case(10, 4, "no such type"))
-    assert "no such type" in raised.value.hint
 
 
 def test_what_is_printed_is_a_markdown_table(
@@ -125,7 +124,7 @@ def test_what_is_printed_is_a_markdown_table(
     assert len({len(line) for line in table}) == 1
 
 
-def test_the_machine_is_named() -> None:
+def test_the_machine_is_described() -> None:
     facts = benchmark.machine()
     assert facts["processor"]
     assert "threads" in facts["BLAS"]

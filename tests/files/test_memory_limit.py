@@ -66,18 +66,18 @@ def test_all_blocks_together_keep_within_their_share(limit):
 def test_what_a_refused_run_asks_for_is_enough_and_the_plan_says_the_same(limit, sampler, tmp_path):
     source, out = write(table(12_000), tmp_path / "in.parquet"), tmp_path / "out.parquet"
     sampler = clone(sampler).set_params(device="cpu", random_state=0)
-    said = forecast(source, target="class", sampler=sampler, memory_limit=limit)
+    plan, refusal = forecast(source, target="class", sampler=sampler, memory_limit=limit)
     refused = None
     try:
         resample_file(source, out, target="class", sampler=sampler, memory_limit=limit)
     except MemoryLimitError as error:
         refused = error
-    assert str(said.refusal) == str(refused)
-    assert (said.bytes["peak"] > said.bytes["limit"]) == (refused is not None)
+    assert str(refusal) == str(refused)
+    assert (plan["bytes"]["peak"] > plan["bytes"]["limit"]) == (refused is not None)
     if refused is not None:
         assert not out.exists()
         least = int(re.match(r"memory_limit=(\d+) is the least that works", refused.hint)[1])
-        assert forecast(source, target="class", sampler=sampler, memory_limit=least).refusal is None
+        assert forecast(source, target="class", sampler=sampler, memory_limit=least)[1] is None
         resample_file(source, out, target="class", sampler=sampler, memory_limit=least)
 
 
