@@ -234,7 +234,7 @@ def _measured(cases: Sequence[Rows], theirs: Callable[[], Any]) -> Iterator[dict
 
 
 def _compared(row: dict[str, Any]) -> str:
-    """The fraction of all pairs of rows that are compared, from the trial of the search."""
+    """The fraction of all pairs of rows that are compared, as the search estimates it."""
     found = re.search(r"[\d.]+% of all pairs", "; ".join(row["why"]))
     if found and _source(row).startswith("pruned"):
         return found[0].split()[0]
