@@ -68,7 +68,7 @@ def test_the_choice_is_among_the_sources(n, d):
     told = list(info(why=(n, d), k=2)["search"]["cpu"])
     answers = [(dimension, share) for dimension in (0.0, 99.0) for share in (0.0, 1.0)]
     search = SearchSize(n, d, n, 2)
-    chosen = {choose(search, lambda what, limit, a=a, b=b: a if what == "dimension" else b)[0] for a, b in answers}
+    chosen = {choose(search, lambda what, a=a, b=b: a if what == "dimension" else b)[0] for a, b in answers}
     assert chosen == set(told)
     assert told == [rule.source for rule in RULES if rule.source in chosen]
 

@@ -158,7 +158,7 @@ def _source(row: Row) -> str:
 
 
 def _compared(row: Row) -> str:
-    """The fraction of all pairs of rows that are compared, from the trial of the search."""
+    """The fraction of all pairs of rows that are compared, as the search estimates it."""
     found = re.search(r"[\d.]+%(?= of all pairs)", "; ".join(row["why"]))
     if found and _source(row).startswith("pruned"):
         return found[0]

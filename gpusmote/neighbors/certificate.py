@@ -20,7 +20,7 @@ below give the bound term by term, in units of u to first order, for ``A = |X|**
 =====================================================  ==========  ==========  ==========
 float32 (norms in float64, rounded once)               ``|X|**2``  ``2|X||Y|`` ``|Y|**2``
 =====================================================  ==========  ==========  ==========
-rows centerd and rounded to float32                     0            2           0
+rows centered and rounded to float32                    0            2           0
 norm rounded to float32                                 1            0           1
 sum of d products and the norms, any order, FMA or not  d + 2        d + 2       d + 2
 all float64 steps, (3 d + 8) v / u                      < 1          < 1         < 1
@@ -32,7 +32,7 @@ are no longer part of the product's sum: d + 6 at most. ``c = d + 8``.
 =====================================================  ==========  ==========  ==========
 float64                                                ``|X|**2``  ``2|X||Y|`` ``|Y|**2``
 =====================================================  ==========  ==========  ==========
-rows centerd                                            2            2           2
+rows centered                                           2            2           2
 norm, d products summed in any order                    d            0           d
 sum of d products and the norms                         d + 2        d + 2       d + 2
 the deciding distance, d + 2 roundings                  d + 2        d + 2       d + 2

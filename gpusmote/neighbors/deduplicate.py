@@ -14,6 +14,7 @@ from gpusmote.neighbors.candidates import nearest_first
 
 __all__ = ["Groups", "find_groups"]
 
+_HASHED = 64  # columns at most; rows with the same hash are compared in full
 _PAIRS = 0.4  # pairs of equal rows for each row of the table: a tenth of the rows repeat one other row each
 
 
@@ -126,11 +127,12 @@ def _hash_order(xp: Any, bits: Array) -> tuple[Array, Array]:
 
 
 def _hashes(xp: Any, bits: Array) -> Array:
-    """A 64-bit hash of each row: folded bits times an odd number that differs between columns."""
+    """A 64-bit hash of some columns of each row: folded bits times an odd number that differs between columns."""
+    columns = range(0, bits.shape[1], -(-bits.shape[1] // _HASHED) or 1)
     odd = np.random.Philox(key=0).random_raw(bits.shape[1]) | np.uint64(1)
     total = xp.zeros(len(bits), "u8")
     fold = np.uint64(4 * bits.dtype.itemsize)
-    for j in range(bits.shape[1]):
+    for j in columns:
         column = _one_zero(bits[:, j].copy()).astype("u8", copy=False)
         column ^= column >> fold  # small integers, as floats, differ only in their highest bits
         column *= odd[j]

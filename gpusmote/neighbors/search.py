@@ -61,8 +61,7 @@ class NeighborSearch:
         groups = self._groups = find_groups(backend, values) if backend.memory.copies == 2 else None
         self._search_set = SearchSet(backend, values if groups is None else values[groups.lowest])
         self._n, self._sources = len(values), dict[str, CandidateSource]()
-        self._tried_share: float | None = None
-        self._known_geometry: DataGeometry | None = None
+        self._geometry: DataGeometry | None = None
 
     @property
     def half_range(self) -> float:
@@ -129,7 +128,7 @@ class NeighborSearch:
         if device is not None and search_set.n - 1 > LISTED:
             return StreamedSearch(search_set, device, self._report.used).nearest(queries, k, max(LISTED, k + 8))
         size = self._size(queries, k)
-        name, why = choose(size, partial(self._measure, queries, size.count))
+        name, why = choose(size, self._measure)
         if self._forced is None:
             self._report.chose(name, why)
         elif name != "every":
@@ -140,42 +139,20 @@ class NeighborSearch:
         search_set, backend = self._search_set, self._search_set.backend
         return SearchSize(search_set.n, search_set.d, len(queries), k, backend.name == "cpu", backend.memory.copies)
 
-    def _measure(self, queries: Array, count: int, what: str, limit: float) -> float:
-        """The local dimension of the rows, or the share of all pairs that the pruned search would compare.
-
-        The share is measured by a trial, which needs the ball tree, unless the estimate from a sample is already above
-        ``limit``. The result of the trial is kept.
-        """
-        if what == "dimension":
-            return self._geometry.dimension
-        if self._tried_share is None:
-            if self._geometry.share > limit:
-                return self._geometry.share
-            self._tried_share = self._pruned().share(queries, count)
-            if self._tried_share > limit:
-                del self._sources["pruned"]
-        return self._tried_share
-
     def _source(self, name: str) -> CandidateSource:
         if name not in self._sources:
             self._sources[name] = SOURCES[name](self._search_set)
         return self._sources[name]
 
-    def _pruned(self) -> Pruned:
-        source = self._source("pruned")
-        assert isinstance(source, Pruned)
-        return source
-
-    @property
-    def _geometry(self) -> DataGeometry:
-        """Properties of the rows, estimated from a sample at the first use.
+    def _measure(self, what: str) -> float:
+        """The "dimension" of the rows, or the "share" of pairs to compare, estimated from a sample at the first use.
 
         Not a ``functools.cached_property``: in Python 3.11 all objects share its lock, and a child that is forked while
         another thread holds the lock waits forever. Two threads that need it at the same time both compute it.
         """
-        if self._known_geometry is None:
-            self._known_geometry = data_geometry(self._search_set)
-        return self._known_geometry
+        if self._geometry is None:
+            self._geometry = data_geometry(self._search_set)
+        return self._geometry.dimension if what == "dimension" else self._geometry.share
 
     def _certify(self, name: str, queries: Array, count: int, k: int, number: int) -> tuple[Array, Array]:
         """The k nearest rows of each query, and the pass that certified them: this one (0 or 1) or a later one."""
@@ -192,7 +169,7 @@ class NeighborSearch:
                 out[at], passes[at] = self._last(name, left, kth, k), 2
                 continue
             size = self._size(left, k)
-            second = choose_second(size, partial(self._measure, left, size.count))
+            second = choose_second(size, self._measure)
             wider = size.count if second == "pruned" else min(4 * count, search_set.n - 1)
             out[at], passes[at] = self._certify(second, left, wider, k, 1)
         return out, passes
@@ -226,5 +203,7 @@ class NeighborSearch:
         self._report.used("last")
         copies = self._search_set.backend.memory.copies
         if name == "pruned" or (name == "tree" and copies == 2 and len(queries) >= _MANY_TIES):
-            return self._pruned().exact_nearest(queries, kth, k)
+            source = self._source("pruned")
+            assert isinstance(source, Pruned)
+            return source.exact_nearest(queries, kth, k)
         return last_pass(self._search_set, queries, kth, k)

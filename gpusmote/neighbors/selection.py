@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from gpusmote.neighbors.candidates import BATCH_ENTRIES
 
-__all__ = ["LARGEST_K", "LISTED", "RULES", "Rule", "SearchSize", "choose", "choose_second", "rules_for"]
+__all__ = ["LARGEST_K", "LISTED", "MEASURED", "RULES", "Rule", "SearchSize", "choose", "choose_second", "rules_for"]
 
 LISTED = 31
 """Candidates on a device: FAISS selects 32 rows, the query included, with the same kernel as 6."""
@@ -64,9 +64,8 @@ class Rule:
     text : str
         The condition on the sizes, in words.
     measured : {"dimension", "share"} or None
-        The property of the rows that must be measured too: the local intrinsic dimension, or the share of all pairs
-        that the pruned search would compare. The share is estimated by
-        :class:`~gpusmote.neighbors.intrinsic_dimension.DataGeometry` and, if that is small, measured by a trial.
+        The property of the rows that decides too: see
+        :class:`~gpusmote.neighbors.intrinsic_dimension.DataGeometry`.
     limit : callable
         The largest measured value that allows the source.
     condition : str
@@ -105,7 +104,7 @@ RULES = (
         "at least 16,384 rows and 2,048 queries, at most 64 candidates",
         "share",
         lambda s: 0.4 if s.all_lists_fit else 0.6,
-        "at most 40 % of all pairs compared, by a sample and a trial (60 % if pairs cannot be used)",
+        "at most 40 % of all pairs compared, by a sample (60 % if pairs cannot be used)",
     ),
     Rule("pairs", lambda s: s.n >= 4_096 and s.all_lists_fit, "all rows are queries, 4,096 or more"),
     Rule("tiles", lambda s: True, "any other search"),
@@ -121,10 +120,11 @@ compares fewer pairs, at two or three times the cost of a pair in pairs, and tak
 its tree.
 """
 
-_MEASURED = {
+MEASURED = {
     "dimension": "{:.1f} dimensions locally",
-    "share": "{:.0%} of all pairs compared, by a sample or a trial",
+    "share": "{:.0%} of all pairs compared, by a sample",
 }
+"""How measured values are reported."""
 
 
 def rules_for(search: SearchSize) -> Iterator[Rule]:
@@ -136,15 +136,15 @@ def rules_for(search: SearchSize) -> Iterator[Rule]:
                 return
 
 
-def choose(search: SearchSize, measure: Callable[[str, float], float]) -> tuple[str, str]:
+def choose(search: SearchSize, measure: Callable[[str], float]) -> tuple[str, str]:
     """Choose the first source of a search.
 
     Parameters
     ----------
     search : SearchSize
     measure : callable
-        ``measure("dimension" or "share", limit)`` measures a property of the rows. It costs time, so it is called only
-        if the sizes do not decide. A result above ``limit`` may be inexact.
+        ``measure("dimension")`` and ``measure("share")`` estimate properties of the rows. They take time, so they are
+        called only if the sizes do not decide.
 
     Returns
     -------
@@ -155,15 +155,14 @@ def choose(search: SearchSize, measure: Callable[[str, float], float]) -> tuple[
     for rule in rules_for(search):
         if rule.measured is None:
             break
-        limit = rule.limit(search)
-        value = measure(rule.measured, limit)
-        why.append(_MEASURED[rule.measured].format(value))
-        if value <= limit:
+        value = measure(rule.measured)
+        why.append(MEASURED[rule.measured].format(value))
+        if value <= rule.limit(search):
             break
     return rule.source, "; ".join(why)
 
 
-def choose_second(search: SearchSize, measure: Callable[[str, float], float]) -> str:
+def choose_second(search: SearchSize, measure: Callable[[str], float]) -> str:
     """Choose the source for the queries that the first source could not certify or finish itself.
 
     These may be nearly all queries: if clusters are far apart, or one column has much larger units, float32 relative to
@@ -172,6 +171,6 @@ def choose_second(search: SearchSize, measure: Callable[[str, float], float]) ->
     """
     if not search.on_host or search.copies < 2:
         return "product-float64"
-    if search.n >= 4_096 and search.m >= 2_048 and search.count <= 64 and measure("share", 0.6) <= 0.6:
+    if search.n >= 4_096 and search.m >= 2_048 and search.count <= 64 and measure("share") <= 0.6:
         return "pruned"
     return "tiles-float64"

@@ -111,8 +111,8 @@ def test_what_is_printed_written_and_drawn(
     ("why", "search", "compared"),
     [
         (["tree: 5 queries; 2.0 dimensions locally"], "tree", "few"),
-        (["pruned: 5 queries; 5.5 dimensions locally; 12% of all pairs compared in a trial"], "pruned", "12%"),
-        (["pairs: 5 queries; 72% of all pairs compared in a trial"], "pairs", "all"),
+        (["pruned: 5 queries; 5.5 dimensions locally; 12% of all pairs compared, by a sample"], "pruned", "12%"),
+        (["pairs: 5 queries; 72% of all pairs compared, by a sample"], "pairs", "all"),
         (["device: 5 queries"], "device", "all"),
     ],
 )
@@ -121,9 +121,9 @@ def test_pairs_compared_are_read_from_the_reason(why: list[str], search: str, co
     assert cells == {"search": search, "pairs compared": compared}
 
 
-@pytest.mark.parametrize("rule", [rule for rule in selection.RULES if rule.asks == "share"])
+@pytest.mark.parametrize("rule", [rule for rule in selection.RULES if rule.measured == "share"])
 def test_the_share_is_written_as_the_table_of_rules_writes_it(rule: selection.Rule) -> None:
-    row = {"why": [f"{rule.source}: 9 queries; {rule.found.format(0.125)}"]}
+    row = {"why": [f"{rule.source}: 9 queries; {selection.MEASURED[rule.measured].format(0.125)}"]}
     assert growth._compared(row) == f"{0.125:.0%}"
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gpusmote.backends import Backend
-from gpusmote.neighbors.cpu.pruned import Pruned
 from gpusmote.neighbors.intrinsic_dimension import data_geometry
 from gpusmote.neighbors.search_set import SearchSet
+from tests.neighbors.small import compared_share
 
 
 def search_set_of(X):
@@ -35,12 +35,12 @@ def test_local_dimension_of_equal_rows_is_zero():
 
 
 def test_the_share_of_compared_pairs_is_estimated():
-    """By a sample, within a factor of three of a trial; independent columns offer nothing to leave out."""
+    """Within a factor of three of the true share; with independent columns nothing can be skipped."""
     rng = np.random.default_rng(0)
     sheet = np.sin(rng.uniform(-1, 1, (20_000, 4)) @ rng.standard_normal((4, 20)))
     clusters = 5 * rng.integers(0, 2, (20_000, 32))[rng.integers(0, 8, 20_000)] + rng.standard_normal((20_000, 32))
     for X in (sheet, clusters):
         pool = search_set_of(X)
-        tried = Pruned(pool).share(np.arange(pool.n), 8)
-        assert tried / 3 < data_geometry(pool).share < 3 * tried < 1
+        share = compared_share(pool)
+        assert share / 3 < data_geometry(pool).share < 3 * share < 1
     assert data_geometry(search_set_of(rng.standard_normal((20_000, 32)))).share > 0.95

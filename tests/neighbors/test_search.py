@@ -205,7 +205,7 @@ def test_rows_that_float32_cannot_tell_apart_from_one_center_are_told_apart_from
     assert report.certified_last < 900
 
 
-def test_balls_are_tried_for_what_is_in_doubt_and_go_where_they_do_not_pay(monkeypatch):
+def test_no_balls_are_made_for_uncertain_queries_where_they_do_not_pay(monkeypatch):
     made = []
     monkeypatch.setattr(pruned, "BallTree", lambda search_set: made.append(search_set) or BallTree(search_set))
     X = np.random.default_rng(0).integers(0, 2, (4_200, 30)).astype(float)  # ties in all directions
@@ -215,7 +215,7 @@ def test_balls_are_tried_for_what_is_in_doubt_and_go_where_they_do_not_pay(monke
     assert report.certified_first < 4_200 - 2_048
     assert report.sources[:2] == ["pairs", "tiles-float64"]
     assert "pruned" not in rows._sources
-    assert not made  # the sample told
+    assert not made
 
 
 @pytest.mark.parametrize("name", AWKWARD)
@@ -344,7 +344,7 @@ def test_a_child_forked_while_another_thread_searches_does_so_too():
 
 def _look_and_search(X):
     search = NeighborSearch(Backend(), X, SearchReport(), None)
-    search._geometry  # noqa: B018  (a choice may do without)
+    search._measure("share")  # the choice may not need it
     search.nearest(None, K)
 
 

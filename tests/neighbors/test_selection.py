@@ -35,7 +35,7 @@ from gpusmote.neighbors.selection import SearchSize, choose, choose_second
     ],
 )
 def test_the_choice_of_a_source(sizes, dimension, share, expected):
-    def measure(what, limit):
+    def measure(what):
         value = {"dimension": dimension, "share": share}[what]
         assert value is not None, "measured without need"
         return value
@@ -60,9 +60,9 @@ def test_the_choice_of_a_source(sizes, dimension, share, expected):
     ],
 )
 def test_the_choice_of_a_second_source(sizes, share, expected):
-    def measure(what, limit):
+    def measure(what):
         assert share is not None, "measured without need"
-        assert (what, limit) == ("share", 0.6)
+        assert what == "share"
         return share
 
     assert choose_second(SearchSize(*sizes), measure) == expected

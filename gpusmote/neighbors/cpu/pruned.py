@@ -9,13 +9,12 @@ import numpy as np
 from gpusmote.backends.threads import run_blocks
 from gpusmote.neighbors.certificate import DIRECT, FLOAT32, FLOAT64, Arithmetic
 from gpusmote.neighbors.cpu.ball_tree import BallTree
-from gpusmote.neighbors.cpu.query_block import BLOCK, QueryBlock
+from gpusmote.neighbors.cpu.query_block import QueryBlock
 from gpusmote.neighbors.search_set import SearchSet
 
 __all__ = ["Pruned"]
 
 _AREA = 1 << 20  # queries that are searched together, times the rows of their cells
-_TRIED = 8  # groups of queries in a trial
 
 
 class Pruned:
@@ -36,18 +35,6 @@ class Pruned:
     def query_order(self, queries: np.ndarray) -> np.ndarray:
         """The order in which to search the queries if they are searched in blocks: array of shape (m,), int64."""
         return np.argsort(self._balls.place[queries])
-
-    def share(self, queries: np.ndarray, count: int) -> float:
-        """Share of all pairs that the search compares, measured on a few queries."""
-        places = np.sort(self._balls.place[queries])
-        groups = _groups(self._balls, places, count)
-        compared, n_queries = 0, 0
-        for i in np.unique(np.linspace(0, len(groups) - 1, _TRIED).astype(int)):
-            span, rows = groups[i]
-            group = QueryBlock(self._search_set, self._balls, places[span][:BLOCK], rows)
-            group.nearest(count)
-            compared, n_queries = compared + group.compared, n_queries + len(places[span][:BLOCK])
-        return float(compared / (n_queries * self._search_set.n))
 
     def candidates(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`~gpusmote.neighbors.candidates.CandidateSource`."""

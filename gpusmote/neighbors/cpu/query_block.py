@@ -70,11 +70,6 @@ class QueryBlock:
         Places of whole cells that include the queries and more rows than a list.
     arithmetic : Arithmetic, default=FLOAT32
         FLOAT32 or FLOAT64.
-
-    Attributes
-    ----------
-    compared : int
-        Pairs of a query and a row compared so far.
     """
 
     def __init__(
@@ -105,7 +100,6 @@ class QueryBlock:
         self._left[:, d], self._left[:, d + 1] = 1, self._square
         self._starts = np.arange(0, len(z), BLOCK)
         self._set_blocks(z)
-        self.compared = 0
 
     def _set_blocks(self, z: np.ndarray) -> None:
         size = np.diff(self._starts, append=len(z))
@@ -122,7 +116,6 @@ class QueryBlock:
         start = self._own.start
         score = self._left @ self._table(np.arange(start, self._own.stop)).T
         score[np.arange(len(score)), self._places - start] = np.inf
-        self.compared += score.size
         lists = TopK(score, count, self._search_set.n, start)
         del score
 
@@ -223,7 +216,6 @@ class QueryBlock:
             here, columns = slice(start, start + BLOCK), np.flatnonzero(row)
             if len(columns):
                 score = self._left[here] @ table.take(columns, axis=0).T
-                self.compared += score.size
                 yield here, places[columns], score
 
     def _balls_needed(self, level: Level, balls: np.ndarray, kappa: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from gpusmote.neighbors.cpu.query_block import QueryBlock
 from gpusmote.neighbors.intrinsic_dimension import data_geometry
 from gpusmote.neighbors.search_set import SearchSet
 from tests import reference
-from tests.neighbors.small import make_balls_small
+from tests.neighbors.small import compared_share, make_balls_small
 from tests.neighbors.tables import AWKWARD
 
 exact = np.longdouble
@@ -141,35 +141,18 @@ def test_ties_are_settled():
 
 def test_pruning_leaves_out_more_and_more():
     """Four times the rows: less than half the share, so that the pairs compared grow by less than n ** 1.5."""
-    shares = [Pruned(search_set_of(sheet(n))).share(np.arange(n), 8) for n in (10_000, 40_000)]
+    shares = [compared_share(search_set_of(sheet(n))) for n in (10_000, 40_000)]
     assert shares[1] < shares[0] / 2
 
 
-def test_a_trial_tells_the_share(monkeypatch):
-    compared = []
-    before = QueryBlock.nearest
-
-    def nearest(self, count):
-        found = before(self, count)
-        compared.append(self.compared)
-        return found
-
-    search_set = search_set_of(sheet(20_000))
-    source = Pruned(search_set)
-    share = source.share(np.arange(search_set.n), 8)
-    monkeypatch.setattr(QueryBlock, "nearest", nearest)
-    source.candidates(np.arange(search_set.n), 8)
-    assert share == pytest.approx(sum(compared) / search_set.n**2, rel=0.25)
-
-
 @pytest.mark.parametrize(("columns", "source"), [(sheet(17_000), "pruned"), (None, "pairs")])
-def test_what_cannot_be_pruned_is_noticed_by_the_trial(columns, source):
+def test_what_cannot_be_pruned_is_noticed_by_the_sample(columns, source):
     X = np.random.default_rng(0).standard_normal((17_000, 40)) if columns is None else columns
     report = SearchReport()
     NeighborSearch(Backend(), X.astype("f4"), report).nearest(None, 5)
     assert report.sources[0] == source
     assert report.why[0].startswith(f"{source}: 17,000 queries among 17,000 rows, {X.shape[1]} columns; ")
-    assert report.why[0].endswith("of all pairs compared, by a sample or a trial")
+    assert report.why[0].endswith("of all pairs compared, by a sample")
 
 
 def test_the_balls_are_made_once(monkeypatch):
@@ -182,13 +165,13 @@ def test_the_balls_are_made_once(monkeypatch):
     assert len(made) == 1
     rows, report = np.random.default_rng(0).standard_normal((32_000, 8)), SearchReport()
     assert 0.4 < data_geometry(search_set_of(rows)).share < 0.6
-    tried = NeighborSearch(Backend(), rows, report)
-    tried.nearest(None, 5)
-    assert len(made) == 1  # pairs are worth more than that share
-    tried.nearest(np.arange(3_000), 5)
-    tried.nearest(np.arange(4_000), 5)
+    some = NeighborSearch(Backend(), rows, report)
+    some.nearest(None, 5)
+    assert len(made) == 1  # pairs are faster at that share
+    some.nearest(np.arange(3_000), 5)
+    some.nearest(np.arange(4_000), 5)
     assert len(made) == 2
-    assert report.sources == ["pairs", "tiles"]
+    assert report.sources == ["pairs", "pruned"]
     hopeless = NeighborSearch(Backend(), np.random.default_rng(0).standard_normal((17_000, 40)), SearchReport())
     hopeless.nearest(None, 5)
     assert len(made) == 2
