@@ -46,11 +46,7 @@ class Target:
     """
 
     row_bytes = 48
-    codes: np.ndarray
-    classes: np.ndarray
-    counts: np.ndarray
     _order: np.ndarray | None = None
-    _ends: np.ndarray
 
     def __init__(self, values: np.ndarray, categories: np.ndarray | None, take: Callable[[np.ndarray], Any]) -> None:
         self._take = take
