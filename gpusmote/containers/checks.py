@@ -167,7 +167,8 @@ def check_frame(columns: Sequence[Any], nulls: Sequence[int], labels: Sequence[H
             bad.update((j, counts) for counts in _count_non_finite(np.asarray(column)[:, None]).values())
     _refuse_non_finite(dict(sorted(bad.items())), labels, len(labels))
     for j, column in enumerate(columns):
-        _check_extremes(np.asarray(column)[:, None], labels[j : j + 1])
+        if column.dtype.kind in "iu":
+            _check_extremes(np.asarray(column)[:, None], labels[j : j + 1])
 
 
 def _check_extremes(values: Any, labels: ColumnLabels, columns: Callable[[], np.ndarray] | None = None) -> None:

@@ -11,18 +11,17 @@ import pytest
 # missing, and afterwards every attempt to import one of them is an error.
 REFUSE = """
 import sys
-OPTIONAL = ["pandas", "polars", "pyarrow", "torch", "cupy", "cupyx", "jax", "dask", "faiss"]
-sys.modules.update(dict.fromkeys(OPTIONAL))
-import sklearn.base, sklearn.utils._param_validation
-for name in OPTIONAL:
-    del sys.modules[name]
 
 class Refuse:
+    error = ModuleNotFoundError
+
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in OPTIONAL:
-            raise RuntimeError(f"{name} is imported")
+        if name.partition(".")[0] in ("pandas", "polars", "pyarrow", "torch", "cupy", "cupyx", "jax", "dask", "faiss"):
+            raise self.error(f"{name} is imported")
 
 sys.meta_path.insert(0, Refuse())
+import sklearn.base, sklearn.utils._param_validation
+Refuse.error = RuntimeError
 """
 USE = """
 import numpy, scipy.sparse
