@@ -99,22 +99,22 @@ def wrap_features(X: Any) -> Table:
 
 
 def wrap_rows(X: Any) -> Table:
-    """The table of an X whose rows are only repeated: columns of any type, missing values included.
+    """Wrap an X whose rows are only repeated. Its columns may be of any type and have missing values.
 
     Parameters
     ----------
     X : table of shape (n, d)
-        As of :func:`wrap_features`.
+        See :mod:`gpusmote.containers`.
 
     Returns
     -------
     Table
-        One that is not ``numeric``, unless X is a Table already.
+        Not ``numeric``, unless X is a Table already.
 
     Raises
     ------
     InputError
-        If X is no table of at least one row and one column, or of a kind that gpusmote does not know.
+        If X is not a table with at least one row and one column, or of a type that is not supported.
     """
     if isinstance(X, Table):
         return X

@@ -160,17 +160,15 @@ def check_values(
 
 
 def check_frame(columns: Sequence[Any], nulls: Sequence[int], labels: Sequence[Hashable]) -> None:
-    """Do the same for a data frame, given the values of each column and the number of missing ones.
-
-    If there are missing values, the column is None.
-    """
+    """Like :func:`check_values` for a data frame: the values of each column, or None if ``nulls`` is not 0."""
     bad = {j: (0, 0, null) for j, null in enumerate(nulls) if null}
     for j, column in enumerate(columns):
         if column is not None:
             bad.update((j, counts) for counts in _count_non_finite(np.asarray(column)[:, None]).values())
     _refuse_non_finite(dict(sorted(bad.items())), labels, len(labels))
     for j, column in enumerate(columns):
-        _check_extremes(np.asarray(column)[:, None], labels[j : j + 1])
+        if column.dtype.kind in "iu":
+            _check_extremes(np.asarray(column)[:, None], labels[j : j + 1])
 
 
 def _check_extremes(values: Any, labels: ColumnLabels, columns: Callable[[], np.ndarray] | None = None) -> None:

@@ -20,7 +20,7 @@ _HASHED_ROWS = 4096
 
 
 class RowTable(Table):
-    """X as it is, for samplers that only repeat rows: :meth:`gather` gives any of them.
+    """X for samplers that only repeat rows, which :meth:`gather` selects from the caller's container.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class RowTable(Table):
     Raises
     ------
     InputError
-        If X is no table of at least one row and one column.
+        If X is not a table with at least one row and one column.
     InputTypeError
-        If it is a container that gpusmote does not know.
+        If the type of X is not supported.
     """
 
     numeric = False
@@ -57,10 +57,10 @@ class RowTable(Table):
         return self._take(rows)
 
     def check_finite(self) -> None:
-        """Nothing: missing values are repeated like others."""
+        """Do nothing: missing values may be repeated."""
 
     def fingerprint(self) -> str:
-        """Hash of the shape and of how Python writes the values."""
+        """Hash of the shape and of the values in Python's notation."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.n_rows} {self.n_features}".encode())
         for start in range(0, self.n_rows, _HASHED_ROWS):
@@ -78,7 +78,7 @@ def _names(X: Any) -> list[Any] | None:
 
 
 def _nbytes(X: Any, values: int) -> int:
-    """Bytes of the container, as far as it can tell them; of Python's objects only the references."""
+    """Bytes of the container; for Python objects, of the references only."""
     if is_instance(X, "polars", "DataFrame"):
         return int(X.estimated_size())
     if is_instance(X, "pandas", "DataFrame"):

@@ -34,7 +34,7 @@ def taker(values: Any) -> Callable[[np.ndarray], Any]:
     polars = is_instance(values, "polars", "Series", "DataFrame")
     if polars or (hasattr(values, "__dlpack_device__") and not isinstance(values, np.ndarray)):
         return partial(_take_items, values.detach() if hasattr(values, "detach") else values)
-    array = np.asarray(values)
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)  # a masked array stays one
     return partial(_take_numpy, array, array.dtype)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpusmote.backends.cpu import Array, Backend
+from gpusmote.errors import InputTypeError
 
 __all__ = ["Table", "Write", "converted", "store", "string_names", "work_dtype"]
 
@@ -111,8 +112,10 @@ class Table(abc.ABC):
         raise NotImplementedError
 
     def _gather(self, rows: np.ndarray | slice | None) -> np.ndarray:
-        """Like :meth:`take`, for a table on the host and the CPU backend."""
-        raise NotImplementedError("The columns of X are not read as numbers by a sampler that repeats rows.")
+        """Like :meth:`take`, for a table on the host and the CPU backend. Only a ``numeric`` table has it."""
+        raise InputTypeError(
+            "X is not read as numbers by a sampler that repeats rows.", 'Its recipes need generator="copy".'
+        )
 
     def _gather_into(self, rows: np.ndarray | slice, out: np.ndarray) -> None:
         """Write rows into ``out``."""

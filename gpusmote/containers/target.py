@@ -46,11 +46,7 @@ class Target:
     """
 
     row_bytes = 48
-    codes: np.ndarray
-    classes: np.ndarray
-    counts: np.ndarray
     _order: np.ndarray | None = None
-    _ends: np.ndarray
 
     def __init__(self, values: np.ndarray, categories: np.ndarray | None, take: Callable[[np.ndarray], Any]) -> None:
         self._take = take
@@ -105,7 +101,7 @@ def wrap_target(y: Any, n_rows: int) -> Target:
             f"{values.shape}.",
             "Pass one label for each row of X.",
         )
-    return Target(values, categories, taker(y))
+    return Target(values, categories, taker(np.asarray(y) if isinstance(y, np.ndarray) else y))
 
 
 def _read_labels(y: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -138,7 +134,7 @@ def _read_labels(y: Any) -> tuple[np.ndarray, np.ndarray | None]:
         return codes, column.cat.categories.to_numpy()
     if is_instance(y, "pyarrow", "Array", "ChunkedArray", "Table"):
         for one in y.columns if is_instance(y, "pyarrow", "Table") else [y]:
-            _refuse_missing(np.asarray(one.is_null()))  # NumPy gets wrong values for them
+            _refuse_missing(np.asarray(one.is_null()))  # pyarrow converts nulls of dictionary chunks to other labels
     elif scipy.sparse.issparse(y):
         return y.toarray(), None
     elif hasattr(y, "__dlpack_device__"):

@@ -1,4 +1,4 @@
-"""The table that all containers are made of, and the rows that stand for synthetic ones."""
+"""Tables from containers, and a ``write`` function with given rows instead of synthetic ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BACKEND = Backend()
 
 
 def writer(new: np.ndarray):
-    """A ``write`` that gives these rows, and refuses an ``out`` that is not what the contract says."""
+    """A ``write`` function that writes the rows ``new`` and checks ``out``."""
 
     def write(start: int, stop: int, out: np.ndarray) -> None:
         assert out.shape == (stop - start, new.shape[1])
@@ -24,20 +24,20 @@ def writer(new: np.ndarray):
 
 
 def append(X, new: np.ndarray):
-    """X with the rows ``new`` below it, as its table gives it back."""
+    """X with the rows ``new`` appended by its table."""
     return wrap_features(X).append(len(new), writer(new), BACKEND)
 
 
 def taken(X, rows=None) -> np.ndarray:
-    """The work rows of X."""
+    """Rows of X as a work array."""
     return wrap_features(X).take(rows, BACKEND)
 
 
 def halves() -> tuple[np.ndarray, np.ndarray]:
-    """Every float64 number at which rounding to float16 changes, the numbers beside it, and what they are rounded to.
+    """All float16 numbers, the float64 numbers half way between two of them, and the float64 numbers next to those.
 
-    Half way between two float16 numbers the even one is right, and a hair beside it the nearer one; by way of float32
-    the hair would be lost.
+    A number half way is rounded to the even float16 number, the numbers next to it to the nearer one. Rounding to
+    float32 first would round these to the number half way.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Arrays that speak DLPack: other libraries' on the host, and CuPy's, by the stand-in, on a device."""
+"""Arrays that support DLPack: of other libraries on the host, and of CuPy's stand-in on a device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEW = np.array([[0.5, 1.5, 0.75], [2.5, -0.25, 300.0]])
 
 
 def writer(backend: Backend, new: np.ndarray = NEW):
-    """Rows written where the backend works, as a plan does; the row blocks must be of its module."""
+    """A ``write`` function that writes rows on the backend's device, as a plan does."""
 
     def write(start, stop, out):
         assert isinstance(out, backend.xp.ndarray)
@@ -35,7 +35,7 @@ def writer(backend: Backend, new: np.ndarray = NEW):
 
 
 class Foreign:
-    """An array of a library that is known only by DLPack."""
+    """An array of another library, which supports DLPack."""
 
     def __init__(self, host, namespace=None, device=1):
         self.host, self.device = host, device
@@ -137,7 +137,7 @@ def test_cupy_arrays_stay_on_their_device(machine, dtype, works_on):
 
 
 def test_matching_dtypes_are_written_in_place(machine):
-    """One allocation, no block in between, nothing over the bus."""
+    """One allocation, no block of rows, no transfer between host and device."""
     backend, written = CudaBackend(0), []
 
     def write(start, stop, out):

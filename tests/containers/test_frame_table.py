@@ -81,7 +81,7 @@ def record_batch(columns, dtypes):
 
 @st.composite
 def frames(draw):
-    """A frame with columns of any dtypes of its library, its values as float64, and how to compare frames."""
+    """A frame with columns of any dtypes of its library, its values as float64, and the kinds of its columns."""
     build, known = draw(
         st.sampled_from([(pandas_frame, PANDAS), (polars_frame, POLARS), (arrow_table, ARROW), (record_batch, ARROW)])
     )

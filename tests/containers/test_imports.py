@@ -1,4 +1,4 @@
-"""A library is loaded by those who use it, never by gpusmote's having to look for it."""
+"""gpusmote imports no optional library to find out the type of a container."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-# scikit-learn itself loads pandas and what that brings where it finds them: it must not find them, and from then on
-# nobody may ask.
+# scikit-learn imports pandas and its dependencies if they are installed: while it is imported, they are reported as
+# missing, and afterwards every attempt to import one of them is an error.
 REFUSE = """
 import sys
 
@@ -22,21 +22,6 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import sklearn.base, sklearn.utils._param_validation
 Refuse.error = RuntimeError
-"""
-USE = """
-import sys
-OPTIONAL = ["pandas", "polars", "pyarrow", "torch", "cupy", "cupyx", "jax", "dask", "faiss"]
-sys.modules.update(dict.fromkeys(OPTIONAL))
-import sklearn.base, sklearn.utils._param_validation
-for name in OPTIONAL:
-    del sys.modules[name]
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in OPTIONAL:
-            raise RuntimeError(f"{name} is imported")
-
-sys.meta_path.insert(0, Refuse())
 """
 USE = """
 import numpy, scipy.sparse

@@ -13,7 +13,7 @@ from gpusmote import SMOTE  # noqa: E402 (after the skip)
 
 
 class Measured(pd.DataFrame):
-    """With a constructor of its own kind, as pandas' guide to extending it asks for, and metadata."""
+    """A subclass with its own ``_constructor`` and metadata, as in pandas' guide to subclassing."""
 
     _metadata = ["unit"]  # noqa: RUF012 (as pandas has it)
 
@@ -33,7 +33,7 @@ class Kinds(pd.Series):
 
 
 class Plain(pd.DataFrame):
-    """Without one: pandas' own operations, too, give a DataFrame."""
+    """A subclass without ``_constructor``: operations of pandas also return a DataFrame."""
 
 
 BUILDS = {

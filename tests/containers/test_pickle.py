@@ -1,4 +1,4 @@
-"""Plans that were pickled: the same rows, labels, origins and batches, in containers of the same kinds."""
+"""Pickled plans give the same rows, labels, origins and batches, in containers of the same kinds."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ LABELS = {
 
 
 def assert_same(found, expected):
-    """Of one kind, and the same in all that belongs to that kind."""
+    """Type, dtypes, values and metadata are the same."""
     assert type(found) is type(expected)
     kind = type(expected).__module__.partition(".")[0]
     if isinstance(expected, (tuple, list)) and len(expected) and not isinstance(expected[0], (int, float, str)):
@@ -125,7 +125,7 @@ def assert_same(found, expected):
 
 
 def everything(plan):
-    """All that a plan makes."""
+    """All results of a plan."""
     batches = list(plan.batches(37, random_state=5))
     return plan.counts, plan.rows(), plan.rows(3, 9), plan.labels(2, 8), plan.origin(), batches, plan.resample()
 

@@ -1,4 +1,4 @@
-"""Rounding to float16 happens once: in NumPy, in what CuPy makes of an assignment, and in CUDA's own header."""
+"""Values are rounded to float16 once: by NumPy, by an assignment in CuPy, and by CUDA's header."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_stand_in_rounds_once(cuda):
 
 
 def test_cupy_has_the_chip_round_once():
-    """By the PTX of the assignment; ``cvt.rn.f16.f64`` rounds to the nearest, ties to even, in one step."""
+    """The PTX of the assignment has ``cvt.rn.f16.f64``, which rounds to the nearest, ties to even, in one step."""
     folders = headers()
     from cupy.cuda import compiler, nvrtc
 
@@ -113,7 +113,7 @@ def test_cupy_has_the_chip_round_once():
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: nothing can be built for the host")
 def test_cudas_own_conversion_rounds_once(tmp_path):
-    """Built for the host, where it does by arithmetic what the instruction does."""
+    """The header is compiled for the host, where its functions do in software what the instruction does."""
     source, library = tmp_path / "half.cpp", tmp_path / "half.so"
     source.write_text(HOST)
     (tmp_path / "crt").mkdir()
@@ -133,7 +133,7 @@ def test_cudas_own_conversion_rounds_once(tmp_path):
 @pytest.mark.parametrize("floats", ["f4", "f8"])
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
 def test_whole_numbers_are_kept_within_their_dtype(floats, dtype):
-    """The largest of them is none of the floats', but for narrow ones."""
+    """The largest integer of a wide dtype is not a float."""
     info, out = np.iinfo(dtype), np.empty(6, dtype)
     store(np.array([1e30, -1e30, 2.0**63, 2.0**31, 2.5, -0.5], floats), out)
     assert info.max - max(0, int(info.max) >> 23) <= int(out[0]) <= info.max

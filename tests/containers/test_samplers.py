@@ -1,4 +1,4 @@
-"""Whole samplers over every container: the same rows as from NumPy arrays, in the caller's own kind of table."""
+"""Samplers give the same rows for every container as for NumPy arrays, in the caller's kind of container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels: every container of y, and what is no list of classes."""
+"""Labels in every container of y, and targets that are not classes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ if torch is not None:
 
 
 def same(a, b) -> bool:
-    """Equal in type, dtype, name, categories, schema and values, whatever the container; the index aside."""
+    """Type, dtype, name, categories, schema and values are equal, but not the index."""
     if isinstance(a, pd.Series):
         pd.testing.assert_series_equal(a, b)
         return True
