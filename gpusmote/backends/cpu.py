@@ -19,7 +19,7 @@ from gpusmote import random_stream
 from gpusmote.backends import translate_errors
 from gpusmote.backends.threads import n_threads, run_blocks
 
-__all__ = ["Array", "Backend", "Make", "Read", "WorkingMemory"]
+__all__ = ["Array", "Backend", "Make", "Read", "WorkingMemory", "add_in_order"]
 
 Array = Any
 """A NumPy array, or the array type of the backend's device."""
@@ -270,20 +270,21 @@ class Backend:
 
         def rows(start: int, stop: int) -> None:
             total, near = distance[start:stop].reshape(-1), candidates[start:stop].ravel()
-            width = max(1, size // max(1, len(near)))
-            steps = np.empty((min(width, d), stop - start, candidates.shape[1]))
+            width = min(max(1, d), max(1, size // max(1, len(near))))
+            # Row 0 is the sum so far, the other rows are columns of the differences.
+            steps = np.zeros((width + 1, stop - start, candidates.shape[1]))
             for first in range(0, d, width):
                 # np.take is several times faster than indexing, but of a part of the columns it would copy all rows.
                 part = values[:, first : first + width]
-                pick = functools.partial(np.take, values, axis=0) if width >= d else part.__getitem__
+                pick = functools.partial(np.take, values, axis=0) if width == d else part.__getitem__
                 own = pick(queries[start:stop])
-                step = steps[: own.shape[1]]
-                # Columns are the first axis, so that each addition below runs over contiguous memory.
+                sums = steps[: own.shape[1] + 1]
+                step = sums[1:]
                 np.copyto(step.reshape(len(step), -1), pick(near).T)
                 step -= own.T[:, :, None]
                 step *= step
-                for column in step.reshape(len(step), -1):  # np.sum may add in another order
-                    total += column
+                total[:] = add_in_order(sums.reshape(len(sums), -1))
+                sums[0] = total.reshape(sums[0].shape)
 
         run_blocks(rows, len(queries), block)
         return distance
@@ -305,3 +306,13 @@ class Backend:
         array of shape (m,), int64
         """
         return (codes[neighbors] != own).sum(axis=1, dtype=np.int64)
+
+
+def add_in_order(rows: np.ndarray) -> np.ndarray:
+    """The sum of the rows of a C-contiguous array, added one by one from the first to the last.
+
+    NumPy adds in pairs only along the axis that is contiguous in memory; a test checks this.
+    """
+    if rows.shape[1] == 1:
+        return np.cumsum(rows[:, 0])[-1:]
+    return np.asarray(np.add.reduce(rows, axis=0))

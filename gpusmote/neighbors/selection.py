@@ -91,6 +91,11 @@ RULES = (
     # There is no memory to measure properties of the rows either.
     Rule("product", lambda s: not s.copies, "no memory for a copy of the rows"),
     Rule(
+        "tiles-float64",
+        lambda s: s.d >= 10_000 and s.copies == 2,
+        "10,000 columns or more, for which float32 certifies few queries",
+    ),
+    Rule(
         "tree",
         lambda s: s.n >= 2_000 and s.d <= 16,
         "at least 2,000 rows, at most 16 columns",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpusmote.backends import cpu
 from gpusmote.backends.cpu import Backend, WorkingMemory
@@ -77,3 +79,14 @@ def test_a_single_pair_is_summed_in_column_order_too():
     X = np.random.default_rng(1).lognormal(0, 4, (2, 999))
     found = Backend().rerank(X, np.array([0]), np.array([[1]]))
     assert found[0, 0] == reference.squared_distances(X, 0)[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 300), st.integers(0, 2**32 - 1))
+def test_rows_are_added_in_order(height, width, seed):
+    rng = np.random.default_rng(seed)
+    rows = np.exp(rng.normal(scale=8, size=(height, width)))
+    total = np.zeros(width)
+    for row in rows:
+        total += row
+    assert np.array_equal(cpu.add_in_order(rows), total)
