@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -127,17 +128,17 @@ class ParquetSource(Source):
 
     def _refuse_other_schema(self, name: Path, schema: Any) -> None:
         """InputError for the first column that differs from those of the first file."""
-        ours, theirs = (list(zip(found.names, found.types, strict=True)) for found in (self.schema, schema))
-        if ours == theirs:
-            return
-        number = next((i for i, (one, other) in enumerate(zip(ours, theirs, strict=False)) if one != other), None)
-        if number is None:
-            number = min(len(ours), len(theirs))
-        one, other = ("missing" if number >= len(found) else _described(*found[number]) for found in (ours, theirs))
-        raise InputError(
-            f"{self.files[0]} and {name} differ: column {number + 1} is {one} in the first and {other} in the second.",
-            "All files of a folder must have the same columns, in the same order and of the same types.",
+        ours, theirs = (
+            [f"{column!r} ({kind})" for column, kind in zip(found.names, found.types, strict=True)]
+            for found in (self.schema, schema)
         )
+        for number, (one, other) in enumerate(itertools.zip_longest(ours, theirs, fillvalue="missing"), 1):
+            if one != other:
+                raise InputError(
+                    f"{self.files[0]} and {name} differ: column {number} is {one} in the first and {other} in the "
+                    "second.",
+                    "All files of a folder must have the same columns, in the same order and of the same types.",
+                )
 
     def batches(self, columns: list[str], rows: int) -> Iterator[Any]:
         for name in self.files:
@@ -201,10 +202,6 @@ def _largest_group(file: Any) -> tuple[int, list[Any]]:
         return 0, []
     group = metadata.row_group(number)
     return sizes[number], [group.column(j) for j in range(group.num_columns)]
-
-
-def _described(name: str, kind: Any) -> str:
-    return f"{name!r} ({kind})"
 
 
 class ArrowSource(Source):
