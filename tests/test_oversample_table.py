@@ -205,7 +205,7 @@ def test_missing_values(make, donors):
         oversample(make(gap), "kind")
     unlabeled = donors.copy()
     unlabeled.loc[5, "kind"] = None
-    with pytest.raises(InputError, match="missing labels in 1 of its"):
+    with pytest.raises(InputError, match="in 1 of its 535 rows"):
         oversample(make(unlabeled), "kind")
 
 

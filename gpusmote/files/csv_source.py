@@ -184,8 +184,11 @@ class CsvSource(Source):
         return f"{where}: {text}", "Each row must have as many values as the header has names."
 
     def _refuse_other_separators(self) -> None:
-        """FileError if the header has another separator than the extension says."""
-        header, own = self.head().split(b"\n", 1)[0], self.form.separator
+        """FileError if the file is not text, or its header has another separator than the extension says."""
+        text, own = self.head(), self.form.separator
+        if b"\0" in text:
+            raise FileError(f"{self.path} is no CSV file: it contains zero bytes.", "Check its name.", str(self.path))
+        header = text.split(b"\n", 1)[0]
         others = [mark for mark in _SEPARATORS if mark.encode() in header]
         if others and own not in others:
             name = str(self.path)

@@ -12,6 +12,7 @@ from gpusmote.backends import Array, Backend
 from gpusmote.containers import Table, Write, wrap_features
 from gpusmote.containers.rounding import store
 from gpusmote.errors import NonFiniteError, PlanError
+from gpusmote.messages import counted
 
 __all__ = ["ResidentRows", "check_features"]
 
@@ -144,5 +145,7 @@ def check_features(batch: Any, start: int) -> None:
         for column in batch.columns:
             bad |= ~np.isfinite(column.to_numpy(zero_copy_only=False).astype(np.float64))
         raise NonFiniteError(
-            f"{error.message} Row {start + int(bad.argmax()):,} is the first of them (the first row is 0).", error.hint
+            f"{error.message} That is the count of {counted(batch.num_rows, 'row')} from row {start:,} on. The first of "
+            f"them is in row {start + int(bad.argmax()):,} (the first row is 0).",
+            error.hint,
         ) from error

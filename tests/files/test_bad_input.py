@@ -430,7 +430,7 @@ def test_values_that_are_not_finite(tmp_path, refused, form, value):
     values = table()["x1"].to_pylist()
     values[614] = value
     path = write(table().set_column(1, "x1", pa.array(values, pa.float64())), tmp_path / f"in{form}")
-    refused(errors.NonFiniteError, path, path.name, "column 'x1' (1 ", "Row 614 is the first")
+    refused(errors.NonFiniteError, path, path.name, "column 'x1' (1 ", "first of them is in row 614 ")
 
 
 def test_whole_numbers_that_no_float_holds(tmp_path, refused):
