@@ -145,7 +145,7 @@ def check_features(batch: Any, start: int) -> None:
         for column in batch.columns:
             bad |= ~np.isfinite(column.to_numpy(zero_copy_only=False).astype(np.float64))
         raise NonFiniteError(
-            f"{error.message} That is the count of {counted(batch.num_rows, 'row')} from row {start:,} on. The first of "
-            f"them is in row {start + int(bad.argmax()):,} (the first row is 0).",
+            f"{error.message} That is the count of {counted(batch.num_rows, 'row')} from row {start:,} on. The first "
+            f"of them is in row {start + int(bad.argmax()):,} (the first row is 0).",
             error.hint,
         ) from error
