@@ -92,7 +92,8 @@ class LabelScan:
             encoded = column if pa.types.is_dictionary(self._kind) else column.dictionary_encode()
             values = encoded.dictionary.to_pylist()
             numbers = [known.setdefault(value, len(known)) for value in values]
-            if pa.types.is_temporal(self._kind) and not pa.array(values, self._kind).equals(encoded.dictionary):
+            kind = encoded.dictionary.type
+            if pa.types.is_temporal(kind) and not pa.array(values, kind).equals(encoded.dictionary):
                 raise ValueError("Python has no nanoseconds")
         except (pa.ArrowNotImplementedError, ValueError, OverflowError, TypeError) as error:
             raise InputTypeError(  # nested types; dates and times that Python does not have
