@@ -33,11 +33,8 @@ def file_error(path: str | os.PathLike[str], done: str, error: BaseException) ->
     name = os.fspath(path)
     kind = DestinationExistsError if number == errno.EEXIST else FileError
     if number == errno.ENOENT and done == "written":
-        if os.path.isdir(os.path.dirname(os.path.realpath(name))):
-            hint = "If its temporary file was removed during the run, run again; else choose another folder."
-            return kind(f"{name} cannot be written: there is no such file.", hint, name, number)
-        hint = "Make sure that no other program removes or renames the folder, then run again."
-        return kind(f"{name} cannot be written: its folder was removed during the run.", hint, name, number)
+        what = f"{name} cannot be written: its folder or its temporary file was removed during the run."
+        return kind(what, "Make sure that no other program removes them, then run again.", name, number)
     if number in _MESSAGES:
         message, hint = _MESSAGES[number]
         return kind(f"{name} {message.format(done=done)}.", hint, name, number)

@@ -7,12 +7,12 @@ import numbers
 from fractions import Fraction
 from typing import Any
 
-from gpusmote.containers import wrap_target
+from gpusmote.containers import Target, wrap_target
 from gpusmote.errors import InputError, InputTypeError, ParameterError, TooFewRowsError
 from gpusmote.messages import counted
 from gpusmote.over_sampling import SMOTE
 
-__all__ = ["oversample"]
+__all__ = ["check_percentage", "minority_strategy", "oversample"]
 
 
 def oversample(
@@ -82,15 +82,15 @@ def oversample(
     """
     import narwhals as nw
 
+    check_percentage(percentage)
     frame = _read(table, label)
     X, y = frame.drop(label).to_native(), frame.get_column(label).to_native()
-    minority, have = _minority(y, len(frame), label)
-    _check_k(k_neighbors, minority, have)
-    n_new = _rows_to_add(percentage, have)
-    sampler = SMOTE(
-        sampling_strategy={minority: have + n_new}, k_neighbors=k_neighbors, random_state=random_state, device=device
-    )
-    X_more, y_more = sampler.fit_resample(X, y)
+    strategy = minority_strategy(wrap_target(y, len(frame)), label, percentage)
+    sampler = SMOTE(sampling_strategy=strategy, k_neighbors=k_neighbors, random_state=random_state, device=device)
+    try:
+        X_more, y_more = sampler.fit_resample(X, y)
+    except TooFewRowsError as error:  # its hint is about parameters that this function does not have
+        raise TooFewRowsError(error.message, "k_neighbors must be less than the number of minority rows.") from None
     labels = nw.from_native(y_more, series_only=True).alias(label)
     at = frame.columns.index(label)
     order = [*range(at), len(frame.columns) - 1, *range(at, len(frame.columns) - 1)]
@@ -99,7 +99,7 @@ def oversample(
 
 
 def _read(table: Any, label: str) -> Any:
-    """The table as a narwhals frame; its column ``label`` exists and has no missing values."""
+    """The table as a narwhals frame, which has the column ``label``."""
     import narwhals as nw
 
     try:
@@ -115,38 +115,41 @@ def _read(table: Any, label: str) -> Any:
         raise InputError(
             f"table has no column {label!r}.", f"Its columns are {', '.join(map(repr, frame.columns[:20]))}."
         )
-    if missing := int(frame.get_column(label).null_count()):
-        raise InputError(
-            f"Column {label!r} has {counted(missing, 'missing label')}.",
-            "Drop these rows, or label them.",
-        )
     return frame
 
 
-def _minority(y: Any, n_rows: int, name: str) -> tuple[Any, int]:
-    """The label of the minority class, and its number of rows."""
-    target = wrap_target(y, n_rows)
-    classes = target.classes.tolist()
-    if len(classes) != 2:
-        raise InputError(
-            f"Column {name!r} has {counted(len(classes), 'class')}; exactly two are needed.",
-            "gpusmote.SMOTE takes any number of classes.",
-        )
-    smaller = int(target.counts.argmin())
-    return classes[smaller], int(target.counts[smaller])
-
-
-def _check_k(k: Any, minority: Any, have: int) -> None:
-    if isinstance(k, numbers.Integral) and int(k) >= have:
-        hint = f"The largest k_neighbors that fits is {have - 1}." if have > 1 else "SMOTE needs at least two rows."
-        raise TooFewRowsError(
-            f"Class {minority!r} has {counted(have, 'row')}, too few for {counted(int(k), 'neighbor')} of each.", hint
-        )
-
-
-def _rows_to_add(percentage: Any, have: int) -> int:
-    """``percentage`` per cent of the rows, rounded down, computed exactly from the decimal number as written."""
+def check_percentage(percentage: Any) -> None:
+    """Raise ParameterError unless ``percentage`` is a finite number of at least 0."""
     real = isinstance(percentage, numbers.Real) and not isinstance(percentage, bool)
     if not real or not math.isfinite(percentage) or percentage < 0:
         raise ParameterError(f"percentage is {percentage!r}.", "It must be a finite number of at least 0.")
-    return math.floor(Fraction(str(percentage)) * have / 100)
+
+
+def minority_strategy(target: Target, name: str, percentage: Any = None, dup_size: int | None = None) -> dict[Any, int]:
+    """The ``sampling_strategy`` that adds rows to the smaller of two classes, the first one if both have the same size.
+
+    Parameters
+    ----------
+    target : Target
+    name : str
+        Name of the label column, for errors.
+    percentage : number, optional
+        Synthetic rows per 100 rows of the class, rounded down, computed exactly from the decimal number as written.
+    dup_size : int, optional
+        Synthetic rows per row of the class, instead of ``percentage``.
+
+    Raises
+    ------
+    InputError
+        If there are not exactly two classes.
+    """
+    labels = target.classes.tolist()
+    if len(labels) != 2:
+        raise InputError(
+            f"Column {name!r} has {counted(len(labels), 'class')}; exactly two are needed.",
+            "For any number of classes, use gpusmote.SMOTE and its sampling_strategy.",
+        )
+    smaller = int(target.counts.argmin())
+    have = int(target.counts[smaller])
+    n_new = math.floor(Fraction(str(percentage)) * have / 100) if dup_size is None else have * int(dup_size)
+    return {labels[smaller]: have + n_new}

@@ -407,14 +407,14 @@ def test_a_file_that_another_run_takes_for_a_leftover_is_made_anew(tmp_path, mon
 def test_what_is_removed_meanwhile_is_told_in_its_own_words(tmp_path, force):
     (tmp_path / "folder").mkdir()
     with (
-        pytest.raises(errors.FileError, match="its folder was removed during the run") as caught,
+        pytest.raises(errors.FileError, match="its folder or its temporary file was removed during the run") as caught,
         whole_files([tmp_path / "folder/a"], force=force),
     ):
         shutil.rmtree(tmp_path / "folder")
     assert caught.value.errno == errno.ENOENT
     assert "spelling" not in str(caught.value)
     with (
-        pytest.raises(errors.FileError, match="temporary file was removed during the run") as caught,
+        pytest.raises(errors.FileError, match="its folder or its temporary file was removed during the run") as caught,
         whole_files([tmp_path / "a"], force=force),
     ):
         next(tmp_path.glob(".a.*")).unlink()

@@ -22,7 +22,7 @@ FLOORS = [
 """From the top down: a room may import rooms below, and rooms of its own floor only if named in BESIDE."""
 BESIDE = {("r", "smotefamily"), ("io_errors", "errors"), ("atomic_write", "io_errors"), ("atomic_write", "errors"),
           ("config", "errors"), ("config", "messages"), ("io_errors", "messages"), ("errors", "messages"),
-          ("atomic_write", "messages"), ("random_stream", "errors")}  # fmt: skip
+          ("atomic_write", "messages"), ("random_stream", "errors"), ("files", "oversample_table")}  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 

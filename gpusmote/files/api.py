@@ -1,4 +1,4 @@
-"""The function that the command line and Python users call; what does the work is loaded when it is called."""
+"""The function for files. pyarrow and the modules that use it are imported when it is called."""
 
 from __future__ import annotations
 
@@ -31,42 +31,43 @@ def resample_file(
     force: bool = False,
     progress: Progress | None = None,
 ) -> FileReport:
-    """Resample a table from file to file, without holding more of it than the classes that get rows.
+    """Resample a table from file to file. Only the rows of classes that get synthetic rows are held in memory.
 
-    The rows are those that ``sampler.fit_resample`` gives for the same table in memory, to the bit: the originals in
+    The rows are the same, bit by bit, as those of ``sampler.fit_resample`` on the table in memory: the originals in
     their order, then the synthetic rows class by class in sorted order. Columns, their order and types are kept, and
     so is the metadata of Parquet and Arrow schemas.
 
     Parameters
     ----------
     source : str or path-like
-        A table; its form is told by the ending: ``.csv`` or ``.tsv`` (alone, or with ``.gz`` or ``.zst`` after it),
-        ``.parquet``, ``.arrow`` or ``.feather``. Every column but ``target`` is a feature, numeric and finite.
+        A table. The extension tells its format: ``.csv`` or ``.tsv`` (also followed by ``.gz`` or ``.zst``),
+        ``.parquet``, ``.arrow`` or ``.feather``. Or a folder: all its ``*.parquet`` files, in the order of their
+        names, are one table. Every column except ``target`` is a feature, numeric and finite.
     destination : str or path-like
-        Where the result goes, in the form of its own ending. It appears whole or not at all.
+        The file for the result, in the format of its own extension. It is written completely or not at all.
     target : str
         Column of the labels; no label may be missing.
     sampler : sampler, optional
         An instance, such as ``BorderlineSMOTE(random_state=0)``. Default: ``SMOTE()``.
     percentage : float, optional
-        Synthetic rows for every hundred rows of the minority, of two classes; instead of the sampler's
-        ``sampling_strategy``. A fraction of a row is left out.
+        Number of synthetic rows per 100 rows of the smaller of two classes, instead of the sampler's
+        ``sampling_strategy``; the result is rounded down.
     dup_size : int, optional
-        Synthetic rows for every row of the minority, of two classes, at least 1; likewise.
+        Number of synthetic rows per row of the smaller of two classes, at least 1; likewise.
     memory_limit : int, float, str or dict, optional
-        What this call may hold at most, beyond what the process holds before: bytes, text such as "1GB", or a share
-        of what is free. Default: the sampler's, else the configuration's, else what is free.
+        The most memory by which the process may grow during the call: bytes, text such as "1GB", or a fraction of
+        the free memory. Default: the limit of the sampler, else of the configuration, else the free memory.
     origins : str or path-like, optional
-        A second file, a table of as many rows as there are synthetic ones: ``class``, ``base`` and ``neighbor``
+        A second file for a table with one row per synthetic row: ``class``, ``base`` and ``neighbor``
         (rows of ``source``, counted from 0) and ``gap``.
     only_synthetic : bool, default=False
-        Whether the originals are left out.
+        Whether to leave out the original rows.
     force : bool, default=False
-        Whether existing files are replaced.
+        Whether to replace existing files.
     progress : callable, optional
-        ``progress(stage, done, total)`` is called in this thread as the work goes on. Stages, in order: "scan" (the
-        target; counted in bytes of the source), "read" (rows), "search" (0 of 1, then 1 of 1), "copy" (rows, for CSV
-        to CSV bytes), "make" (synthetic rows). An exception from it ends the run and leaves nothing behind.
+        ``progress(stage, done, total)`` is called in this thread during the work. Stages, in order: "scan" (the
+        target; in bytes of the source), "read" (rows), "search" (0 of 1, then 1 of 1), "copy" (rows; bytes from CSV
+        to CSV), "make" (synthetic rows). If it raises an exception, the call ends and no file is written.
 
     Returns
     -------
@@ -75,15 +76,15 @@ def resample_file(
     Raises
     ------
     FileError
-        If a file cannot be read or written, or is not what its ending says.
+        If a file cannot be read or written, or does not have the format that its extension means.
     DestinationExistsError
-        If ``destination`` or ``origins`` exists and ``force`` is not set.
+        If ``destination`` or ``origins`` exists and ``force`` is False.
     InputError
         If the table cannot be resampled; the message names column and row.
     ParameterError
         If a parameter has a value that is not allowed.
     DeviceError
-        If the sampler's device is asked for by name and cannot be used; nothing was read.
+        If the device of the sampler cannot be used; nothing was read.
     MemoryLimitError
         If the rows that must be held do not fit; nothing was written.
     MissingPackageError
@@ -97,13 +98,11 @@ def resample_file(
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(
-            "Files are read and written by pyarrow, which is not installed.", 'pip install "gpusmote[files]" brings it.'
+            "Files are read and written with pyarrow, which is not installed.",
+            'Install it: pip install "gpusmote[files]".',
         ) from error
-    from gpusmote.files.engine import Request, run
+    from gpusmote.files.engine import run
 
-    return run(
-        Request(
-            source, destination, target, sampler, percentage, dup_size, memory_limit, origins, only_synthetic, force,
-            progress,
-        )
-    )  # fmt: skip
+    amounts = {"percentage": percentage, "dup_size": dup_size}
+    paths = {"source": source, "origins": origins, "destination": destination}
+    return run(paths, target, sampler, amounts, memory_limit, only_synthetic, force, progress)

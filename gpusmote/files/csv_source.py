@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,25 +16,24 @@ import pyarrow.csv
 from gpusmote.errors import FileError
 from gpusmote.files.formats import Form
 from gpusmote.files.labels import FileTarget
-from gpusmote.files.sources import Source
-from gpusmote.files.spelling import FeatureParser
+from gpusmote.files.sources import Source, whole_batches
+from gpusmote.files.spelling import FeatureParser, SpelledLabels
 from gpusmote.io_errors import reading, writing
 
 __all__ = ["CsvSource"]
 
-_ROW = re.compile(r"Row #(\d+)")
+_ROW = re.compile(r"Row #(\d+): ")
 _COLUMN = re.compile(r"In CSV column #(\d+)")
-_LINE_END = re.compile(rb'(?:[^"\r\n]|"[^"]*")*(\r\n|\r|\n)')
-_LOOK_BYTES = 64 << 10
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _SEPARATORS = (",", ";", "\t", "|")
 
 
 class CsvSource(Source):
     """A CSV or TSV file with a header, in UTF-8.
 
-    It is read with :meth:`convert` first, which settles the types of all columns and keeps the features as numbers in
-    a temporary file without a name, so that nothing is left of it whatever ends the process. Then :meth:`batches` reads
-    that file as often as needed.
+    :meth:`convert` reads it first, finds the types of all columns, and writes the features as numbers to a temporary
+    file without a name, of which nothing remains when the process ends for any reason. Then :meth:`batches` reads that
+    file as often as needed.
     """
 
     def __init__(self, path: Path, form: Form, block_bytes: int) -> None:
@@ -42,33 +41,31 @@ class CsvSource(Source):
         self._block_bytes = block_bytes
         self._running: Any = None
         self._converted: BinaryIO | None = None
-        self._labels: FileTarget
         self._refuse_other_separators()
-        with contextlib.closing(self._open({})) as reader:
-            try:
-                self.schema = pa.schema([(name, pa.string()) for name in reader.schema.names])
-            except UnicodeDecodeError as error:
-                raise self._not_utf8("its header") from error
+        with contextlib.closing(self._open({})) as reader, self._explained():
+            self.schema = pa.schema([(name, pa.string()) for name in reader.schema.names])
 
-    def convert(self, target: str, output: Path | None) -> Iterator[Any]:
-        """Read the file, keep its features in a temporary file, and yield the text of the target block by block.
+    def convert(self, target: str, output: Path | None, tell: Callable[[int], None]) -> FileTarget:
+        """Read the file, write its features to a temporary file, and return the target.
 
         Parameters
         ----------
         target : str
             The column of the labels.
         output : Path or None
-            In whose folder the temporary file is made. None: in the system's folder for such files.
+            The temporary file is made in the folder of this file. None: in the system's folder for temporary files.
+        tell : callable
+            Called after each block with the number of bytes that have been read.
 
         Raises
         ------
         FileError
             If the file is not CSV, or the temporary file cannot be written.
         InputTypeError, InputError
-            At the end, if a feature is a code rather than a number, or holds an integer beyond 2**53.
+            If a feature contains codes or an integer beyond 2**53, or a label is not a class.
         """
         names = [name for name in self.schema.names if name != target]
-        parser = FeatureParser(names, self.form.separator)
+        parser, labels = FeatureParser(names), SpelledLabels(target)
         where = output or tempfile.gettempdir()
         with writing(where):
             self._converted = tempfile.TemporaryFile(dir=output and output.parent, prefix=".gpusmote-")  # noqa: SIM115 (see close)
@@ -77,47 +74,30 @@ class CsvSource(Source):
             table = parser.parse(batch.select(names))
             with writing(where):
                 writer.write_batch(table)
-            del table
-            yield batch.column(batch.schema.get_field_index(target))
-            del batch  # before the next is read
+            labels.add(batch.column(batch.schema.get_field_index(target)))
+            del table, batch  # before the next is read
+            pa.default_memory_pool().release_unused()
+            tell(self.position())
         with writing(where):
             writer.close()
             self._converted.flush()
-        features = iter(parser.finish(self.path))
-        self.schema = pa.schema([field if field.name == target else next(features) for field in self.schema])
+        found = labels.finish()
+        features, kind = iter(parser.finish(self.path)), found.labels.type
+        fields = [pa.field(target, kind) if name == target else next(features) for name in self.schema.names]
+        self.schema = pa.schema(fields)
+        return found
 
-    def take_labels(self, target: str, labels: FileTarget) -> None:
-        """The target that was made of what :meth:`convert` gave; it settles the type of its column."""
-        self._labels = labels
-        at = self.schema.get_field_index(target)
-        self.schema = self.schema.set(at, pa.field(target, labels.labels.type))
-
-    def batches(self, columns: list[str] | None, rows: int) -> Iterator[Any]:
-        names = self.schema.names if columns is None else columns
-        schema = pa.schema([self.schema.field(name) for name in names])
-        done = 0
+    def batches(self, columns: list[str], rows: int) -> Iterator[Any]:
+        schema = pa.schema([self.schema.field(name) for name in columns])
         with reading(self.path):
-            file = pa.ipc.open_file(pa.PythonFile(self._converted, "r"))
-            for number in range(file.num_record_batches):
-                batch = file.get_batch(number)
+            for batch in whole_batches(pa.PythonFile(self._converted, "r"), columns):
                 for start in range(0, batch.num_rows, rows):
-                    part = batch.slice(start, rows)
-                    yield pa.RecordBatch.from_arrays(
-                        [self._column(part, field, done) for field in schema], schema=schema
-                    )
-                    done += part.num_rows
-                    del part
+                    yield batch.slice(start, rows).cast(schema)
                 del batch  # before the next is read
 
-    def _column(self, stored: Any, field: Any, done: int) -> Any:
-        at = stored.schema.get_field_index(field.name)
-        if at < 0:
-            return self._labels.column(done, done + stored.num_rows)
-        return stored.column(at).cast(field.type)
-
-    def position(self) -> int | None:
-        """How many bytes of the file have been read, where it is being read."""
-        return None if self._running is None or self._running.closed else int(self._running.tell())
+    def position(self) -> int:
+        """Number of bytes of the file that have been read; all if it is not being read."""
+        return self.size if self._running.closed else min(int(self._running.tell()), self.size)
 
     def held_at_once(self) -> int:
         return 0  # all of it is read in blocks
@@ -125,7 +105,7 @@ class CsvSource(Source):
     def close(self) -> None:
         for file in (self._running, self._converted):
             if file is not None:
-                with contextlib.suppress(OSError):  # the disk may be full still
+                with contextlib.suppress(OSError):  # the disk may still be full
                     file.close()
 
     def raw(self) -> Any:
@@ -135,18 +115,23 @@ class CsvSource(Source):
             compression = self.form.compression
             return pa.CompressedInputStream(self._running, compression) if compression else self._running
 
-    def line_end(self) -> bytes:
-        """What ends the header's line, outside quotes."""
+    def head(self) -> bytes:
+        """The first block of the text."""
         with reading(self.path), contextlib.closing(self.raw()) as stream:
-            found = _LINE_END.match(stream.read(self._block_bytes))
-        return found[1] if found else b"\n"
+            found: bytes = stream.read(self._block_bytes)
+        return found
+
+    def line_end(self) -> bytes:
+        """The characters that end the first line."""
+        found = _LINE_END.search(self.head())
+        return found[0] if found else b"\n"
 
     def _text(self) -> Iterator[Any]:
         """Record batches of all columns as text."""
         types = dict.fromkeys(self.schema.names, pa.string())
         with contextlib.closing(self._open(types)) as reader:
             while True:
-                with self._telling():
+                with self._explained():
                     batch = next(reader, None)
                 if batch is None:
                     return
@@ -156,7 +141,7 @@ class CsvSource(Source):
 
     def _open(self, types: dict[str, Any]) -> Any:
         stream = self.raw()
-        with self._telling():  # opening reads the first block
+        with self._explained():  # opening reads the first block
             return pa.csv.open_csv(
                 stream,
                 pa.csv.ReadOptions(use_threads=False, block_size=self._block_bytes),
@@ -165,61 +150,51 @@ class CsvSource(Source):
             )
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """What pyarrow says of the text, told as a FileError."""
+    def _explained(self) -> Iterator[None]:
+        """Translate what pyarrow says about the text into a FileError with the row or column and a hint."""
         try:
             with reading(self.path):
                 yield
         except FileError as error:
             cause = error.__cause__
-            raise (self._described(cause) if isinstance(cause, pa.ArrowInvalid) else error) from cause
+            if not isinstance(cause, (pa.ArrowInvalid, UnicodeDecodeError)):
+                raise
+            what, hint = self._explanation(cause)
+            raise FileError(f"{self.path}{what}.", hint, str(self.path)) from cause
 
-    def _described(self, error: Exception) -> FileError:
-        """With the row's number, which pyarrow tells because it reads with one thread."""
+    def _explanation(self, error: Exception) -> tuple[str, str]:
         text = str(error).splitlines()[0]
-        name = str(self.path)
-        if "Empty CSV" in text:
-            return FileError(f"{name} holds a header at most, no rows.", "Look at what should have written it.", name)
-        if "straddles two block boundaries" in text or "straddling object" in text:
-            return FileError(
-                f"{name} has a row of more than {self._block_bytes:,} bytes, or a quote that is never closed.",
-                "Look at its quotes, and whether it is text at all; a larger memory_limit allows longer rows.",
-                name,
-            )
         column = _COLUMN.search(text)
-        if "invalid UTF8" in text and column:
-            return self._not_utf8(f"column {self.schema.names[int(column[1])]!r}")
-        row = _ROW.search(text)
+        if isinstance(error, UnicodeDecodeError) or (column and "invalid UTF8" in text):
+            where = f"column {self.schema.names[int(column[1])]!r}" if column else "its header"
+            return (
+                f" is not encoded in UTF-8: {where} contains other bytes",
+                f"Convert it, for example: iconv -f LATIN1 -t UTF-8 {self.path.name} > converted.csv",
+            )
+        if "Empty CSV" in text:
+            return " contains at most a header, no rows", "Look at the program that wrote it."
+        if "straddl" in text:  # a value that is larger than two blocks
+            return (
+                f" has a row of more than {self._block_bytes:,} bytes, or a quote that is never closed",
+                "Look at its quotes, and whether it is text; a larger memory_limit allows longer rows.",
+            )
+        row = _ROW.search(text)  # pyarrow knows the row because it reads with one thread
         where = f", line {row[1]}" if row else ""
-        what = _ROW.sub("", text.replace("CSV parse error: ", "")).lstrip(": ")
-        return FileError(f"{name}{where}: {what}.", "Each row must have as many values as the header has names.", name)
-
-    def _not_utf8(self, where: str) -> FileError:
-        name = str(self.path)
-        return FileError(
-            f"{name} is not encoded in UTF-8: {where} holds other bytes.",
-            f"Convert it, for example: iconv -f LATIN1 -t UTF-8 {self.path.name} > converted.csv",
-            name,
-        )
+        text = _ROW.sub("", text).removeprefix("CSV parse error: ")
+        return f"{where}: {text}", "Each row must have as many values as the header has names."
 
     def _refuse_other_separators(self) -> None:
-        """FileError for what is no text, or separates its values by another character."""
-        name, own = str(self.path), self.form.separator
-        with reading(self.path), contextlib.closing(self.raw()) as stream:
-            text = stream.read(_LOOK_BYTES)
+        """FileError if the file is not text, or its header has another separator than the extension says."""
+        text, own = self.head(), self.form.separator
         if b"\0" in text:
-            raise FileError(
-                f"{name} is no CSV file: it holds bytes that text does not.",
-                "Look at its ending; text must be UTF-8.",
-                name,
-            )
-        header = next(iter(text.splitlines()), b"")
+            raise FileError(f"{self.path} is no CSV file: it contains zero bytes.", "Check its name.", str(self.path))
+        header = text.split(b"\n", 1)[0]
         others = [mark for mark in _SEPARATORS if mark.encode() in header]
         if others and own not in others:
-            found = others[0]
+            name = str(self.path)
             raise FileError(
-                f"{name} separates its columns by {found!r}, not by {'commas' if own == ',' else 'tabs'}.",
-                f"pandas can convert it: pandas.read_csv({name!r}, sep={found!r}).to_csv('commas.csv', index=False); "
-                'with decimal="," where numbers have decimal commas.',
+                f"{name} separates its columns by {others[0]!r}, not by {'commas' if own == ',' else 'tabs'}.",
+                f"pandas can convert it: pandas.read_csv({name!r}, sep={others[0]!r}).to_csv('commas.csv', "
+                'index=False); with decimal="," if numbers have decimal commas.',
                 name,
             )

@@ -1,4 +1,4 @@
-"""The forms of files, told by their endings."""
+"""File formats, by the extension of the name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Form", "file_path", "form_of"]
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """A form of file.
+    """A file format.
 
     Attributes
     ----------
@@ -43,14 +43,14 @@ _FORMS = {
 
 
 def file_path(name: str | os.PathLike[str]) -> Path:
-    """A file's path; a name that ends as a folder's, which a Path would no longer tell, is refused.
+    """The path of a file, or of a folder that exists.
 
     Raises
     ------
     FileError
-        If it ends in a slash.
+        If the name ends in a slash, which Path would remove, and there is no such folder.
     TypeError
-        If it is no path.
+        If it is not a path.
 
     Examples
     --------
@@ -58,18 +58,19 @@ def file_path(name: str | os.PathLike[str]) -> Path:
     'table.csv'
     """
     text = os.fspath(name)
-    if isinstance(text, str) and text.endswith(tuple(filter(None, (os.sep, os.altsep)))):
+    separators = tuple(filter(None, (os.sep, os.altsep)))
+    if isinstance(text, str) and text.endswith(separators) and not os.path.isdir(text):
         raise FileError(f"{text} names a folder.", f"Name a file, such as {text[:-1]}.", filename=text)
     return Path(text)
 
 
 def form_of(path: str | os.PathLike[str]) -> Form:
-    """The form that the ending of a path tells.
+    """The format that the extension of a path means.
 
     Raises
     ------
     FileError
-        If the ending is none of those known.
+        If the extension is unknown.
 
     Examples
     --------
@@ -81,7 +82,7 @@ def form_of(path: str | os.PathLike[str]) -> Form:
         if name.endswith(ending):
             return form
     raise FileError(
-        f"What {os.fspath(path)} holds cannot be told from its name.",
+        f"The format of {os.fspath(path)} cannot be told from its name.",
         f"Files that are read and written end in {', '.join(_FORMS)}.",
         filename=os.fspath(path),
     )

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import dataclasses
 from typing import Any
+
+import pyarrow as pa
 
 from gpusmote.backends import Backend, memory
 from gpusmote.backends.budget import Limit, arrange, limits_of
 from gpusmote.base.sampler import BaseSampler
-from gpusmote.config import MemoryLimit, parse_device, parse_memory_limit, setting
+from gpusmote.config import MemoryLimit, parse_memory_limit, setting
 from gpusmote.errors import MemoryLimitError
 from gpusmote.files.labels import FileTarget
 from gpusmote.files.resident_rows import ResidentRows
 from gpusmote.files.sources import Source, row_bytes
 from gpusmote.messages import counted
 
-__all__ = ["FileMemory", "Needs", "file_memory", "least_limit", "needs_of"]
+__all__ = ["FileMemory", "Needs", "file_memory", "least_limit", "needs_of", "trim"]
 
 _LIBRARIES = 24 << 20  # bytes that pyarrow, NumPy and the system's loader take when they are first used
-_SLACK = 1.15  # of what a reader holds: pieces between blocks that pyarrow's allocator cannot use
+_SLACK = 1.15  # of what a reader holds: gaps between blocks that pyarrow's allocator cannot use
 _SHARE = 5  # the blocks may take one part in so many of the limit
 _LEAST_BLOCKS, _MOST_BLOCKS = 8 << 20, 128 << 20
-_GROUPS, _PIECES = 4, 64  # how many row groups, and batches or blocks of text, the blocks are cut into
+_GROUPS, _PIECES = 4, 64  # number of row groups, and of batches or blocks of text, that the blocks are cut into
 _MOST_TEXT = 1 << 20
 _TIMES = 6  # blocks never take more than so many times the table
 
 
 @dataclasses.dataclass(frozen=True)
 class FileMemory:
-    """What a run may hold, and how large its blocks are.
+    """What a run may hold, and the sizes of its blocks.
 
     Attributes
     ----------
     limit : Limit
         Of the host.
     asked : dict
-        "cpu", "cuda" or both, as far as somebody asked: bytes, or a share of what is free.
+        The limits that were given, for "cpu" and "cuda": bytes, or a share of what is free.
     """
 
     limit: Limit
@@ -53,30 +57,30 @@ class FileMemory:
         return min(_MOST_TEXT, self.blocks // _PIECES)
 
     def group_rows(self, schema: Any) -> int:
-        """Rows that are encoded at once (a Parquet row group): one group is held as rows and as what is encoded."""
+        """Rows that are encoded at once (a Parquet row group): held as rows and in encoded form."""
         return max(1, self.blocks // _GROUPS // row_bytes(schema))
 
     def batch_rows(self, schema: Any) -> int:
         """Rows that are read and written at once."""
         return max(1, self.blocks // _PIECES // row_bytes(schema))
 
-    def beside(self, held: int) -> dict[str, int | float] | None:
-        """The ``memory_limit`` of a search while ``held`` bytes are held; None where nobody asked for a limit."""
+    def search_limit(self, held: int) -> dict[str, int | float] | None:
+        """The ``memory_limit`` of a search while ``held`` bytes are held; None if no limit was given."""
         if "cpu" not in self.asked or self.limit.bytes is None:
             return self.asked or None
         return {**self.asked, "cpu": max(1, self.limit.left(held))}
 
 
 def file_memory(asked: MemoryLimit | None, sampler: Any) -> FileMemory:
-    """The memory of a run: its own limit, else the sampler's, else the configuration's, else what is free.
+    """The memory of a run: the limit of the call, else the sampler's, else the configuration's, else what is free.
 
-    A limit without a name is the host's where the run was given it; where the sampler or the configuration was, it is
-    the device's, too, as it is for tables in memory. What the run's own says nothing about stays as the sampler's says.
+    A limit without a device is the host's if it was given to the call. If it was given to the sampler or in the
+    configuration, it is the device's, too, as for tables in memory.
 
     Raises
     ------
     ParameterError
-        If the limit is none.
+        If the limit is not valid.
     MemoryLimitError
         If nothing is free.
     """
@@ -102,15 +106,15 @@ class Needs:
     Attributes
     ----------
     held : int
-        Of the rows that are read, and all labels.
+        The rows that are held, and all labels.
     needed : int
-        With libraries and blocks.
+        These, libraries and blocks.
     peak : int
         The most at any one time: an upper bound.
     beside : int
-        Held during the search, and no part of its own memory.
+        Held during the search, and not part of its own memory.
     refusal : MemoryLimitError or None
-        Why the run may not begin; its hint tells the least limit under which it may.
+        Why the run may not begin; its hint gives the smallest limit that works.
     """
 
     held: int
@@ -129,34 +133,29 @@ def needs_of(
     make: dict[int, int],
     backend: Backend,
 ) -> Needs:
-    """What a run needs, and whether it may have that.
+    """The memory that a run needs, and whether it exceeds the limit.
 
     Parameters
     ----------
     allowed : FileMemory
     source : Source
-        Whose labels have been read.
+        Its labels have been read.
     sampler, rows, labels : object
-        No row need be filled in.
+        The rows need not be filled in.
     make : dict of int to int
         Rows to make for each class that gets any.
     backend : Backend
-        What does the search.
-
-    Raises
-    ------
-    MemoryLimitError
-        If there is too little room on the device.
+        The device of the search.
     """
     codes, sizes, limit = int(labels.codes.nbytes), sampler._sizes(rows, labels, make), allowed.limit
     held = codes + rows.nbytes
     overhead = _LIBRARIES + int(_SLACK * source.held_at_once())
     table = _TIMES * (rows.n_rows + sizes.n_new) * row_bytes(source.schema)
-    on_device = _host_of_device(sampler, sizes, backend, allowed)
-    # A plan on the host has the very rows that are held, where they are whole classes.
+    on_device = _host_of_device(sizes, backend, allowed)
+    # A plan on the host shares the memory of the held rows, if they are whole classes.
     beside = codes + _LIBRARIES + (rows.nbytes if on_device else rows.nbytes_beside)
     search = beside + (on_device or sizes.least)
-    # Labels are there twice while they are put together; a plan, or what a device needs, while the result is written.
+    # Labels are there twice while they are concatenated; the plan, or what a device needs, while the result is written.
     streaming = overhead + max(held, 2 * codes, codes + (on_device or sizes.plan))
     least = max(least_limit(streaming, table), search)
     refusal = None
@@ -170,7 +169,7 @@ def needs_of(
 
 
 def least_limit(needed: int, most: int) -> int:
-    """The least limit that leaves room for its share of blocks, but no more than ``most``, beside so many bytes."""
+    """The smallest limit for ``needed`` bytes and the blocks, which take their share of the limit, at most ``most``."""
     return needed + min(most, _within((needed - 1) // (_SHARE - 1)))
 
 
@@ -178,18 +177,14 @@ def _within(blocks: int) -> int:
     return min(_MOST_BLOCKS, max(_LEAST_BLOCKS, blocks))
 
 
-def _host_of_device(sampler: BaseSampler, sizes: Any, backend: Backend, allowed: FileMemory) -> int | None:
-    """Bytes on the host of a search on the device; None if the CPU does it, as where a device has too little room."""
+def _host_of_device(sizes: Any, backend: Backend, allowed: FileMemory) -> int | None:
+    """Bytes on the host of a search on the device; None for the CPU, or if it does not fit on the device."""
     if backend.name == "cpu":
         return None
     limits = {**limits_of(allowed.asked, backend), "cpu": Limit("cpu", None, False)}
-    try:
+    with contextlib.suppress(MemoryLimitError):  # the search raises it again, or falls back to the CPU
         return arrange(sizes, backend.name, "cpu", limits, output=False).host
-    except MemoryLimitError:
-        automatic = parse_device(sampler.device)[0] == "auto" == parse_device(setting("device"))[0]
-        if allowed.asked or not automatic:
-            raise
-        return None
+    return None
 
 
 def _too_large(limit: Limit, rows: ResidentRows, held: int, plan: int, least: int) -> MemoryLimitError:
@@ -200,3 +195,10 @@ def _too_large(limit: Limit, rows: ResidentRows, held: int, plan: int, least: in
         f"{plan:,}; the rest is for the search, libraries and blocks); {limit} on the host.",
         f"{given} a machine with more memory.",
     )
+
+
+def trim() -> None:
+    """Return unused memory of pyarrow and of the GNU C library, which keeps some dozens of megabytes, to the system."""
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # other C libraries have no such function
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What a run over files did."""
+"""The report of a run over files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["FileReport"]
 
 @dataclasses.dataclass(frozen=True)
 class FileReport:
-    """What :func:`gpusmote.resample_file` did.
+    """What :func:`gpusmote.resample_file` did, with its inputs and outputs.
 
     Attributes
     ----------
@@ -21,28 +21,28 @@ class FileReport:
     origins : str or None
         The file of origins.
     target : str
-        The column of labels.
+        Column of the labels.
     n_features : int
     rows_before, rows_after : int
-        Rows of the table that was read and of the table that was written.
+        Number of rows of the source and of the destination.
     n_synthetic : int
-        Synthetic rows among those that were written.
+        Number of synthetic rows.
     classes_before, classes_after : dict
-        Label to rows, in sorted order; ``classes_after`` counts the originals too where they are written.
+        Number of rows of each label, in sorted order; ``classes_after`` includes the originals if they are written.
     device : str
-        "cpu" or "cuda:N": where neighbors were sought and rows made.
+        "cpu" or "cuda:N": the device of the search and of the synthesis.
     reason : str
-        Why that one.
+        Why that device was chosen.
     seconds : dict of str to float
         Wall time of each stage: "scan", "read", "search", "copy", "make", "publish" (flush to disk and rename).
     bytes_read, bytes_written : int
-        Size of the source, and of all that was written.
+        Size of the source files, and of all files that were written.
     peak_estimate : int
-        Upper bound of the bytes that this call holds, beyond what the process held before.
+        Upper bound of the bytes by which the process grew during the call.
     memory_limit : int or None
-        What it was held to; None where the system does not say what is free.
+        The limit on the host; None if none was given and the free memory is unknown.
     versions : dict of str to str
-        Of what had a part in it.
+        Versions of the packages that were used.
     sampler : dict
         ``name``, ``parameters`` and ``report`` (the sampler's :class:`~gpusmote.synthesis.report.Report`).
     """
@@ -68,19 +68,16 @@ class FileReport:
     sampler: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as what ``json.dumps`` takes; classes become a list of ``{"label", "before", "after"}``."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        after = fields.pop("classes_after")
-        fields["classes"] = [
-            {"label": label, "before": count, "after": after[label]}
-            for label, count in fields.pop("classes_before").items()
-        ]
+        """A dict for ``json.dumps``; the classes are a list of ``{"label", "before", "after"}``."""
+        fields = dict(vars(self))
+        before, after = fields.pop("classes_before"), fields.pop("classes_after")
+        fields["classes"] = [{"label": label, "before": n, "after": after[label]} for label, n in before.items()]
         plain: dict[str, Any] = _plain(fields)
         return plain
 
 
 def _plain(value: Any) -> Any:
-    """``value`` in JSON's types; what JSON does not know becomes text."""
+    """``value`` in the types of JSON; other types become text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -102,7 +102,7 @@ def test_limits_of_call_sampler_and_configuration_are_merged(call, sampler, conf
     assert memory.asked == merged
     assert memory.limit.given == ("cpu" in merged)
     assert merged.get("cpu", memory.limit.bytes) == memory.limit.bytes
-    left = memory.beside(5)
+    left = memory.search_limit(5)
     if "cpu" in merged:
         assert left["cpu"] + 5 == merged["cpu"]
         assert {**left, "cpu": 0} == {**merged, "cpu": 0}

@@ -51,6 +51,15 @@ def test_from_each_form_to_each(tmp_path, to):
         assert_same(found, read(write(wanted, tmp_path / f"wanted{to}")))
 
 
+def test_many_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.repeat(np.arange(300), np.arange(10, 310)))
+    data = pa.table({"a": rng.normal(size=len(labels)), "b": rng.normal(size=len(labels)), "class": labels})
+    source = write(data, tmp_path / "in.parquet")
+    resample_file(source, tmp_path / "out.parquet", target="class", sampler=SMOTE(random_state=0))
+    assert_same(read(tmp_path / "out.parquet"), in_memory(data))
+
+
 @pytest.mark.parametrize("bits", ["philox", "mt19937"])
 def test_every_way_of_drawing(tmp_path, bits):
     source = write(table(), tmp_path / "in.parquet")
@@ -151,8 +160,7 @@ def test_types_of_csv_are_those_of_reading_it_whole(tmp_path_factory, runs):
     values = [value for run in runs for value in run * 300]
     path.write_text("u,class\n" + "".join(f"{value},{i % 2}\n" for i, value in enumerate(values)))
     source = CsvSource(path, form_of(path), 2048)
-    for _ in source.convert("class", path):
-        pass
+    source.convert("class", path, lambda done: None)
     expected = pa.csv.read_csv(path).schema.field("u").type
     numeric = pa.types.is_integer(expected) or pa.types.is_floating(expected) or pa.types.is_boolean(expected)
     assert source.schema.field("u").type == (expected if numeric or pa.types.is_null(expected) else pa.string())

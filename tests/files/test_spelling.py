@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpusmote import SMOTE, errors
@@ -81,18 +81,29 @@ label = st.one_of(
 )
 
 
+def may_be_refused(label):
+    """Whether a label is a missing value, infinite or a fraction, if the other labels are numbers."""
+    if label in pa.csv.ConvertOptions().null_values:
+        return True
+    try:
+        return not float(label).is_integer()
+    except (OverflowError, ValueError):  # infinite in Python; not a number
+        return label.strip().lower().lstrip("+-") in ("inf", "infinity")
+
+
 @given(st.lists(label, min_size=2, max_size=4, unique=True), st.sampled_from(["\n", "\r\n"]))
+@example(["1", "NaN"], "\n")
+@example(["1", "0.5", "null"], "\n")
 @settings(max_examples=60, deadline=None)
 def test_any_spelling_is_a_class_of_its_own(tmp_path_factory, labels, end):
     folder = tmp_path_factory.mktemp("labels")
     classes = {label: 12 + 3 * i for i, label in enumerate(labels)}
     source = written(folder / "in.csv", classes, end)
-    numbers = not {"NA", "nan", "inf"}.isdisjoint(labels)  # then these may be refused as missing or measured
-    refusals = (errors.NonFiniteError, errors.InputError) if numbers else ()
-    with warnings.catch_warnings(), contextlib.suppress(*refusals):
+    refusals = errors.InputError if any(map(may_be_refused, labels)) else ()
+    with warnings.catch_warnings(), contextlib.suppress(refusals):
         warnings.simplefilter("ignore", errors.GpusmoteWarning)
         resample_file(source, folder / "out.csv", target="class", sampler=SMOTE(random_state=0))
-    if numbers and not (folder / "out.csv").exists():
+    if refusals and not (folder / "out.csv").exists():
         return
     made = [label for label in labels for _ in range(max(classes.values()) - classes[label])]
     assert sorted(labels_of(folder / "out.csv")) == sorted([*labels_of(source), *made])
@@ -136,7 +147,7 @@ def test_two_spellings_of_one_value_are_told(tmp_path, one, other):
     assert report.classes_after == {one: 30, other: 30, "5": 30}
 
 
-@pytest.mark.parametrize("label", ["", "NA", "nan", "0.5", "inf"])
+@pytest.mark.parametrize("label", ["", "NA", "nan", "NaN", "null", "0.5", "inf"])
 def test_what_is_no_class_among_numbers(tmp_path, label):
     source = written(tmp_path / "in.csv", {"1": 200, label: 7, "2": 70})
     with pytest.raises(errors.InputError, match=r"in\.csv: Column 'class' holds .* in row 200 "):
@@ -200,29 +211,28 @@ def test_commas_in_a_file_of_tabs(tmp_path):
         resample_file(tmp_path / "in.tsv", tmp_path / "out.tsv", target="class")
 
 
+@pytest.mark.parametrize("to", [".parquet", ".arrow"])
+def test_dates_are_classes(tmp_path, to):
+    labels = pa.array([datetime.date(2020, 1, 1)] * 60 + [datetime.date(2020, 1, 2)] * 20)
+    pq.write_table(pa.table({"u": np.arange(80.0), "class": labels}), tmp_path / "in.parquet")
+    report = resample_file(tmp_path / "in.parquet", tmp_path / f"out{to}", target="class")
+    assert read(tmp_path / f"out{to}")["class"].to_pylist() == labels.to_pylist() + labels.to_pylist()[-1:] * 40
+    assert [row["label"] for row in report.to_dict()["classes"]] == ["2020-01-01", "2020-01-02"]
+
+
 @pytest.mark.parametrize(
     "labels",
     [
         pa.array([2932897] * 60 + [2932898] * 20, pa.int32()).view(pa.date32()),
         pa.array([1] * 60 + [2] * 20, pa.int64()).view(pa.time64("ns")),
         pa.array([2**61] * 60 + [2**61 + 1] * 20, pa.int64()).view(pa.timestamp("us")),
-        pa.array([datetime.date(2020, 1, 1)] * 60 + [datetime.date(2020, 1, 2)] * 20),
     ],
-    ids=str,
+    ids=["date", "time", "timestamp"],
 )
-@pytest.mark.parametrize("to", [".parquet", ".arrow"])
-def test_dates_and_times_that_python_does_not_know(tmp_path, labels, to):
+def test_dates_and_times_that_python_cannot_represent(tmp_path, labels):
     pq.write_table(pa.table({"u": np.arange(80.0), "class": labels}), tmp_path / "in.parquet")
-    report = resample_file(
-        tmp_path / "in.parquet", tmp_path / f"out{to}", target="class", sampler=SMOTE(random_state=0)
-    )
-    assert (
-        read(tmp_path / f"out{to}")["class"]
-        .combine_chunks()
-        .equals(pa.concat_arrays([labels, labels[-1:].take(pa.array([0] * 40))]))
-    )
-    assert list(report.classes_after.values()) == [60, 60]
-    assert len(report.to_dict()["classes"]) == 2
+    with pytest.raises(errors.InputTypeError, match=r"Column 'class' is of type .* cannot be classes"):
+        resample_file(tmp_path / "in.parquet", tmp_path / "out.parquet", target="class")
 
 
 @pytest.mark.parametrize("form", [".csv", ".parquet", ".arrow"])
@@ -295,3 +305,17 @@ def test_small_files_that_took_minutes(tmp_path, monkeypatch, odd):
     with pytest.raises(errors.InputError, match=r"in\.csv: (Class '(b|u0)' has 1 row|'x0' names more than one column)"):
         resample_file(tmp_path / "in.csv", tmp_path / "out.csv", target="class")
     assert time.process_time() - began < 20
+
+
+def test_many_columns(tmp_path, monkeypatch):
+    """20,000 columns took 15 s of processor time, and take 6 s: nothing is repeated for each column and batch."""
+    monkeypatch.setattr(FileMemory, "text_bytes", 1 << 20)
+    n = 20_000
+    values = np.random.default_rng(0).normal(size=(20, n)).round(3).astype(str)
+    values[:, ::2] = "7"
+    rows = [",".join([*row, "ab"[i % 3 == 0]]) for i, row in enumerate(values)]
+    (tmp_path / "in.csv").write_text("\n".join([",".join([*(f"x{j}" for j in range(n)), "class"]), *rows]))
+    began = time.process_time()
+    report = resample_file(tmp_path / "in.csv", tmp_path / "out.csv", target="class", sampler=SMOTE(random_state=0))
+    assert (report.n_features, report.n_synthetic) == (n, 6)
+    assert time.process_time() - began < 30
