@@ -267,6 +267,8 @@ class Backend:
         d, c = values.shape[1], max(1, candidates.shape[1])
         size = self.memory.size(_COMPARED)
         block = max(1, max(size // max(1, d), min(size, _PAIRS)) // c)
+        if len(queries) * c * d > size:  # enough work for all threads
+            block = min(block, -(-len(queries) // n_threads()))
 
         def rows(start: int, stop: int) -> None:
             total, near = distance[start:stop].reshape(-1), candidates[start:stop].ravel()

@@ -30,7 +30,12 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 # All values are text for typer: the library checks them, and its errors say more.
 def _shared(
     *,
-    source: Annotated[str, typer.Argument(metavar="IN", help="CSV (also .gz, .zst), Parquet, Arrow or Feather.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN", help="CSV (also .gz, .zst), Parquet, Arrow, Feather, or a folder of Parquet files."
+        ),
+    ],
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The column with the classes.")],
     sampler: Annotated[
         str,

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gpusmote.backends import Array, Backend
 from gpusmote.containers import Table, Write, wrap_features
-from gpusmote.containers.rounding import store
+from gpusmote.containers.table import store
 from gpusmote.errors import NonFiniteError, PlanError
 from gpusmote.messages import counted
 
