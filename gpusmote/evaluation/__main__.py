@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpusmote.errors import GpusmoteError, ParameterError
-from gpusmote.evaluation import benchmark, gpu, growth
+from gpusmote.evaluation import benchmark, gpu, growth, shapes
 
 __all__ = ["main"]
 
@@ -45,6 +45,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--rows", type=numbers, metavar="N,N,...", help=f"with --growth: rows of the minority class (default: {sizes})")
     add("--plot", type=output_file, metavar="FILE", help="with --growth: plot the times with matplotlib")
     what = ", ".join(gpu.MEASUREMENTS)
+    add("--shapes", action="store_true", help="tables of many shapes; scikit-learn-intelex is compared too")
     add("--gpu", nargs="?", const="", metavar="WHAT", help=f"measure a CUDA device: all, or some of {what}")
     add("--json", type=output_file, metavar="FILE", dest="path", help="also write the figures to a file")
     return parser
@@ -74,8 +75,16 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m gpusmote
     """
     parser = _parser(prog)
     given = vars(parser.parse_args(arguments))
-    mode = "gpu" if "gpu" in given else "growth" if given.pop("growth", False) else ""
-    runs: dict[str, Callable[..., int]] = {"gpu": gpu.run, "growth": growth.run, "": benchmark.run}
+    modes = [name for name in ("gpu", "shapes", "growth") if name in given]
+    mode = modes[0] if modes else ""
+    if mode != "gpu":
+        given.pop(mode, None)
+    runs: dict[str, Callable[..., int]] = {
+        "gpu": gpu.run,
+        "shapes": shapes.run,
+        "growth": growth.run,
+        "": benchmark.run,
+    }
     run = runs[mode]
     for name in sorted(given.keys() - inspect.signature(run).parameters):
         parser.error(f"--{name} cannot be used {f'with --{mode}' if mode else 'without --growth'}")

@@ -26,6 +26,8 @@ __all__ = [
     "CASES",
     "QUICK",
     "Case",
+    "Column",
+    "Row",
     "imblearn_smote",
     "load",
     "machine",
@@ -34,6 +36,7 @@ __all__ = [
     "print_facts",
     "print_table",
     "run",
+    "seconds",
 ]
 
 MAJORITY = 5
@@ -176,7 +179,7 @@ def measure_time(X: np.ndarray, y: np.ndarray, theirs: Any, repeat: int) -> Row:
     begin = time.perf_counter()
     while len(turns) < repeat or time.perf_counter() - begin < LEAST_SECONDS:
         order = list(samplers) if len(turns) % 2 else list(samplers)[::-1]
-        turns.append({name: _seconds(samplers[name], X, y) for name in order})
+        turns.append({name: seconds(samplers[name], X, y) for name in order})
     ratios = [turn["other"] / turn["gpusmote"] for turn in turns]
     low, ratio, high = np.quantile(ratios, [0.25, 0.5, 0.75]).tolist()
     return {
@@ -190,7 +193,8 @@ def measure_time(X: np.ndarray, y: np.ndarray, theirs: Any, repeat: int) -> Row:
     }
 
 
-def _seconds(sampler: Any, X: np.ndarray, y: np.ndarray) -> float:
+def seconds(sampler: Any, X: Any, y: np.ndarray) -> float:
+    """The wall time of one ``fit_resample``."""
     start = time.perf_counter()
     sampler.fit_resample(X, y)
     return time.perf_counter() - start
