@@ -49,7 +49,7 @@ def test_report_progress_and_forecast(tmp_path, parts):
     assert (report.rows_before, report.bytes_read) == (900, size)
     assert ("scan", size, size) in seen
     assert ("copy", 900, 900) in seen
-    assert forecast(parts, target="class", sampler=SMOTE()).n_synthetic == report.n_synthetic
+    assert forecast(parts, target="class", sampler=SMOTE())[0]["n_synthetic"] == report.n_synthetic
 
 
 @pytest.mark.parametrize(
