@@ -83,11 +83,13 @@ class SparseTable(Table):
 
     def take_sparse(self, rows: np.ndarray | slice | None) -> Any:
         chosen = self._rows if rows is None else self._rows[rows]
-        taken = sp.csr_array(chosen.astype(self.work_dtype, copy=False))
+        taken = sp.csr_array(chosen)
         if not taken.has_canonical_format:
-            taken = taken.copy()
+            # Sorts a copy and keeps the order of duplicate entries. Their sums are those of toarray: in that order, and
+            # in X's dtype, in which integers may wrap around.
+            taken = taken.tocsc().tocsr()
             taken.sum_duplicates()
-        return taken
+        return taken.astype(self.work_dtype, copy=False)
 
     def only(self, work: Array, backend: Backend) -> Any:
         return self._from_csr(self._compress(backend.to_host(work)))

@@ -67,9 +67,9 @@ class SparseSearch:
             rows.data *= (high > low)[rows.indices] * 2.0**half
             rows.data *= 2.0 ** (-exponent - half)
             by_column = rows.tocsc()
-        by_column.data *= -2.0
         self._rows, self._minus_twice_columns = rows, by_column.T
         with np.errstate(over="ignore"):
+            by_column.data *= -2.0
             self._norms = self._row_sums(rows.data * rows.data, rows)
         self._largest = float(self._norms.max())
         self._widest = max(1, int(np.diff(rows.indptr).max()))
@@ -135,12 +135,16 @@ class SparseSearch:
     def _compare(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """The deciding distances between rows ``a`` and rows ``b``, pair by pair."""
         distance = np.empty(len(a), np.float64)
-        step = max(1, self._size(_COMPARED, _COMPARED_BYTES) // (2 * self._widest))
-        for start in range(0, len(a), step):
-            stop = start + step
+        width = np.diff(self._rows.indptr)
+        entries = np.cumsum(width[a] + width[b])
+        start, most = 0, self._size(_COMPARED, _COMPARED_BYTES)
+        while start < len(a):
+            done = entries[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(entries, done + most, side="right")))
             difference = self._rows[a[start:stop]] - self._rows[b[start:stop]]
             difference.data *= difference.data
             distance[start:stop] = self._row_sums(difference.data, difference)
+            start = stop
         return distance
 
     @staticmethod
@@ -148,5 +152,5 @@ class SparseSearch:
         """Sums over the stored entries of each row, in their order."""
         # A product with a vector adds them one by one, which np.add.reduceat does not promise. Products with 1 are
         # exact, so it makes no difference whether the processor fuses them with the additions.
-        matrix = type(pattern)((data, pattern.indices, pattern.indptr), shape=pattern.shape)
-        return np.asarray(matrix @ np.ones(pattern.shape[1]))
+        parts = data, np.zeros_like(pattern.indices), pattern.indptr
+        return np.asarray(type(pattern)(parts, shape=(pattern.shape[0], 1)) @ np.ones(1))
