@@ -117,13 +117,11 @@ class Sizes:
         for rows, new in self.classes:
             pairs = rows * min(self.k, self.n_rows)
             kept = min(self.n_rows, rows + pairs) if self.all_rows else rows
-            total += self._values(kept, self.itemsize) + _INDEX * (
-                kept + 3 * rows + pairs * (3 if self.all_rows else 1)
-            )
+            total += self.values(kept, self.itemsize) + _INDEX * (kept + 3 * rows + pairs * (3 if self.all_rows else 1))
             total += 2 * _INDEX * new * self.drawn
         return total
 
-    def _values(self, rows: int, itemsize: int) -> int:
+    def values(self, rows: int, itemsize: int) -> int:
         """Bytes of so many rows of X."""
         if self.entries is None:
             return rows * self.n_features * itemsize
@@ -142,7 +140,7 @@ class Sizes:
         searched = largest + (self.n_rows if self.all_rows else 0)
         answers = _INDEX * largest * (4 if self.all_rows else 1) * (2 + self.k)
         if self.entries is not None:  # the rows, in float64, and transposed, and what converts them
-            return searched * _POOL + 5 * self._values(searched, 8) + 6 * _INDEX * self.n_features + answers
+            return searched * _POOL + 5 * self.values(searched, 8) + 6 * _INDEX * self.n_features + answers
         return searched * self._searched_row(copies) + answers
 
     def _searched_row(self, copies: int) -> int:

@@ -19,6 +19,7 @@ all others are added in column order.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from gpusmote.backends.threads import n_threads, run_blocks
 from gpusmote.neighbors.report import SearchReport
 from gpusmote.neighbors.search_set import LARGEST_EXPONENT
 
-__all__ = ["SparseSearch"]
+__all__ = ["SparseSearch", "cut"]
 
 _BLOCK = 1 << 21  # scores of a block of queries, 16 MiB
 _BLOCK_BYTES = 64  # of each of them, all temporary arrays included
@@ -36,6 +37,16 @@ _COMPARED = 1 << 20  # stored entries of the pairs of rows that are compared at 
 _COMPARED_BYTES = 128
 _UNDERFLOW = 2.0**-960
 _MOST = 2.0**1000  # larger squared norms could overflow in the products
+
+
+def cut(sizes: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
+    """Yield the starts and stops of consecutive blocks whose sizes sum to at most ``most``, or of one element."""
+    ends, start = np.cumsum(sizes), 0
+    while start < len(sizes):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield start, stop
+        start = stop
 
 
 class SparseSearch:
@@ -136,15 +147,10 @@ class SparseSearch:
         """The deciding distances between rows ``a`` and rows ``b``, pair by pair."""
         distance = np.empty(len(a), np.float64)
         width = np.diff(self._rows.indptr)
-        entries = np.cumsum(width[a] + width[b])
-        start, most = 0, self._size(_COMPARED, _COMPARED_BYTES)
-        while start < len(a):
-            done = entries[start - 1] if start else 0
-            stop = max(start + 1, int(np.searchsorted(entries, done + most, side="right")))
+        for start, stop in cut(width[a] + width[b], self._size(_COMPARED, _COMPARED_BYTES)):
             difference = self._rows[a[start:stop]] - self._rows[b[start:stop]]
             difference.data *= difference.data
             distance[start:stop] = self._row_sums(difference.data, difference)
-            start = stop
         return distance
 
     @staticmethod
