@@ -32,7 +32,7 @@ from gpusmote.neighbors.search_set import LARGEST_EXPONENT
 __all__ = ["SparseSearch", "cut"]
 
 _BLOCK = 1 << 21  # scores of a block of queries, 16 MiB
-_BLOCK_BYTES = 64  # of each of them, all temporary arrays included
+_BLOCK_BYTES = 96  # of each of them, all temporary arrays included, if all rows are compared
 _COMPARED = 1 << 20  # stored entries of the pairs of rows that are compared at a time
 _COMPARED_BYTES = 128
 _UNDERFLOW = 2.0**-960
@@ -114,7 +114,8 @@ class SparseSearch:
         return out
 
     def _size(self, usual: int, value_bytes: int) -> int:
-        return min(usual, self._backend.memory.bytes // (n_threads() * value_bytes))
+        """Number of scores or entries in a block of one thread; each of the two has half of the memory."""
+        return min(usual, self._backend.memory.bytes // (2 * n_threads() * value_bytes))
 
     def _nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         m, n = len(queries), len(self._norms)
@@ -130,6 +131,7 @@ class SparseSearch:
                 distance.reshape(m, k).max(axis=1) - own_norms + self._bound * (own_norms + self._largest) + _UNDERFLOW
             )
             near = score <= limit[:, None]
+            del score  # the memory is needed if many rows are near
             near[np.arange(m)[:, None], row] = False
             query, row = np.repeat(np.arange(m), k), row.ravel()
         else:  # no bound is known
@@ -137,6 +139,7 @@ class SparseSearch:
             near = np.ones((m, n), bool)
             near[own] = False
         more_query, more_row = np.divmod(np.flatnonzero(near), n)
+        del near
         query, row = np.concatenate([query, more_query]), np.concatenate([row, more_row])
         distance = np.concatenate([distance, self._compare(queries[more_query], more_row)])
         order = np.lexsort((row, distance, query))
@@ -147,7 +150,7 @@ class SparseSearch:
         """The deciding distances between rows ``a`` and rows ``b``, pair by pair."""
         distance = np.empty(len(a), np.float64)
         width = np.diff(self._rows.indptr)
-        for start, stop in cut(width[a] + width[b], self._size(_COMPARED, _COMPARED_BYTES)):
+        for start, stop in cut(width[a] + width[b] + 1, self._size(_COMPARED, _COMPARED_BYTES)):
             difference = self._rows[a[start:stop]] - self._rows[b[start:stop]]
             difference.data *= difference.data
             distance[start:stop] = self._row_sums(difference.data, difference)

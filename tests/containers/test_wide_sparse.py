@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
-from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan
+from gpusmote import ADASYN, SMOTE, BorderlineSMOTE, Plan, config_context
 from gpusmote.containers import wrap_features
 from gpusmote.errors import MemoryLimitError, TooFewRowsError
 from tests.backends.peaks import peak_of
@@ -168,3 +168,53 @@ def test_no_peak_is_above_the_estimate(sampler, kind):
 
         _, peak = peak_of(call)
         assert peak <= limit
+
+
+@pytest.mark.filterwarnings("ignore:.*finds no seed")
+@pytest.mark.parametrize("sampler", [SMOTE(), ADASYN()], ids=["SMOTE", "ADASYN"])
+@pytest.mark.parametrize("kind", ["binary", "equal", "empty", "offset"])
+def test_no_peak_of_ties_is_above_the_limit(sampler, kind):
+    """If all rows may be neighbors, all of them are compared exactly."""
+    n, d = 2_000, 1_000
+    X = sp.random_array((n, d), density=0.02, format="csr", random_state=0)
+    if kind == "binary":
+        X.data[:] = 1
+    elif kind == "offset":
+        X = X.tolil()
+        X[:, 3] = 1e8 + np.random.default_rng(0).standard_normal((n, 1))
+        X = X.tocsr()
+    else:
+        X = X[np.zeros(n, int)] if kind == "equal" else sp.csr_array((n, d))
+    y = (np.arange(n) < 400).astype(int)
+    sampler = clone(sampler).set_params(random_state=0)
+    sampler.fit_resample(X[:700], y[:700] * (np.arange(700) % 3 == 0))  # imports are not part of it
+    for limit in (None, 50_000_000, 15_000_000):
+        sampler.set_params(memory_limit=limit)
+        _, peak = peak_of(lambda: sampler.fit_resample(X, y))
+        assert peak <= sampler.report_.bytes["total"]
+        assert limit is None or sampler.report_.bytes["total"] <= limit
+
+
+def test_duplicate_entries_add_up_as_in_a_dense_matrix():
+    """In X's dtype, so bool values stay bool, and small integers may wrap around."""
+    X, y = data("i1")
+    X = np.where(X, 100, 0).astype("i1")
+    once = sp.csr_array(X)
+    for dtype in ("i1", "?", "f4"):
+        parts = np.repeat(once.data, 2).astype(dtype), np.repeat(once.indices, 2), 2 * once.indptr
+        twice = sp.csr_array(parts, shape=X.shape)
+        expected = SMOTE(random_state=0).fit_resample(twice.toarray(), y)[0]
+        assert np.array_equal(SMOTE(random_state=0).fit_resample(twice, y)[0].toarray(), expected)
+
+
+def test_a_loaded_plan_needs_memory_for_its_entries_only(tmp_path):
+    X = by_width(np.full(500, 40))
+    y = np.arange(500) % 5 == 0
+    plan = SMOTE(random_state=0).plan(X, y)
+    plan.save(tmp_path / "plan")
+    plan.memory_limit = 20_000_000  # a dense row has 0.8 MB
+    rows = plan.rows()
+    with config_context(memory_limit=20_000_000):
+        found = Plan.load(tmp_path / "plan", X).rows()
+    assert (rows != found).nnz == 0
+    assert rows.nnz < 40 * 2 * len(plan)
