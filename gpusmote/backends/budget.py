@@ -26,6 +26,7 @@ _LEAST = 5 << 18  # bytes of blocks that any search needs
 _LEAST_PAIRS = 64  # pairs of rows in one block of a thread, for any number of columns
 _INDEX = 8  # bytes of a row number, a class code or a float64
 _POOL = 160  # bytes that a search keeps for each row besides its values: norms, order, groups, tree nodes
+_SPARSE_SCORE, _SPARSE_ENTRY = 96, 128  # bytes for each score and entry of a search among sparse rows
 _FAISS = 1536 << 20  # bytes of temporary memory that FAISS uses by default
 _PINNED = 64 << 20  # bytes of host memory for transfers to and from a device
 _LEAST_ROWS = 64  # rows of one part, if a class does not fit on the device
@@ -117,13 +118,11 @@ class Sizes:
         for rows, new in self.classes:
             pairs = rows * min(self.k, self.n_rows)
             kept = min(self.n_rows, rows + pairs) if self.all_rows else rows
-            total += self._values(kept, self.itemsize) + _INDEX * (
-                kept + 3 * rows + pairs * (3 if self.all_rows else 1)
-            )
+            total += self.values(kept, self.itemsize) + _INDEX * (kept + 3 * rows + pairs * (3 if self.all_rows else 1))
             total += 2 * _INDEX * new * self.drawn
         return total
 
-    def _values(self, rows: int, itemsize: int) -> int:
+    def values(self, rows: int, itemsize: int) -> int:
         """Bytes of so many rows of X."""
         if self.entries is None:
             return rows * self.n_features * itemsize
@@ -142,7 +141,7 @@ class Sizes:
         searched = largest + (self.n_rows if self.all_rows else 0)
         answers = _INDEX * largest * (4 if self.all_rows else 1) * (2 + self.k)
         if self.entries is not None:  # the rows, in float64, and transposed, and what converts them
-            return searched * _POOL + 5 * self._values(searched, 8) + 6 * _INDEX * self.n_features + answers
+            return searched * _POOL + 5 * self.values(searched, 8) + 6 * _INDEX * self.n_features + answers
         return searched * self._searched_row(copies) + answers
 
     def _searched_row(self, copies: int) -> int:
@@ -162,8 +161,8 @@ class Sizes:
     @property
     def least_blocks(self) -> int:
         """Bytes of the smallest possible blocks."""
-        if self.entries is not None:  # one query and all rows, and vectors with all columns
-            return max(_LEAST, n_threads() * (64 * self.n_rows + 2 * _INDEX * self.n_features))
+        if self.entries is not None:  # one query and all rows, and two pairs of the longest rows
+            return max(_LEAST, 2 * n_threads() * (_SPARSE_SCORE * self.n_rows + 2 * _SPARSE_ENTRY * self.entries[1]))
         return max(_LEAST, n_threads() * _LEAST_PAIRS * self.n_features * (48 + 8 + self.itemsize))
 
 
@@ -295,7 +294,8 @@ def _arrange_on_device(
 def _working_memory(limit: Limit, held: int, sizes: Sizes, faiss: int = 0) -> WorkingMemory | None:
     """The largest working memory within the limit, or None. It drops copies of rows before it makes blocks smaller."""
     usual = WorkingMemory.usual()
-    for copies, least in ((2, usual // 2), (1, usual // 2), (0, sizes.least_blocks)):
+    choices = [(2, usual // 2), (1, usual // 2), (0, sizes.least_blocks)]
+    for copies, least in choices if sizes.entries is None else choices[2:]:  # a sparse search always has its copies
         left = limit.left(held + sizes.pool(copies))
         own = left if not faiss else left - min(faiss, left // 2)
         if own >= least:

@@ -30,7 +30,7 @@ def estimate_of(sampler: Any, n_rows: Any, n_features: Any, dtype: Any, y: Any, 
         work_dtype=np.dtype(np.float32 if kind == np.float32 else np.float64),
         kept=0,
         sparse=False,
-        result_bytes=lambda n_new: (rows + n_new) * columns * kind.itemsize,
+        result_bytes=lambda n_new, classes: (rows + n_new) * columns * kind.itemsize,
     )
     make = rows_to_make(sampler.sampling_strategy, classes, counts, lambda: np.repeat(classes, counts))
     make = {c: n for c, n in make.items() if n}

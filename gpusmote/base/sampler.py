@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import difflib
+import functools
 import inspect
 import logging
 import numbers
@@ -357,12 +358,13 @@ class BaseSampler(OneToOneFeatureMixin, BaseEstimator, abc.ABC):
     def _sizes(self, table: Table, target: Target, make: dict[int, int]) -> Sizes:
         """The sizes that the memory of a call depends on. A k that is too large is refused later."""
         names = [name for name in self._parameter_constraints if name.endswith("_neighbors")]
+        classes = [target.rows_of(c) for c in make] if table.sparse else []
         return Sizes(
             table.n_rows,
             table.n_features,
             table.work_dtype.itemsize,
             tuple((int(target.counts[c]), n) for c, n in make.items()),
-            table.result_bytes,
+            functools.partial(table.result_bytes, classes=classes),
             min(max((neighbors_number(getattr(self, name)) for name in names), default=1), table.n_rows - 1),
             self._looks_at_all_rows,
             (self.bit_generator or setting("bit_generator")) == "mt19937",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,17 +65,21 @@ class SparseTable(Table):
             dense[entries.row[negative], entries.col[negative]] = -0.0
         return np.ascontiguousarray(dense, dtype=self.work_dtype)
 
-    def result_bytes(self, n_new: int) -> int:
+    def result_bytes(self, n_new: int, classes: Sequence[np.ndarray] = ()) -> int:
         if not self.sparse:
             return super().result_bytes(n_new)
         width = np.diff(self._rows.indptr)
-        # A synthetic row has the entries of two rows. Nearly all averages of many rows are below this bound.
-        new = n_new * min(2.0 * width.max(), 2 * width.mean() + 4 * width.std())
+        # A synthetic row has the entries of two rows. Nearly all averages of many rows are below this bound. A neighbor
+        # may belong to any class.
+        groups = [width, *(width[rows] for rows in classes)]
+        new = n_new * max(min(2.0 * group.max(), 2 * group.mean() + 4 * group.std()) for group in groups)
         entry = self.itemsize * self.n_features * self.n_rows / max(1, len(self._rows.data))
         return int(self.itemsize * self.n_features * self.n_rows + self.copies * entry * new)
 
-    def rows_bytes(self, n_new: int) -> int:
-        return self.result_bytes(n_new) - self.result_bytes(0) if self.sparse else super().rows_bytes(n_new)
+    def rows_bytes(self, n_new: int, classes: Sequence[np.ndarray] = ()) -> int:
+        if not self.sparse:
+            return super().rows_bytes(n_new)
+        return self.result_bytes(n_new, classes) - self.result_bytes(0)
 
     def entries(self) -> tuple[int, int]:
         """The number of stored entries, and the largest number of entries of a row."""
@@ -83,11 +87,13 @@ class SparseTable(Table):
 
     def take_sparse(self, rows: np.ndarray | slice | None) -> Any:
         chosen = self._rows if rows is None else self._rows[rows]
-        taken = sp.csr_array(chosen.astype(self.work_dtype, copy=False))
+        taken = sp.csr_array(chosen)
         if not taken.has_canonical_format:
-            taken = taken.copy()
+            # Sorts a copy and keeps the order of duplicate entries. Their sums are those of toarray: in that order, and
+            # in X's dtype, in which integers may wrap around.
+            taken = taken.tocsc().tocsr()
             taken.sum_duplicates()
-        return taken
+        return taken.astype(self.work_dtype, copy=False)
 
     def only(self, work: Array, backend: Backend) -> Any:
         return self._from_csr(self._compress(backend.to_host(work)))

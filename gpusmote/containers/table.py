@@ -58,11 +58,18 @@ class Table(abc.ABC):
     copies: int = 1
     _restore: Callable[[Any], Any] | None = None  # converts an array to the caller's container; None: it is an array
 
-    def result_bytes(self, n_new: int) -> int:
-        """Upper bound of the bytes that :meth:`append` needs for ``n_new`` rows, without its blocks."""
+    def result_bytes(self, n_new: int, classes: Sequence[np.ndarray] = ()) -> int:
+        """Upper bound of the bytes that :meth:`append` needs for ``n_new`` rows, without its blocks.
+
+        Parameters
+        ----------
+        n_new : int
+        classes : sequence of ndarray of int64, default=()
+            Positions of the rows of each class that gets new rows. Only used if the table is ``sparse``.
+        """
         return int((self.n_rows + self.copies * n_new) * self.n_features * self.itemsize)
 
-    def rows_bytes(self, n_new: int) -> int:
+    def rows_bytes(self, n_new: int, classes: Sequence[np.ndarray] = ()) -> int:
         """Bytes of ``n_new`` rows as a work array, plus the result of :meth:`only`."""
         wrapped = self.result_bytes(n_new) - self.result_bytes(0)
         return wrapped + n_new * self.n_features * self.work_dtype.itemsize

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone
 
 from gpusmote.errors import ParameterError
@@ -13,7 +14,7 @@ from gpusmote.messages import counted
 __all__ = ["nearest_by_estimator"]
 
 
-def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray, description: str = "X") -> np.ndarray:
+def nearest_by_estimator(estimator: Any, values: Any, queries: np.ndarray, description: str = "X") -> np.ndarray:
     """Find neighbors with an estimator given as ``k_neighbors``, in the same way as imbalanced-learn.
 
     The estimator is cloned and fitted on ``values``. It uses its own ``n_neighbors``; one of these neighbors is
@@ -24,7 +25,7 @@ def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray
     estimator : object with fit, kneighbors and get_params
         For instance ``sklearn.neighbors.NearestNeighbors(n_neighbors=6)``, or an approximate index with that
         interface.
-    values : ndarray of shape (n, d)
+    values : ndarray or scipy.sparse.csr_array of shape (n, d)
     queries : ndarray of shape (m,), int64
         Row numbers of ``values``.
     description : str, default="X"
@@ -41,16 +42,16 @@ def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray
         If the estimator fails, or does not return at least two row numbers for each query.
     """
     name = type(estimator).__name__
-    values = values.view()
-    values.flags.writeable = False  # the rows may be the caller's own
+    # The rows may be the caller's own. Read-only parts of a sparse matrix are not accepted by all estimators.
+    n, values = values.shape[0], values.copy() if issparse(values) else values.view()
+    if not issparse(values):
+        values.flags.writeable = False
     try:
         found = clone(estimator).fit(values).kneighbors(values[queries], return_distance=False)
     except (TypeError, ValueError) as error:
         raise ParameterError(
-            f"{name} cannot find neighbors among {description}, {counted(len(values), 'row')}: "
-            f"{str(error).rstrip('.')}.",
-            f"Give an unsupervised neighbors estimator whose n_neighbors is at most {len(values)}, the row itself"
-            " counted.",
+            f"{name} cannot find neighbors among {description}, {counted(n, 'row')}: {str(error).rstrip('.')}.",
+            f"Give an unsupervised neighbors estimator whose n_neighbors is at most {n}, the row itself counted.",
         ) from error
     found = _positions(found)
     if found is None or found.shape[0] != len(queries) or found.shape[1] < 2:
@@ -60,10 +61,10 @@ def nearest_by_estimator(estimator: Any, values: np.ndarray, queries: np.ndarray
             "Give an estimator that returns the positions of the rows it was fitted on, and whose n_neighbors is at "
             "least 2: the row itself and one neighbor.",
         )
-    wrong = found[(found < 0) | (found >= len(values))]
+    wrong = found[(found < 0) | (found >= n)]
     if wrong.size:
         raise ParameterError(
-            f"{name}.kneighbors returned row {wrong[0]}, fitted on {counted(len(values), 'row')}.",
+            f"{name}.kneighbors returned row {wrong[0]}, fitted on {counted(n, 'row')}.",
             "Give an estimator that returns positions of the rows it was fitted on.",
         )
     is_self = found == queries[:, None]

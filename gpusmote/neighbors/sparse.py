@@ -19,6 +19,7 @@ all others are added in column order.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,24 @@ from gpusmote.backends.threads import n_threads, run_blocks
 from gpusmote.neighbors.report import SearchReport
 from gpusmote.neighbors.search_set import LARGEST_EXPONENT
 
-__all__ = ["SparseSearch"]
+__all__ = ["SparseSearch", "cut"]
 
 _BLOCK = 1 << 21  # scores of a block of queries, 16 MiB
-_BLOCK_BYTES = 64  # of each of them, all temporary arrays included
+_BLOCK_BYTES = 96  # of each of them, all temporary arrays included, if all rows are compared
 _COMPARED = 1 << 20  # stored entries of the pairs of rows that are compared at a time
 _COMPARED_BYTES = 128
 _UNDERFLOW = 2.0**-960
 _MOST = 2.0**1000  # larger squared norms could overflow in the products
+
+
+def cut(sizes: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
+    """Yield the starts and stops of consecutive blocks whose sizes sum to at most ``most``, or of one element."""
+    ends, start = np.cumsum(sizes), 0
+    while start < len(sizes):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield start, stop
+        start = stop
 
 
 class SparseSearch:
@@ -67,9 +78,9 @@ class SparseSearch:
             rows.data *= (high > low)[rows.indices] * 2.0**half
             rows.data *= 2.0 ** (-exponent - half)
             by_column = rows.tocsc()
-        by_column.data *= -2.0
         self._rows, self._minus_twice_columns = rows, by_column.T
         with np.errstate(over="ignore"):
+            by_column.data *= -2.0
             self._norms = self._row_sums(rows.data * rows.data, rows)
         self._largest = float(self._norms.max())
         self._widest = max(1, int(np.diff(rows.indptr).max()))
@@ -103,7 +114,8 @@ class SparseSearch:
         return out
 
     def _size(self, usual: int, value_bytes: int) -> int:
-        return min(usual, self._backend.memory.bytes // (n_threads() * value_bytes))
+        """Number of scores or entries in a block of one thread; each of the two has half of the memory."""
+        return min(usual, self._backend.memory.bytes // (2 * n_threads() * value_bytes))
 
     def _nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         m, n = len(queries), len(self._norms)
@@ -119,6 +131,7 @@ class SparseSearch:
                 distance.reshape(m, k).max(axis=1) - own_norms + self._bound * (own_norms + self._largest) + _UNDERFLOW
             )
             near = score <= limit[:, None]
+            del score  # the memory is needed if many rows are near
             near[np.arange(m)[:, None], row] = False
             query, row = np.repeat(np.arange(m), k), row.ravel()
         else:  # no bound is known
@@ -126,6 +139,7 @@ class SparseSearch:
             near = np.ones((m, n), bool)
             near[own] = False
         more_query, more_row = np.divmod(np.flatnonzero(near), n)
+        del near
         query, row = np.concatenate([query, more_query]), np.concatenate([row, more_row])
         distance = np.concatenate([distance, self._compare(queries[more_query], more_row)])
         order = np.lexsort((row, distance, query))
@@ -135,9 +149,8 @@ class SparseSearch:
     def _compare(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """The deciding distances between rows ``a`` and rows ``b``, pair by pair."""
         distance = np.empty(len(a), np.float64)
-        step = max(1, self._size(_COMPARED, _COMPARED_BYTES) // (2 * self._widest))
-        for start in range(0, len(a), step):
-            stop = start + step
+        width = np.diff(self._rows.indptr)
+        for start, stop in cut(width[a] + width[b] + 1, self._size(_COMPARED, _COMPARED_BYTES)):
             difference = self._rows[a[start:stop]] - self._rows[b[start:stop]]
             difference.data *= difference.data
             distance[start:stop] = self._row_sums(difference.data, difference)
@@ -148,5 +161,5 @@ class SparseSearch:
         """Sums over the stored entries of each row, in their order."""
         # A product with a vector adds them one by one, which np.add.reduceat does not promise. Products with 1 are
         # exact, so it makes no difference whether the processor fuses them with the additions.
-        matrix = type(pattern)((data, pattern.indices, pattern.indptr), shape=pattern.shape)
-        return np.asarray(matrix @ np.ones(pattern.shape[1]))
+        parts = data, np.zeros_like(pattern.indices), pattern.indptr
+        return np.asarray(type(pattern)(parts, shape=(pattern.shape[0], 1)) @ np.ones(1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import operator
 import os
@@ -19,6 +18,7 @@ from gpusmote.config import MemoryLimit, setting
 from gpusmote.containers import Table, Target
 from gpusmote.errors import PlanError
 from gpusmote.messages import counted
+from gpusmote.neighbors.sparse import cut
 from gpusmote.synthesis.class_plan import ClassPlan, spans
 from gpusmote.synthesis.generators import generator_of
 from gpusmote.synthesis.origins import Origins
@@ -28,7 +28,8 @@ __all__ = ["Plan"]
 
 _NOT_WORTH_ASKING = 64 << 20  # bytes; for a smaller result the free memory is not read
 _DRAWN_AT_ONCE = 1 << 18  # rows, about 16 MiB of draws
-_SPARSE_ROWS = 1 << 14  # synthetic rows of a sparse X in one block
+_SPARSE_ROWS = 1 << 14  # synthetic rows of a sparse X in one block, at most
+_ENTRY_BYTES = 160  # for each entry of their bases and neighbors, all temporary arrays included
 
 
 class Plan:
@@ -122,7 +123,7 @@ class Plan:
             if not self._table.numeric:
                 return self._table.gather(self._copied(start, stop))
             if self._table.sparse:
-                blocks = [self._table.take_sparse(slice(0)), *self._sparse_blocks(start, stop)]
+                blocks = [self._table.take_sparse(slice(0)), *self._sparse_blocks(start, stop, backend)]
                 return self._table.only(scipy.sparse.vstack(blocks, format="csr"), backend)
             out = self._place().xp.empty((stop - start, self._table.n_features), self._table.work_dtype)
             self._write(start, stop, out, backend)
@@ -172,7 +173,7 @@ class Plan:
         backend = self._within(len(self), self._table.n_rows)
         with backend.active(), self.report.stage("rows", backend):
             if self._table.sparse:
-                X = self._table.append_sparse(self._sparse_blocks(0, len(self)))
+                X = self._table.append_sparse(self._sparse_blocks(0, len(self), backend))
             elif self._table.numeric:
                 X = self._table.append(len(self), functools.partial(self._write, backend=backend), backend)
             else:
@@ -185,9 +186,10 @@ class Plan:
         """The backend with the memory limit for a result of ``n_rows`` original and ``n_new`` synthetic rows."""
         table, backend = self._table, self._backend
         limit = setting("memory_limit") if self.memory_limit is None else self.memory_limit
-        sizes = Sizes(n_rows, table.n_features, table.work_dtype.itemsize, ((0, n_new),), table.result_bytes)
-        if not n_rows:
-            sizes = dataclasses.replace(sizes, result=table.rows_bytes)
+        classes = [self._target.rows_of(part.position) for part in self._parts] if table.sparse else []
+        result = functools.partial(table.result_bytes if n_rows else table.rows_bytes, classes=classes)
+        entries = table.entries() if table.sparse else None
+        sizes = Sizes(n_rows, table.n_features, table.work_dtype.itemsize, ((0, n_new),), result, entries=entries)
         if limit is None and sizes.output(n_new) < _NOT_WORTH_ASKING:
             return backend
         limits = limits_of(limit, backend, sum(part.nbytes() for part in self._parts))
@@ -362,12 +364,15 @@ class Plan:
         for part, samples, at in spans(self._parts, start, stop):
             generator_of(part).write(part, samples, out[at : at + len(samples)], backend)
 
-    def _sparse_blocks(self, start: int, stop: int) -> Iterator[Any]:
+    def _sparse_blocks(self, start: int, stop: int, backend: Backend) -> Iterator[Any]:
         """The synthetic rows ``start`` to ``stop``, in several csr_arrays."""
-        step = self._backend.memory.size(_SPARSE_ROWS)
-        for first in range(start, stop, step):
-            for part, samples, _ in spans(self._parts, first, min(stop, first + step)):
-                yield generator_of(part).sparse_rows(part, samples)
+        most = backend.memory.bytes // _ENTRY_BYTES
+        for first in range(start, stop, _SPARSE_ROWS):
+            for part, samples, _ in spans(self._parts, first, min(stop, first + _SPARSE_ROWS)):
+                base, neighbor, _ = part.draw(samples, backend)
+                width = np.diff(part.values.indptr)
+                for low, high in cut(width[base] + width[neighbor], most):
+                    yield generator_of(part).sparse_rows(part, samples[low:high])
 
     def _copied(self, start: int, stop: int) -> np.ndarray:
         """Positions in X of the rows that the synthetic rows ``start`` to ``stop`` are copies of."""

@@ -272,12 +272,14 @@ def _refuse_another_x(name: str, header: dict[str, Any], found: dict[str, Any]) 
 
 def _cut_to_limit(header: dict[str, Any], layout: list[_Stored], table: Table, backend: Backend) -> Backend:
     """The backend with its working memory; raises MemoryLimitError if the plan exceeds ``memory_limit``."""
-    width = table.n_features * table.work_dtype.itemsize
+    classes = tuple((0, part["n_new"]) for part in header["parts"])
+    itemsize, entries = table.work_dtype.itemsize, table.entries() if table.sparse else None
+    sizes = Sizes(table.n_rows, table.n_features, itemsize, classes, table.result_bytes, entries=entries)
     rows = sum(part["n_values"] + part["n_points"] for part in header["parts"])
     label = layout[1].dtype.itemsize if isinstance(header["classes"], dict) else 8
-    plan = rows * width + sum(max(8 * array.size, array.nbytes) for array in layout) + table.n_rows * label
-    classes = tuple((0, part["n_new"]) for part in header["parts"])
-    sizes = Sizes(table.n_rows, table.n_features, table.work_dtype.itemsize, classes, table.result_bytes)
+    plan = (
+        sizes.values(rows, itemsize) + sum(max(8 * array.size, array.nbytes) for array in layout) + table.n_rows * label
+    )
     limits = limits_of(setting("memory_limit"), backend, plan)
     return backend.within(arrange(sizes, backend.name, table.device, limits, output=False).memory)
 
