@@ -102,8 +102,8 @@ def test_device_input_makes_no_trip(cuda, sampler, dtype):
     assert found.get().tobytes() == expected.tobytes()
     everything, shares = not isinstance(sampler, SMOTE), isinstance(sampler, ADASYN)
     assert moved["up", "pinned"] == moved["down", "pinned"] == 0
-    # Up: positions of the class and the classes, as above, and the row of each label of the result. Down: as above, the labels, and whether all is finite and
-    # float32 products have all their bits.
+    # Up: positions of the class and the classes, as above, and the row of each label of the result. Down: as above, the
+    # labels, and whether all is finite and float32 products have all their bits.
     assert moved["up", "small"] == 2 * SMALL + ROWS * everything + 2 * 6 * 8 * shares + 8 * len(found)
     assert moved["down", "small"] == 6 * 8 * (1 + everything + shares) + 8 * shares + labels.nbytes + 2
     assert waits["event"] == waits["device"] == 0
