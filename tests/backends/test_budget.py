@@ -39,6 +39,7 @@ def least_of(sampler, X, y):
 SAMPLERS = [SMOTE(random_state=3), BorderlineSMOTE(random_state=3, kind="borderline-2"), ADASYN(random_state=3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "ties", "clusters"])
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_a_limit_holds_and_changes_no_row(monkeypatch, sampler, kind):
@@ -112,6 +113,7 @@ def test_the_same_rows_for_every_limit(share, kind, dtype, sampler):
     assert sampler.set_params(memory_limit=int(share * least)).fit_resample(X, y)[0].tobytes() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:CuPy searches for neighbors")
 @pytest.mark.parametrize("faiss", [True, False], ids=["faiss", "tiles"])
 @pytest.mark.parametrize("kind", ["plain", "ties", "clusters"])
@@ -133,6 +135,7 @@ def test_a_limit_of_the_device_holds_and_changes_no_row(cuda, sampler, kind, fai
     assert not blocks[-1]
 
 
+@pytest.mark.slow
 def test_a_class_larger_than_the_device(cuda):
     """The stand-in's device ends where its memory does, and no limit is given."""
     X, y = data(9_000, 400, "f4", 0.4)

@@ -74,11 +74,12 @@ def awkward(X, y, kind):
     return X + 100 * y[:, None].astype("f4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ties", "clusters", "binary", "copies", "equal", "apart", "plane"])
 @pytest.mark.parametrize("sampler", [SMOTE(), ONE, TWO, ADASYN()], ids=["SMOTE", "one", "two", "ADASYN"])
 def test_no_peak_of_awkward_rows_is_above_the_estimate(monkeypatch, sampler, kind):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    n, d = (17_000, 16) if kind == "plane" else (3_000, 8)  # a plane is searched by balls of rows
+    n, d = (17_000, 16) if kind == "plane" else (2_000, 8)  # a plane is searched by balls of rows
     X, y = mixed(n, d, "f4", 0.4)
     X = awkward(X, y, kind)
     sampler = clone(sampler).set_params(random_state=0, device="cpu")
@@ -148,6 +149,7 @@ def test_the_process_grows_by_no_more_than_estimated():
     assert grown <= estimated
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:CuPy searches for neighbors")
 @pytest.mark.parametrize("kind", ["even", "ties", "clusters", "equal"])
 @pytest.mark.parametrize("faiss", [True, False], ids=["faiss", "tiles"])

@@ -147,6 +147,7 @@ WIDTHS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*finds no seed")
 @pytest.mark.parametrize("sampler", [SMOTE(), BorderlineSMOTE(kind="borderline-2"), ADASYN()], ids=["S", "B", "A"])
 @pytest.mark.parametrize("kind", WIDTHS)
@@ -170,6 +171,7 @@ def test_no_peak_is_above_the_estimate(sampler, kind):
         assert peak <= limit
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*finds no seed")
 @pytest.mark.parametrize("sampler", [SMOTE(), ADASYN()], ids=["SMOTE", "ADASYN"])
 @pytest.mark.parametrize("kind", ["binary", "equal", "empty", "offset"])

@@ -50,6 +50,7 @@ def test_all_blocks_together_keep_within_their_share(limit):
     assert limit is None or memory.blocks <= max(8 << 20, limit // 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["10KB", "34MB", "37MB", "50MB"])
 @pytest.mark.parametrize(
     "sampler",

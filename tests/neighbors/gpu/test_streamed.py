@@ -194,6 +194,7 @@ def hosted(sampler, X, y):
     return sampler.set_params(memory_limit={"cuda": least}).fit_resample(X, y)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_a_sampler_makes_the_same_rows(cuda, sampler):
     X, y = data()
