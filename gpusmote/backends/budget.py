@@ -17,17 +17,19 @@ from gpusmote.config import MemoryLimit, parse_memory_limit
 from gpusmote.errors import MemoryLimitError
 from gpusmote.messages import counted
 
-__all__ = ["Estimate", "Limit", "Sizes", "arrange", "limits_of"]
+__all__ = ["FAISS_WORKSPACE", "Estimate", "Limit", "Sizes", "arrange", "limits_of"]
 
 _MARGIN = {"cpu": 0.05, "cuda": 0.10}
 """Share of the free memory that is not used if no limit is given, for other allocations and for fragmentation."""
+
+FAISS_WORKSPACE = 1536 << 20
+"""Bytes of temporary memory that FAISS allocates by default; it never needs more."""
 
 _LEAST = 5 << 18  # bytes of blocks that any search needs
 _LEAST_PAIRS = 64  # pairs of rows in one block of a thread, for any number of columns
 _INDEX = 8  # bytes of a row number, a class code or a float64
 _POOL = 160  # bytes that a search keeps for each row besides its values: norms, order, groups, tree nodes
 _SPARSE_SCORE, _SPARSE_ENTRY = 96, 128  # bytes for each score and entry of a search among sparse rows
-_FAISS = 1536 << 20  # bytes of temporary memory that FAISS uses by default
 _PINNED = 64 << 20  # bytes of host memory for transfers to and from a device
 _LEAST_ROWS = 64  # rows of one part, if a class does not fit on the device
 
@@ -272,7 +274,7 @@ def _arrange_on_device(
 ) -> Estimate:
     limit, there = limits["cuda"], made if lies_on != "cpu" else 0
     plan, host = sizes.plan, _PINNED + (made if lies_on == "cpu" else 0)
-    found = _working_memory(limit, there + plan, sizes, _FAISS)
+    found = _working_memory(limit, there + plan, sizes, FAISS_WORKSPACE)
     pool = sizes.pool(found.copies) if found is not None else 0
     if found is None:  # the rows stay on the host and are copied to the device in parts
         left = limit.left(there + sizes.least_blocks)

@@ -115,16 +115,14 @@ class SparseTable(Table):
 
     def _compress(self, rows: Any) -> Any:
         """Dense or sparse rows as a csr matrix; only the bits of 0.0 are left out, -0.0 is stored."""
+        values = converted(rows.data if sp.issparse(rows) else rows, self._X.dtype)
+        stored = values.view(f"u{values.itemsize}") != 0
         if sp.issparse(rows):
-            values = converted(rows.data, self._X.dtype)
             indices, indptr = rows.indices, rows.indptr
-            stored = values.view(f"u{values.itemsize}") != 0
             if not stored.all():
                 indptr = np.concatenate([[0], np.cumsum(stored)])[indptr].astype(indptr.dtype)
                 values, indices = values[stored], indices[stored]
             return type(self._rows)((values, indices, indptr), shape=rows.shape)
-        values = converted(rows, self._X.dtype)
-        stored = values.view(f"u{values.itemsize}") != 0
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum(np.count_nonzero(stored, axis=1), out=indptr[1:])
         index = self._rows.indices.dtype

@@ -33,10 +33,10 @@ __all__ = [
     "machine",
     "measure_memory",
     "measure_time",
+    "measure_turns",
     "print_facts",
     "print_table",
     "run",
-    "seconds",
 ]
 
 MAJORITY = 5
@@ -175,11 +175,7 @@ def measure_time(X: np.ndarray, y: np.ndarray, theirs: Any, repeat: int) -> Row:
     """
     ours = SMOTE(k_neighbors=NEIGHBORS, random_state=0)
     samplers = {"gpusmote": ours, "other": theirs}
-    turns: list[dict[str, float]] = []
-    begin = time.perf_counter()
-    while len(turns) < repeat or time.perf_counter() - begin < LEAST_SECONDS:
-        order = list(samplers) if len(turns) % 2 else list(samplers)[::-1]
-        turns.append({name: seconds(samplers[name], X, y) for name in order})
+    turns = measure_turns(samplers, X, y, repeat, LEAST_SECONDS)
     ratios = [turn["other"] / turn["gpusmote"] for turn in turns]
     low, ratio, high = np.quantile(ratios, [0.25, 0.5, 0.75]).tolist()
     return {
@@ -193,8 +189,35 @@ def measure_time(X: np.ndarray, y: np.ndarray, theirs: Any, repeat: int) -> Row:
     }
 
 
-def seconds(sampler: Any, X: Any, y: np.ndarray) -> float:
-    """The wall time of one ``fit_resample``."""
+def measure_turns(
+    samplers: dict[str, Any], X: Any, y: np.ndarray, repeat: int, least_seconds: float = 0.0
+) -> list[dict[str, float]]:
+    """Run all samplers in turns; the one that runs first changes in each turn.
+
+    Parameters
+    ----------
+    samplers : dict of str to sampler
+    X, y : arrays
+    repeat : int
+        Minimum number of turns.
+    least_seconds : float, default=0.0
+        Minimum total time.
+
+    Returns
+    -------
+    list of dict of str to float
+        Seconds of each sampler, for each turn.
+    """
+    turns: list[dict[str, float]] = []
+    begin = time.perf_counter()
+    while len(turns) < repeat or time.perf_counter() - begin < least_seconds:
+        first = len(turns) % len(samplers)
+        order = [*list(samplers)[first:], *list(samplers)[:first]]
+        turns.append({name: _seconds(samplers[name], X, y) for name in order})
+    return turns
+
+
+def _seconds(sampler: Any, X: Any, y: np.ndarray) -> float:
     start = time.perf_counter()
     sampler.fit_resample(X, y)
     return time.perf_counter() - start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import gpusmote
 from gpusmote.backends import Backend
-from gpusmote.evaluation.benchmark import Column, Row, imblearn_smote, machine, print_facts, print_table, seconds
+from gpusmote.evaluation.benchmark import Column, Row, imblearn_smote, machine, measure_turns, print_facts, print_table
 from gpusmote.neighbors import NeighborSearch, SearchReport
 from gpusmote.neighbors.sparse import SparseSearch
 
@@ -142,7 +142,7 @@ def _measured(shape: Shape, intelex: Any, repeat: int) -> Row:
         more = {"m_neighbors": intelex(n_neighbors=11)} if shape.sampler == "BorderlineSMOTE" else {}
         samplers["intelex"] = theirs(random_state=0, **{name: intelex(n_neighbors=NEIGHBORS + 1)}, **more)
         searches["intelex"] = _search_by(intelex)
-    turns = list(_turns(samplers, X, y, repeat))
+    turns = measure_turns(samplers, X, y, repeat + 1)[1:]  # the first loads code
     rows = X[y == 1]
     return {
         **dataclasses.asdict(shape),
@@ -154,14 +154,6 @@ def _measured(shape: Shape, intelex: Any, repeat: int) -> Row:
         },
         "wrong": {name: _wrong(rows, search) for name, search in searches.items()},
     }
-
-
-def _turns(samplers: dict[str, Any], X: Any, y: np.ndarray, repeat: int) -> Iterator[dict[str, float]]:
-    for turn in range(repeat + 1):
-        order = list(samplers)[turn % len(samplers) :] + list(samplers)[: turn % len(samplers)]
-        times = {name: seconds(samplers[name], X, y) for name in order}
-        if turn:  # the first loads code
-            yield times
 
 
 def _exact_search(rows: Any, queries: np.ndarray) -> np.ndarray:

@@ -13,9 +13,9 @@ from gpusmote.backends import transfer
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.backends.threads import run_blocks
 
-__all__ = ["LARGEST_EXPONENT", "DeviceWindow", "SearchSet"]
+__all__ = ["DeviceWindow", "SearchSet", "scaled", "scaling"]
 
-LARGEST_EXPONENT = 300
+_LARGEST_EXPONENT = 300
 _SAMPLE = 4096
 
 
@@ -61,11 +61,10 @@ class SearchSet:
         self.backend, self.xp = backend, backend.xp
         self.n, self.d = values.shape
         low, high = backend.column_range(values)
-        spread = self.half_range = float((high / 2 - low / 2).max())  # the range itself may overflow
-        exponent = math.frexp(spread)[1] + 1 if spread > 0 else 0
-        if abs(exponent) > LARGEST_EXPONENT:
+        self.half_range, exponent = scaling(low, high)
+        if exponent:
             varies = high > low
-            values, low = _scaled(backend.to_float64(values), -exponent, varies), _scaled(low, -exponent, varies)
+            values, low = scaled(backend.to_float64(values), exponent, varies), scaled(low, exponent, varies)
         self.values = values
         # Any center is correct; the mean of a sample is good enough. Relative to the minimum no sum can overflow.
         sample = values[:: max(1, self.n // _SAMPLE)]
@@ -260,7 +259,20 @@ class DeviceWindow(SearchSet):
             transfer.upload(self.xp, out[at : at + n], functools.partial(read, host), size, buffer_free)
 
 
-def _scaled(a: Array, exponent: int, varies: Array) -> Array:
+def scaling(low: Array, high: Array) -> tuple[float, int]:
+    """Half of the largest range of a column, and the exponent of the power of two that scales the rows; 0: none does.
+
+    Parameters
+    ----------
+    low, high : array of shape (d,), float64
+        Minimum and maximum of each column.
+    """
+    half_range = float((high / 2 - low / 2).max())  # the range itself may overflow
+    exponent = math.frexp(half_range)[1] + 1 if half_range > 0 else 0
+    return half_range, -exponent if abs(exponent) > _LARGEST_EXPONENT else 0
+
+
+def scaled(a: Array, exponent: int, varies: Array) -> Array:
     """``a`` (float64) times ``2**exponent``, in two steps because the power itself may overflow.
 
     Constant columns become zero: they add nothing to any distance, and might overflow.

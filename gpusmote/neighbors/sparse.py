@@ -18,7 +18,6 @@ all others are added in column order.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +26,7 @@ import numpy as np
 from gpusmote.backends.cpu import Backend
 from gpusmote.backends.threads import n_threads, run_blocks
 from gpusmote.neighbors.report import SearchReport
-from gpusmote.neighbors.search_set import LARGEST_EXPONENT
+from gpusmote.neighbors.search_set import scaled, scaling
 
 __all__ = ["SparseSearch", "cut"]
 
@@ -71,12 +70,9 @@ class SparseSearch:
         rows = values.astype(np.float64)
         by_column = rows.tocsc()
         low, high = backend.column_range(by_column)
-        self.half_range = float((high / 2 - low / 2).max())
-        exponent = math.frexp(self.half_range)[1] + 1 if self.half_range > 0 else 0
-        if abs(exponent) > LARGEST_EXPONENT:  # as in SearchSet
-            half = -exponent // 2
-            rows.data *= (high > low)[rows.indices] * 2.0**half
-            rows.data *= 2.0 ** (-exponent - half)
+        self.half_range, exponent = scaling(low, high)
+        if exponent:
+            rows.data = scaled(rows.data, exponent, (high > low)[rows.indices])
             by_column = rows.tocsc()
         self._rows, self._minus_twice_columns = rows, by_column.T
         with np.errstate(over="ignore"):

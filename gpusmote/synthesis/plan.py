@@ -252,9 +252,8 @@ class Plan:
         scattered = list(self._scattered(positions))
         for part, chosen, _ in scattered:
             codes[chosen] = part.position
-        pick = self._pick_numbers if self._table.numeric else self._pick_copies
-        if self._table.sparse:
-            pick = self._pick_sparse
+        numbers = self._pick_sparse if self._table.sparse else self._pick_numbers
+        pick = numbers if self._table.numeric else self._pick_copies
         return pick(positions, original, scattered), self._target.only(codes)
 
     def _pick_numbers(self, positions: np.ndarray, original: np.ndarray, scattered: list[Any]) -> Any:

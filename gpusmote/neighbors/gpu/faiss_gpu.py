@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpusmote.backends import detect, translate_errors
+from gpusmote.backends.budget import FAISS_WORKSPACE
 from gpusmote.backends.cpu import Array, Backend
 from gpusmote.errors import DeviceLostError
 from gpusmote.messages import counted
@@ -18,9 +19,6 @@ from gpusmote.neighbors.product import Product
 from gpusmote.neighbors.search_set import SearchSet
 
 __all__ = ["FaissGpu", "bf_knn", "device_source", "on_stream", "ordinal_of"]
-
-MOST_WORKSPACE = 1536 << 20
-"""Bytes of temporary memory that FAISS allocates by default; it never needs more."""
 
 _LEAST_QUERIES = 16
 _SHARE_OF_FREE = 8
@@ -113,7 +111,7 @@ def bf_knn(
     indices : array of shape (m, k), int64
     workspace : int, optional
         Bytes of temporary memory for FAISS. Default: an eighth of the free memory, at most
-        :data:`MOST_WORKSPACE`.
+        :data:`~gpusmote.backends.budget.FAISS_WORKSPACE`.
 
     Raises
     ------
@@ -211,7 +209,7 @@ def _resources(faiss: Any, cupy: Any, ordinal: int, workspace: int | None = None
         held[ordinal], sizes[ordinal] = resources, -1
     if workspace is None and sizes[ordinal] < 0:
         free, _ = cupy.cuda.Device(ordinal).mem_info
-        workspace = min(MOST_WORKSPACE, int(free) // _SHARE_OF_FREE)
+        workspace = min(FAISS_WORKSPACE, int(free) // _SHARE_OF_FREE)
     if workspace is not None and not workspace // 2 <= sizes[ordinal] <= workspace:
         held[ordinal].setTempMemory(workspace)
         sizes[ordinal] = workspace
